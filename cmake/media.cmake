@@ -1,0 +1,16 @@
+# libcambium-media: pictures and plots, without libcambium. Its header is installed as <cambium/media.h>, and found under
+# that name here too.
+file(GLOB media_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/media/*.c)
+if(NOT media_sources)
+    set(CAMBIUM_MEDIA OFF)
+    return()
+endif()
+
+configure_file(${PROJECT_SOURCE_DIR}/media/media.h ${PROJECT_BINARY_DIR}/include/cambium/media.h COPYONLY)
+add_library(cambium-media SHARED ${media_sources})
+target_include_directories(cambium-media PUBLIC
+    $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/include>
+    $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+target_link_libraries(cambium-media PRIVATE PNG::PNG JPEG::JPEG PkgConfig::cairo m)
+set_target_properties(cambium-media PROPERTIES EXPORT_NAME media)
+cambium_shared(cambium-media cambium-media.map)

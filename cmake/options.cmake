@@ -1,0 +1,28 @@
+# How every file is compiled.
+set(CMAKE_C_STANDARD 17)
+set(CMAKE_C_STANDARD_REQUIRED ON)
+set(CMAKE_C_EXTENSIONS ON)
+set(CMAKE_C_VISIBILITY_PRESET hidden)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_C_FLAGS_RELWITHDEBINFO "-O2 -g")
+
+# Everything lands at the top of the build folder, tests in tests/, examples in examples/.
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR})
+set(CMAKE_LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR})
+set(CMAKE_ARCHIVE_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR})
+
+add_compile_options(-Wall -Wextra -Wpedantic -Wconversion -Wshadow -fno-math-errno)
+if(CAMBIUM_WERROR)
+    add_compile_options(-Werror)
+endif()
+if(CAMBIUM_SANITIZE)
+    add_compile_options(-fsanitize=${CAMBIUM_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+    add_link_options(-fsanitize=${CAMBIUM_SANITIZE})
+endif()
+if(CAMBIUM_LIBFUZZER)
+    if(NOT CMAKE_C_COMPILER_ID MATCHES "Clang")
+        message(FATAL_ERROR "CAMBIUM_LIBFUZZER needs clang: configure with CC=clang.")
+    endif()
+    add_compile_options(-fsanitize=fuzzer-no-link)
+endif()

@@ -1,0 +1,17 @@
+/* cambium.h: all of Cambium's public headers, one a subject. */
+#ifndef CAMBIUM_CAMBIUM_H
+#define CAMBIUM_CAMBIUM_H
+
+#include <cambium/common.h>
+#include <cambium/context.h>
+#include <cambium/tensor.h>
+#include <cambium/operation.h>
+#include <cambium/ops.h>
+#include <cambium/autograd.h>
+#include <cambium/nn.h>
+#include <cambium/optim.h>
+#include <cambium/data.h>
+#include <cambium/io.h>
+#include <cambium/train.h>
+
+#endif

@@ -1,0 +1,95 @@
+/* recipe.h: a recipe is a model, its data, its defaults and what it shows. One file a recipe; recipes.c lists them and
+   does what all of them share: training, evaluating, predicting, checking gradients. Rests on the library and media. */
+#ifndef CAMBIUM_RECIPE_H
+#define CAMBIUM_RECIPE_H
+
+#include <cambium/cambium.h>
+#include <stdio.h>
+
+/* What the user may choose. Start from cbm_recipe_settings_of(recipe). */
+typedef struct cbm_recipe_settings {
+    int64_t epochs;
+    int64_t batch_size;
+    int64_t workers;         /* of the loader */
+    int64_t max_steps;       /* 0: no limit */
+    int64_t limit;           /* use only the first so many samples of each split; 0: all */
+    double lr;
+    uint64_t seed;
+    cbm_dtype dtype;         /* CBM_F32; CBM_F64 for gradient checks */
+    const char *data_dir;    /* where the data set lies, for example "data/mnist" */
+    const char *run_dir;     /* NULL: nothing is written */
+    bool resume;
+    bool overwrite;          /* replace the run that run_dir holds */
+} cbm_recipe_settings;
+
+typedef struct cbm_recipe cbm_recipe;
+struct cbm_recipe {
+    const char *name;        /* "mnist-cnn" */
+    const char *summary;     /* a line for `cambium list` */
+    const char *description; /* a paragraph: what it shows */
+    const char *data;        /* the data set that `cambium data get` fetches: "mnist"; NULL: none needed */
+    int64_t epochs, batch_size;
+    double lr;
+    cbm_shape input;         /* of one sample: (1, 28, 28) */
+    int64_t classes;         /* 0: no classification */
+    cbm_module *(*model)(cbm_context *cx, cbm_dtype dtype);
+    cbm_dataset *(*dataset)(cbm_context *cx, const char *dir, cbm_split split); /* NULL: none */
+    cbm_optimizer *(*optimizer)(cbm_module *net, const cbm_recipe_settings *settings);
+    cbm_schedule *(*schedule)(cbm_optimizer *opt, const cbm_recipe_settings *settings, int64_t steps); /* may be NULL */
+    cbm_loss_fn loss;        /* NULL: cross entropy */
+    /* A network input (1, ...) from an image of 8-bit pixels, rows first, of the input's size and channels. NULL: does
+       not predict from images. */
+    cbm_tensor *(*from_image)(cbm_context *cx, const uint8_t *pixels, int64_t height, int64_t width, int64_t channels);
+    /* The same from an array as an npy file holds it, one sample or a batch of them. */
+    cbm_tensor *(*from_array)(cbm_context *cx, cbm_tensor *array);
+    /* `cambium train` of a recipe that does not follow the common loop; prints to out, draws into run_dir (NULL: none). */
+    cbm_status (*run)(cbm_context *cx, const cbm_recipe_settings *settings, FILE *out);
+};
+
+size_t cbm_recipe_count(void);
+const cbm_recipe *cbm_recipe_at(size_t index);
+const cbm_recipe *cbm_recipe_named(const char *name); /* NULL: no such recipe */
+cbm_recipe_settings cbm_recipe_settings_of(const cbm_recipe *recipe);
+
+/* Trains by the common loop (not for recipes with run): opens data, model, optimizer, schedule, calls cbm_fit with a run
+   directory, and after each epoch draws curves.png there. The callbacks may be NULL; returning false stops and saves. */
+typedef struct cbm_recipe_watch {
+    bool (*on_step)(const cbm_progress *progress, void *user);
+    bool (*on_epoch)(const cbm_epoch *epoch, void *user);
+    void *user;
+} cbm_recipe_watch;
+cbm_status cbm_recipe_train(const cbm_recipe *recipe, cbm_context *cx, const cbm_recipe_settings *settings,
+                            const cbm_recipe_watch *watch, cbm_fit_result *result);
+
+/* The model with weights from a safetensors file (weights NULL: fresh). A failed module on error. */
+cbm_module *cbm_recipe_model(const cbm_recipe *recipe, cbm_context *cx, const cbm_recipe_settings *settings,
+                             const char *weights);
+/* Loss and accuracy of weights on a split. */
+cbm_status cbm_recipe_eval(const cbm_recipe *recipe, cbm_context *cx, const cbm_recipe_settings *settings,
+                           const char *weights, cbm_split split, cbm_evaluation *out);
+/* Class probabilities (N, classes) for a network input. */
+cbm_tensor *cbm_recipe_predict(const cbm_recipe *recipe, cbm_module *net, cbm_tensor *input);
+
+/* Checks the gradient of the recipe's loss, in f64, against central differences at a few entries of each parameter. Open
+   cx with .device = "reference". Calls row for each parameter; CBM_ERROR_INVALID if one failed. */
+typedef struct cbm_recipe_check {
+    const char *name; /* of the parameter */
+    bool passed;
+    double max_error;
+    int64_t entries;  /* compared */
+} cbm_recipe_check;
+cbm_status cbm_recipe_gradcheck(const cbm_recipe *recipe, cbm_context *cx,
+                                void (*row)(const cbm_recipe_check *check, void *user), void *user);
+
+/* Draws a run's metrics.jsonl as curves.png: loss above, error below, training and validation. */
+cbm_status cbm_recipe_draw_curves(cbm_context *cx, const char *run_dir, const char *title);
+
+/* The recipes. */
+extern const cbm_recipe cbm_recipe_mnist_cnn, cbm_recipe_mnist_mlp, cbm_recipe_relu_tiling, cbm_recipe_two_layer_net;
+
+/* digits.c: what the MNIST recipes share. */
+cbm_dataset *cbm_digits_dataset(cbm_context *cx, const char *dir, cbm_split split);
+cbm_tensor *cbm_digits_from_image(cbm_context *cx, const uint8_t *pixels, int64_t height, int64_t width, int64_t channels);
+cbm_tensor *cbm_digits_from_array(cbm_context *cx, cbm_tensor *array);
+
+#endif

@@ -1,0 +1,150 @@
+/* recipes.c: the list of recipes, and what all of them share: settings, training, evaluating, predicting. */
+#include "recipe.h"
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const cbm_recipe *const recipes[] = {
+    &cbm_recipe_mnist_cnn,
+    &cbm_recipe_mnist_mlp,
+    &cbm_recipe_relu_tiling,
+    &cbm_recipe_two_layer_net,
+};
+
+size_t cbm_recipe_count(void)
+{
+    return sizeof recipes / sizeof recipes[0];
+}
+
+const cbm_recipe *cbm_recipe_at(size_t index)
+{
+    return index < cbm_recipe_count() ? recipes[index] : NULL;
+}
+
+const cbm_recipe *cbm_recipe_named(const char *name)
+{
+    for (size_t i = 0; name && i < cbm_recipe_count(); i++)
+        if (strcmp(recipes[i]->name, name) == 0)
+            return recipes[i];
+    return NULL;
+}
+
+cbm_recipe_settings cbm_recipe_settings_of(const cbm_recipe *recipe)
+{
+    return (cbm_recipe_settings){ .epochs = recipe->epochs,
+                                  .batch_size = recipe->batch_size,
+                                  .workers = 1,
+                                  .lr = recipe->lr,
+                                  .dtype = CBM_F32 };
+}
+
+/* ---- data ---- */
+
+static cbm_loader *open_loader(const cbm_recipe *recipe, cbm_context *cx, const cbm_recipe_settings *s, cbm_split split)
+{
+    if (!recipe->dataset) {
+        cbm_fail(cx, CBM_ERROR_UNSUPPORTED, "[%s] this recipe has no data set", recipe->name);
+        return NULL;
+    }
+    cbm_dataset *dataset = recipe->dataset(cx, s->data_dir, split);
+    if (s->limit > 0 && s->limit < cbm_dataset_count(dataset))
+        dataset = cbm_dataset_part(dataset, 0, s->limit);
+    bool train = split == CBM_TRAIN;
+    return cbm_loader_open(dataset, .batch_size = train ? s->batch_size : 1000, .shuffle = train, .workers = s->workers,
+                           .seed = s->seed);
+}
+
+cbm_module *cbm_recipe_model(const cbm_recipe *recipe, cbm_context *cx, const cbm_recipe_settings *s, const char *weights)
+{
+    if (!recipe->model) {
+        cbm_fail(cx, CBM_ERROR_UNSUPPORTED, "[%s] this recipe has no model", recipe->name);
+        return cbm_module_failed(cx);
+    }
+    cbm_module *net = recipe->model(cx, s->dtype);
+    if (weights && cbm_context_status(cx) == CBM_OK)
+        cbm_load(net, weights);
+    return cbm_context_status(cx) == CBM_OK ? net : cbm_module_failed(cx);
+}
+
+/* ---- training ---- */
+
+typedef struct course {
+    cbm_context *cx;
+    const cbm_recipe *recipe;
+    const char *run_dir;
+    const cbm_recipe_watch *watch;
+} course;
+
+static bool on_step(const cbm_progress *progress, void *user)
+{
+    const course *c = user;
+    return c->watch && c->watch->on_step ? c->watch->on_step(progress, c->watch->user) : true;
+}
+
+static bool on_epoch(const cbm_epoch *epoch, void *user)
+{
+    const course *c = user;
+    if (c->run_dir)
+        cbm_recipe_draw_curves(c->cx, c->run_dir, c->recipe->name);
+    return c->watch && c->watch->on_epoch ? c->watch->on_epoch(epoch, c->watch->user) : true;
+}
+
+/* What config.json says; to be freed. */
+static char *config_text(const cbm_recipe *recipe, cbm_context *cx, const cbm_recipe_settings *s, const cbm_optimizer *opt)
+{
+    json_t *object = json_pack("{s:s, s:I, s:I, s:I, s:I, s:f, s:I, s:s, s:s, s:s, s:I}", "recipe", recipe->name, "epochs",
+                               (json_int_t)s->epochs, "batch_size", (json_int_t)s->batch_size, "max_steps",
+                               (json_int_t)s->max_steps, "limit", (json_int_t)s->limit, "lr", s->lr, "seed",
+                               (json_int_t)s->seed, "optimizer", cbm_optimizer_name(opt), "data",
+                               s->data_dir ? s->data_dir : "", "device", cbm_context_device(cx), "threads",
+                               (json_int_t)cbm_context_threads(cx));
+    char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
+    json_decref(object);
+    return text;
+}
+
+cbm_status cbm_recipe_train(const cbm_recipe *recipe, cbm_context *cx, const cbm_recipe_settings *s,
+                            const cbm_recipe_watch *watch, cbm_fit_result *result)
+{
+    if (recipe->run)
+        return cbm_fail(cx, CBM_ERROR_UNSUPPORTED, "[%s] this recipe has a course of its own", recipe->name);
+    cbm_seed(cx, s->seed);
+    cbm_loader *train = open_loader(recipe, cx, s, CBM_TRAIN), *test = open_loader(recipe, cx, s, CBM_TEST);
+    cbm_module *net = cbm_recipe_model(recipe, cx, s, NULL);
+    if (cbm_context_status(cx) != CBM_OK)
+        return cbm_context_status(cx);
+    int64_t steps = s->epochs * cbm_loader_batches(train);
+    if (s->max_steps > 0 && s->max_steps < steps)
+        steps = s->max_steps;
+    cbm_optimizer *opt = recipe->optimizer(net, s);
+    cbm_schedule *schedule = recipe->schedule && steps > 0 ? recipe->schedule(opt, s, steps) : NULL;
+    char *config = config_text(recipe, cx, s, opt);
+    course c = { cx, recipe, s->run_dir, watch };
+    cbm_status status = cbm_fit(net, result, .optimizer = opt, .train = train, .validation = test, .schedule = schedule,
+                                .loss = recipe->loss, .epochs = s->epochs, .max_steps = s->max_steps,
+                                .directory = s->run_dir, .config = config, .resume = s->resume,
+                                .overwrite = s->overwrite, .on_step = on_step, .on_epoch = on_epoch, .user = &c);
+    free(config);
+    return status;
+}
+
+/* ---- evaluating and predicting ---- */
+
+cbm_status cbm_recipe_eval(const cbm_recipe *recipe, cbm_context *cx, const cbm_recipe_settings *s, const char *weights,
+                           cbm_split split, cbm_evaluation *out)
+{
+    cbm_recipe_settings plain = *s;
+    plain.batch_size = 1000;
+    cbm_module *net = cbm_recipe_model(recipe, cx, s, weights);
+    cbm_loader *loader = open_loader(recipe, cx, &plain, split);
+    if (cbm_context_status(cx) != CBM_OK)
+        return cbm_context_status(cx);
+    return cbm_evaluate(net, loader, recipe->loss, NULL, out);
+}
+
+cbm_tensor *cbm_recipe_predict(const cbm_recipe *recipe, cbm_module *net, cbm_tensor *input)
+{
+    cbm_eval(net);
+    cbm_tensor *scores = cbm_call(net, input);
+    return recipe->classes > 0 ? cbm_softmax(scores, 1) : scores;
+}

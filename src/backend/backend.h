@@ -1,0 +1,88 @@
+/* backend.h: what a device implements. A plan asks a backend for a kernel for each step, lets it prepare, and launches it
+   with bound buffers. Kernels register under their operation's name; a backend without a kernel falls back to the
+   reference backend's (same address space), to the operation's own kernel, or to its decomposition. */
+#ifndef CAMBIUM_BACKEND_H
+#define CAMBIUM_BACKEND_H
+
+#include <cambium/operation.h>
+
+enum {
+    CBM_KERNEL_STRIDED = 1 /* takes any strides on inputs (outputs are always contiguous) */
+};
+
+/* What prepare gets: the launch with shapes and strides but data NULL. It may make state and ask for workspace. */
+typedef struct cbm_prepare {
+    const cbm_launch *launch;
+    int64_t threads;
+    bool deterministic;
+    size_t workspace; /* out: bytes */
+    void *state;      /* out: given to launches, released by release */
+    char *message;    /* on failure: 256 bytes */
+} cbm_prepare;
+
+typedef struct cbm_kernel {
+    const char *op; /* an operation's name */
+    uint32_t flags;
+    bool (*supports)(const cbm_launch *shapes); /* NULL: everything. Looks at dtypes, shapes, strides, attributes only */
+    cbm_status (*prepare)(cbm_prepare *prepare); /* NULL: nothing to do */
+    cbm_kernel_fn launch;
+    void (*release)(void *state);
+} cbm_kernel;
+
+/* One element-by-element pass over memory: several pointwise operations fused. Built by plan/fuse.c. */
+typedef struct cbm_fused_instruction {
+    int32_t code;      /* cbm_expr_code; CBM_EXPR_INPUT: operand number arg of the pass */
+    int32_t x, y, z;   /* places of arguments */
+    int32_t arg;       /* INPUT: operand. UNIFORM, NORMAL: parameter number of (seed, position), two in a row.
+                          FIELD: parameter number */
+    int32_t dtype;     /* of the result */
+    double value;      /* NUMBER */
+} cbm_fused_instruction;
+
+typedef struct cbm_fused_output {
+    int32_t place; /* which instruction's result is stored */
+} cbm_fused_output;
+
+/* Parameters are 8-byte cells: doubles for CBM_EXPR_FIELD of float fields; the plan converts ints to doubles. seed and
+   position are raw uint64_t. */
+typedef union cbm_parameter {
+    double f;
+    uint64_t u;
+} cbm_parameter;
+
+typedef struct cbm_fused {
+    size_t length;
+    const cbm_fused_instruction *code;
+    size_t n_out;
+    const cbm_fused_output *outputs;
+    size_t n_parameters;
+} cbm_fused;
+
+/* A pass as prepared by a backend: buffers have the pass's shape (broadcast axes with stride 0); outputs are contiguous
+   and may be the very memory of an input of the same dtype (same place only). */
+typedef struct cbm_fused_launch {
+    const cbm_fused *fused;
+    const cbm_parameter *parameters;
+    size_t n_in, n_out;
+    const cbm_buffer *in, *out;
+    void *state;
+    int64_t threads;
+} cbm_fused_launch;
+
+typedef struct cbm_backend {
+    const char *name;
+    const cbm_kernel *const *tables; /* NULL-terminated list of tables, each ended by a kernel with op NULL */
+    const struct cbm_backend *fallback;
+    cbm_status (*fused_prepare)(const cbm_fused_launch *shapes, void **state);
+    void (*fused_run)(const cbm_fused_launch *launch);
+    void (*fused_release)(void *state);
+} cbm_backend;
+
+extern const cbm_backend cbm_backend_reference; /* backend/reference/reference.c */
+extern const cbm_backend cbm_backend_cpu;       /* backend/cpu/cpu.c */
+
+/* The backend called name, or NULL; and the kernel for a launch, down the chain of fallbacks. backend/backend.c */
+const cbm_backend *cbm_backend_named(const char *name);
+const cbm_kernel *cbm_backend_kernel(const cbm_backend *backend, const cbm_launch *shapes);
+
+#endif

@@ -1,0 +1,16 @@
+/* cpu.c: the CPU backend: its kernels by family, and the reference backend for what they do not serve. */
+#include "backend/cpu/cpu.h"
+
+static const cbm_kernel *const tables[] = {
+    cbm_cpu_conv,   cbm_cpu_matmul, cbm_cpu_pool,  cbm_cpu_norm, cbm_cpu_softmax,
+    cbm_cpu_reduce, cbm_cpu_move,   cbm_cpu_index, cbm_cpu_loss, NULL,
+};
+
+const cbm_backend cbm_backend_cpu = {
+    .name = "cpu",
+    .tables = tables,
+    .fallback = &cbm_backend_reference,
+    .fused_prepare = cbm_cpu_fused_prepare,
+    .fused_run = cbm_cpu_fused_run,
+    .fused_release = cbm_cpu_fused_release,
+};

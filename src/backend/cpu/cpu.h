@@ -1,0 +1,141 @@
+/* cpu.h: what the files of the CPU backend share: the table of SIMD functions (one table for each level that the
+   library was compiled for, chosen at run time) and the tables of kernels. Rests on backend.h, op/ and base/. */
+#ifndef CAMBIUM_CPU_H
+#define CAMBIUM_CPU_H
+
+#include "backend/backend.h"
+#include "base/base.h"
+#include "op/attributes.h"
+#include "op/expression.h"
+
+/* How elements lie in a tile's registers: i32, u8 and bool all in 32-bit integers. */
+typedef enum cbm_lane { CBM_LANE_F32, CBM_LANE_F64, CBM_LANE_I64, CBM_LANE_I32, CBM_LANES } cbm_lane;
+
+enum {
+    CBM_TILE_GROUP = 16,   /* tile functions are given a multiple of this many elements */
+    CBM_TILE_UNIFORM = 128 /* bytes of an operand whose elements are all equal: one group of 64-bit lanes */
+};
+
+/* An operand of a tile function: elements at p, or one group repeated when step is 0. */
+typedef struct cbm_tile_operand {
+    const char *p;
+    int64_t step; /* 1 or 0 */
+} cbm_tile_operand;
+/* r[i] = f(x[i], y[i], z[i]) for i < n; r may be an operand's own memory. */
+typedef void (*cbm_tile_fn)(int64_t n, void *r, const cbm_tile_operand *o);
+
+typedef struct cbm_small_matmul {
+    int64_t m, n, k;
+    const float *a, *b;
+    float *c;                   /* row-major, rows c_row apart */
+    int64_t a_row, a_column, b_row, b_column, c_row;
+} cbm_small_matmul;
+
+typedef struct cbm_pool_plane {
+    const float *x;
+    float *y;
+    int64_t *index;
+    int64_t height, width, out_height, out_width;
+    int64_t kernel[2], stride[2], padding[2];
+    bool exclude_pad;
+} cbm_pool_plane;
+
+/* One level's functions. Sums run in several lanes in a fixed order, so they repeat bit for bit. */
+typedef struct cbm_simd {
+    const char *name;
+
+    /* tile.c: code by lane of the operands (for SELECT: of the two values). NULL: not supported. */
+    cbm_tile_fn tile[CBM_EXPR_CODES][CBM_LANES];
+    cbm_tile_fn cast[CBM_LANES][CBM_LANES]; /* from, to */
+    cbm_tile_fn truth[CBM_LANES];           /* x != 0 */
+    cbm_tile_fn low_byte, clamp_byte;       /* 32-bit lanes: x & 255; x kept in 0..255 */
+    /* random.c: elements first, first + 1, ... of a stream */
+    void (*uniform)(float *r, int64_t n, uint64_t seed, uint64_t position, uint64_t first);
+    void (*normal)(float *r, int64_t n, uint64_t seed, uint64_t position, uint64_t first);
+
+    /* rows.c: n elements one after the other */
+    double (*sum)(const float *x, int64_t n);
+    double (*sum_of_squares)(const float *x, int64_t n, double about);                  /* of x - about */
+    double (*dot)(const float *x, const float *y, int64_t n, double about);             /* of x - about, and y */
+    float (*top)(const float *x, int64_t n); /* n > 0; NaN wins */
+    int64_t (*top_at)(const float *x, int64_t n);
+    void (*add)(float *r, const float *x, int64_t n);                         /* r += x */
+    void (*multiply_add)(float *r, const float *x, float factor, int64_t n);  /* r += factor x */
+    void (*raise)(float *r, const float *x, int64_t n);                       /* r = max(r, x) */
+    /* (x - about) scale + shift */
+    void (*scale_shift)(float *r, const float *x, float about, float scale, float shift, int64_t n);
+    float (*log_sum_exp)(const float *x, int64_t n);
+    void (*softmax)(float *r, const float *x, int64_t n);
+    void (*log_softmax)(float *r, const float *x, int64_t n);
+    void (*exp_scaled)(float *r, const float *x, float minus, float factor, int64_t n); /* exp(x - minus) factor */
+    /* abc[0] g + abc[1] (x - about) + abc[2] */
+    void (*norm_backward)(float *dx, const float *x, const float *g, float about, const float abc[3], int64_t n);
+
+    /* matrix.c */
+    void (*small_matmul)(const cbm_small_matmul *p);
+    void (*transpose)(uint32_t *r, int64_t r_stride, const uint32_t *x, int64_t x_stride, int64_t rows, int64_t columns);
+
+    /* planes.c */
+    void (*max_pool)(const cbm_pool_plane *p);
+    int64_t (*max_pool_backward)(const cbm_pool_plane *p, const float *g, float *dx); /* the first bad index's place, or -1 */
+    void (*avg_pool)(const cbm_pool_plane *p);
+    void (*avg_pool_backward)(const cbm_pool_plane *p, const float *g, float *dx);
+} cbm_simd;
+
+/* The best level that this processor can run; the same one named, or NULL; and a choice for tests (NULL: the best).
+   dispatch.c */
+const cbm_simd *cbm_simd_get(void);
+const cbm_simd *cbm_simd_named(const char *name);
+void cbm_simd_choose(const cbm_simd *level);
+
+/* Below this many elements a loop is not worth a second thread. */
+#define CBM_CPU_GRAIN 8192
+
+static inline cbm_lane cbm_lane_of(cbm_dtype t)
+{
+    static const cbm_lane lanes[CBM_DTYPE_COUNT] = { CBM_LANE_F32, CBM_LANE_F64, CBM_LANE_I64,
+                                                     CBM_LANE_I32, CBM_LANE_I32, CBM_LANE_I32 };
+    return lanes[t];
+}
+static inline bool cbm_cpu_f32(const cbm_launch *l)
+{
+    for (size_t i = 0; i < l->n_in; i++)
+        if (l->in[i].dtype != CBM_F32)
+            return false;
+    return true;
+}
+
+/* x as (outer, length, inner) around an axis. */
+typedef struct cbm_around {
+    int64_t outer, length, inner;
+} cbm_around;
+static inline cbm_around cbm_around_axis(const cbm_buffer *b, int64_t axis)
+{
+    cbm_around a = { 1, 1, 1 };
+    for (int64_t d = 0; d < b->rank; d++)
+        *(d < axis ? &a.outer : d == axis ? &a.length : &a.inner) *= b->shape[d];
+    return a;
+}
+/* So many items that a part is worth a thread, when each item is `work` elements. */
+static inline int64_t cbm_grain(int64_t work)
+{
+    return work >= CBM_CPU_GRAIN ? 1 : CBM_CPU_GRAIN / (work > 0 ? work : 1);
+}
+
+/* fused.c */
+cbm_status cbm_cpu_fused_prepare(const cbm_fused_launch *shapes, void **state);
+void cbm_cpu_fused_run(const cbm_fused_launch *launch);
+void cbm_cpu_fused_release(void *state);
+
+/* One table a file, ended by a kernel with op NULL. */
+extern const cbm_kernel cbm_cpu_conv[];
+extern const cbm_kernel cbm_cpu_matmul[];
+extern const cbm_kernel cbm_cpu_pool[];
+extern const cbm_kernel cbm_cpu_norm[];
+extern const cbm_kernel cbm_cpu_softmax[];
+extern const cbm_kernel cbm_cpu_reduce[];
+extern const cbm_kernel cbm_cpu_move[];
+extern const cbm_kernel cbm_cpu_index[];
+extern const cbm_kernel cbm_cpu_loss[];
+
+#endif

@@ -1,0 +1,53 @@
+/* dispatch.c: which level of SIMD functions this processor runs, decided once. Rests on the compiler's feature tests and
+   POSIX threads. */
+#include "backend/cpu/cpu.h"
+
+#include <pthread.h>
+#include <string.h>
+
+void cbm_simd_fill_baseline(cbm_simd *s);
+#if defined(__x86_64__)
+void cbm_simd_fill_avx2(cbm_simd *s);
+void cbm_simd_fill_avx512(cbm_simd *s);
+#endif
+
+static struct {
+    pthread_once_t once;
+    int count; /* from the plainest on */
+    cbm_simd level[3];
+    const cbm_simd *chosen; /* by a test */
+} levels = { .once = PTHREAD_ONCE_INIT };
+
+static void find_levels(void)
+{
+    cbm_simd_fill_baseline(&levels.level[levels.count++]);
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
+        return;
+    cbm_simd_fill_avx2(&levels.level[levels.count++]);
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512vl"))
+        cbm_simd_fill_avx512(&levels.level[levels.count++]);
+#endif
+}
+
+const cbm_simd *cbm_simd_get(void)
+{
+    pthread_once(&levels.once, find_levels);
+    return levels.chosen ? levels.chosen : &levels.level[levels.count - 1];
+}
+
+const cbm_simd *cbm_simd_named(const char *name)
+{
+    pthread_once(&levels.once, find_levels);
+    for (int i = 0; i < levels.count; i++)
+        if (strcmp(levels.level[i].name, name) == 0)
+            return &levels.level[i];
+    return NULL;
+}
+
+void cbm_simd_choose(const cbm_simd *level)
+{
+    levels.chosen = level;
+}

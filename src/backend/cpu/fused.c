@@ -1,0 +1,497 @@
+/* fused.c: prepares fused passes: gives every value a place (a register, an operand's own memory, or a single number),
+   picks the tile functions, and orders the steps. fused_run.c runs what is prepared here. */
+#include "backend/cpu/fused.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What is known of each instruction's value while the pass is being made. */
+typedef struct value {
+    int32_t root;     /* the value that it is only another name of, or its own number */
+    int32_t last_use; /* the last instruction that reads it; length: stored at the end */
+    int32_t place;    /* -1: none yet */
+    bool uniform, needed;
+} value;
+
+typedef struct maker {
+    const cbm_fused_launch *launch;
+    const cbm_fused *fused;
+    cbm_pass *pass;
+    value *values;
+    int32_t *direct;            /* for each output: the value that is computed right into it, or -1 */
+    int32_t *free_registers[2]; /* of 4-byte and of 8-byte lanes */
+    int32_t n_free[2], n_registers[2];
+    int32_t length;
+} maker;
+
+static const cbm_fused_instruction *code_at(const maker *m, int32_t i)
+{
+    return &m->fused->code[i];
+}
+
+static int32_t argument_count(int32_t code)
+{
+    if (code <= CBM_EXPR_FIELD || code == CBM_EXPR_UNIFORM || code == CBM_EXPR_NORMAL)
+        return 0;
+    if ((code >= CBM_EXPR_NEG && code <= CBM_EXPR_ERF) || code == CBM_EXPR_CAST)
+        return 1;
+    return code == CBM_EXPR_SELECT ? 3 : 2;
+}
+
+static int32_t argument(const cbm_fused_instruction *c, int32_t k)
+{
+    return k == 0 ? c->x : k == 1 ? c->y : c->z;
+}
+
+/* ---- inputs: as few axes as describe them ---- */
+
+static void describe_input(const cbm_buffer *b, cbm_pass_input *in)
+{
+    in->dtype = b->dtype;
+    for (int64_t d = 0; d < b->rank; d++) {
+        if (b->shape[d] == 1)
+            continue;
+        const int64_t last = in->rank - 1;
+        if (in->rank > 0 && in->stride[last] == b->stride[d] * b->shape[d]) {
+            in->shape[last] *= b->shape[d];
+            in->stride[last] = b->stride[d];
+            continue;
+        }
+        in->shape[in->rank] = b->shape[d];
+        in->stride[in->rank++] = b->stride[d];
+    }
+    in->uniform = in->rank == 0 || (in->rank == 1 && in->stride[0] == 0);
+    in->contiguous = in->rank == 1 && in->stride[0] == 1;
+    if (in->rank == 2 && in->stride[0] == 0 && in->stride[1] == 1)
+        in->period = in->shape[1];
+}
+
+/* ---- values: other names, uniform ones, last uses ---- */
+
+/* A cast that changes no bits of a register. */
+static bool is_rename(const maker *m, const cbm_fused_instruction *c)
+{
+    if (c->code != CBM_EXPR_CAST)
+        return false;
+    const cbm_dtype from = (cbm_dtype)code_at(m, c->x)->dtype, to = (cbm_dtype)c->dtype;
+    if (from == to)
+        return true;
+    return cbm_lane_of(from) == CBM_LANE_I32 && (to == CBM_I32 || (to == CBM_U8 && from == CBM_BOOL));
+}
+
+static void find_roots(maker *m)
+{
+    for (int32_t i = 0; i < m->length; i++) {
+        const cbm_fused_instruction *c = code_at(m, i);
+        value *v = &m->values[i];
+        *v = (value){ .root = i, .last_use = -1, .place = -1 };
+        if (is_rename(m, c)) {
+            v->root = m->values[c->x].root;
+        } else if (c->code == CBM_EXPR_INPUT) {
+            for (int32_t j = 0; j < i && v->root == i; j++)
+                if (code_at(m, j)->code == CBM_EXPR_INPUT && code_at(m, j)->arg == c->arg)
+                    v->root = j;
+            v->uniform = m->pass->inputs[c->arg].uniform;
+        } else if (c->code == CBM_EXPR_NUMBER || c->code == CBM_EXPR_FIELD) {
+            v->uniform = true;
+        } else if (c->code != CBM_EXPR_UNIFORM && c->code != CBM_EXPR_NORMAL) {
+            v->uniform = true;
+            for (int32_t k = 0; k < argument_count(c->code); k++)
+                v->uniform = v->uniform && m->values[m->values[argument(c, k)].root].uniform;
+        }
+        if (v->root != i)
+            v->uniform = m->values[v->root].uniform;
+    }
+}
+
+static void find_last_uses(maker *m)
+{
+    for (size_t o = 0; o < m->launch->n_out; o++) {
+        value *v = &m->values[m->values[m->fused->outputs[o].place].root];
+        v->needed = true;
+        v->last_use = m->length;
+    }
+    for (int32_t i = m->length - 1; i >= 0; i--) {
+        if (!m->values[i].needed)
+            continue;
+        const cbm_fused_instruction *c = code_at(m, i);
+        for (int32_t k = 0; k < argument_count(c->code); k++) {
+            value *v = &m->values[m->values[argument(c, k)].root];
+            v->needed = true;
+            if (v->last_use < i)
+                v->last_use = i;
+        }
+    }
+}
+
+/* Whether an instruction after i reads, element by element, an input of this dtype: an output of the same dtype may be
+   that input's memory and must not be written before. */
+static bool read_after(const maker *m, int32_t i, cbm_dtype dtype)
+{
+    for (int32_t j = i + 1; j < m->length; j++) {
+        if (!m->values[j].needed)
+            continue;
+        const cbm_fused_instruction *c = code_at(m, j);
+        for (int32_t k = 0; k < argument_count(c->code); k++) {
+            const int32_t root = m->values[argument(c, k)].root;
+            if (code_at(m, root)->code == CBM_EXPR_INPUT && !m->values[root].uniform &&
+                m->launch->in[code_at(m, root)->arg].dtype == dtype)
+                return true;
+        }
+    }
+    return false;
+}
+
+static void find_direct_outputs(maker *m)
+{
+    for (size_t o = 0; o < m->launch->n_out; o++) {
+        m->direct[o] = -1;
+        const cbm_dtype dtype = m->launch->out[o].dtype;
+        const int32_t root = m->values[m->fused->outputs[o].place].root;
+        if (dtype == CBM_U8 || dtype == CBM_BOOL || m->values[root].uniform || code_at(m, root)->code == CBM_EXPR_INPUT)
+            continue;
+        bool taken = false;
+        for (size_t p = 0; p < o; p++)
+            taken = taken || m->direct[p] == root;
+        if (!taken && !read_after(m, root, dtype))
+            m->direct[o] = root;
+    }
+}
+
+/* ---- places ---- */
+
+static int32_t new_place(maker *m, cbm_place_kind kind, int32_t index, cbm_lane lane)
+{
+    m->pass->places[m->pass->n_places] = (cbm_pass_place){ .kind = kind, .index = index, .lane = lane };
+    return (int32_t)m->pass->n_places++;
+}
+
+static int wide(cbm_lane lane)
+{
+    return lane == CBM_LANE_F64 || lane == CBM_LANE_I64;
+}
+
+static int32_t take_register(maker *m, cbm_lane lane)
+{
+    const int w = wide(lane);
+    const int32_t number = m->n_free[w] > 0 ? m->free_registers[w][--m->n_free[w]] : m->n_registers[w]++;
+    return new_place(m, CBM_PLACE_REGISTER, number, lane);
+}
+
+static void give_register(maker *m, int32_t place)
+{
+    const cbm_pass_place *p = &m->pass->places[place];
+    if (p->kind == CBM_PLACE_REGISTER)
+        m->free_registers[wide(p->lane)][m->n_free[wide(p->lane)]++] = p->index;
+}
+
+static int32_t take_uniform(maker *m, const cbm_fused_instruction *c, int32_t code)
+{
+    const int32_t number = (int32_t)m->pass->n_uniforms;
+    const int32_t place = new_place(m, CBM_PLACE_UNIFORM, number, cbm_lane_of((cbm_dtype)c->dtype));
+    m->pass->uniforms[m->pass->n_uniforms++] = (cbm_pass_uniform){
+        .code = code, .arg = c->arg, .place = place, .dtype = (cbm_dtype)c->dtype, .value = c->value
+    };
+    return place;
+}
+
+/* ---- steps ---- */
+
+static void add_call(maker *m, bool uniform, cbm_tile_fn fn, int32_t to, const int32_t *from, int32_t n)
+{
+    cbm_pass_step s = { .kind = CBM_STEP_CALL, .fn = fn, .to = to };
+    for (int32_t k = 0; k < n; k++) {
+        s.from[k] = from[k];
+        s.step[k] = m->pass->places[from[k]].kind != CBM_PLACE_UNIFORM;
+    }
+    if (uniform)
+        m->pass->once[m->pass->n_once++] = s;
+    else
+        m->pass->steps[m->pass->n_steps++] = s;
+}
+
+/* The place of an input's elements; a step that fetches them, where they cannot be used as they lie. */
+static void place_input(maker *m, int32_t i, bool copy)
+{
+    const cbm_fused_instruction *c = code_at(m, i);
+    const cbm_pass_input *in = &m->pass->inputs[c->arg];
+    const cbm_lane lane = cbm_lane_of(in->dtype);
+    if (in->contiguous && in->dtype != CBM_U8 && in->dtype != CBM_BOOL && !copy) {
+        m->values[i].place = new_place(m, CBM_PLACE_INPUT, c->arg, lane);
+        return;
+    }
+    const int32_t place = take_register(m, lane);
+    m->values[i].place = place;
+    m->pass->steps[m->pass->n_steps++] = (cbm_pass_step){ .kind = CBM_STEP_LOAD, .to = place, .arg = c->arg };
+}
+
+/* A repeated row whose length divides the tile is fetched once a run: its register is its own. */
+static bool may_hoist(const maker *m, int32_t root)
+{
+    const cbm_fused_instruction *c = code_at(m, root);
+    const int64_t period = c->code == CBM_EXPR_INPUT ? m->pass->inputs[c->arg].period : 0;
+    return period > 0 && period <= CBM_PASS_TILE && (period & (period - 1)) == 0;
+}
+
+static cbm_tile_fn function_of(const maker *m, const cbm_fused_instruction *c)
+{
+    const cbm_simd *s = m->pass->simd;
+    if (c->code == CBM_EXPR_CAST) {
+        const cbm_lane from = cbm_lane_of((cbm_dtype)code_at(m, c->x)->dtype);
+        return c->dtype == CBM_BOOL ? s->truth[from] : s->cast[from][cbm_lane_of((cbm_dtype)c->dtype)];
+    }
+    const int32_t typed = c->code == CBM_EXPR_SELECT ? c->y : argument_count(c->code) > 0 ? c->x : -1;
+    return typed < 0 ? NULL : s->tile[c->code][cbm_lane_of((cbm_dtype)code_at(m, typed)->dtype)];
+}
+
+/* What keeps a 32-bit register to a narrow dtype's values after an instruction; NULL: nothing is needed. */
+static cbm_tile_fn narrowing(const maker *m, const cbm_fused_instruction *c)
+{
+    const cbm_simd *s = m->pass->simd;
+    if (c->code == CBM_EXPR_SELECT || (c->code >= CBM_EXPR_LT && c->code <= CBM_EXPR_NE))
+        return NULL;
+    if (c->code == CBM_EXPR_CAST && c->dtype == CBM_U8) {
+        const cbm_lane from = cbm_lane_of((cbm_dtype)code_at(m, c->x)->dtype);
+        return from == CBM_LANE_F32 || from == CBM_LANE_F64 ? s->clamp_byte : s->low_byte;
+    }
+    if (c->code == CBM_EXPR_CAST)
+        return NULL;
+    return c->dtype == CBM_U8 ? s->low_byte : c->dtype == CBM_BOOL ? s->truth[CBM_LANE_I32] : NULL;
+}
+
+static bool is_heavy(int32_t code)
+{
+    return code == CBM_EXPR_EXP || code == CBM_EXPR_LOG || code == CBM_EXPR_TANH || code == CBM_EXPR_ERF ||
+           code == CBM_EXPR_POW || code == CBM_EXPR_UNIFORM || code == CBM_EXPR_NORMAL;
+}
+
+/* Where the value is to be computed: the output that it goes straight to, or a register. */
+static int32_t result_place(maker *m, int32_t i, cbm_lane lane)
+{
+    for (size_t o = 0; o < m->launch->n_out; o++)
+        if (m->direct[o] == i)
+            return new_place(m, CBM_PLACE_OUTPUT, (int32_t)o, lane);
+    return take_register(m, lane);
+}
+
+static bool add_instruction(maker *m, int32_t i)
+{
+    const cbm_fused_instruction *c = code_at(m, i);
+    value *v = &m->values[i];
+    const cbm_lane lane = cbm_lane_of((cbm_dtype)c->dtype);
+    if (c->code == CBM_EXPR_INPUT) {
+        if (v->uniform)
+            v->place = take_uniform(m, c, CBM_EXPR_INPUT);
+        return true; /* others are placed when first read */
+    }
+    if (c->code == CBM_EXPR_NUMBER || c->code == CBM_EXPR_FIELD) {
+        v->place = take_uniform(m, c, c->code);
+        return true;
+    }
+    if (c->code == CBM_EXPR_UNIFORM || c->code == CBM_EXPR_NORMAL) {
+        if (lane != CBM_LANE_F32 && lane != CBM_LANE_F64)
+            return false;
+        v->place = result_place(m, i, lane);
+        m->pass->steps[m->pass->n_steps++] = (cbm_pass_step){
+            .kind = c->code == CBM_EXPR_UNIFORM ? CBM_STEP_UNIFORM : CBM_STEP_NORMAL, .to = v->place, .arg = c->arg
+        };
+        m->pass->n_heavy++;
+        return true;
+    }
+    cbm_tile_fn fn = function_of(m, c), narrow = narrowing(m, c);
+    if (!fn)
+        return false;
+    int32_t from[3] = { 0 };
+    const int32_t n = argument_count(c->code);
+    for (int32_t k = 0; k < n; k++) {
+        const int32_t root = m->values[argument(c, k)].root;
+        if (m->values[root].place < 0)
+            place_input(m, root, false);
+        from[k] = m->values[root].place;
+    }
+    for (int32_t k = 0; k < n; k++) {
+        const int32_t root = m->values[argument(c, k)].root;
+        bool again = false; /* the same operand twice is given back once */
+        for (int32_t j = 0; j < k; j++)
+            again = again || from[j] == from[k];
+        if (!again && m->values[root].last_use == i && !may_hoist(m, root))
+            give_register(m, from[k]);
+    }
+    if (v->uniform) {
+        v->place = new_place(m, CBM_PLACE_UNIFORM, (int32_t)m->pass->n_uniforms, lane);
+        m->pass->uniforms[m->pass->n_uniforms++] = (cbm_pass_uniform){ .code = CBM_EXPR_CODES, .place = v->place };
+    } else {
+        v->place = result_place(m, i, lane);
+        m->pass->n_heavy += is_heavy(c->code);
+    }
+    add_call(m, v->uniform, fn, v->place, from, n);
+    if (narrow)
+        add_call(m, v->uniform, narrow, v->place, &v->place, 1);
+    return true;
+}
+
+/* Inputs that are outputs themselves, among others: they are fetched before anything is stored. */
+static void load_stored_inputs(maker *m)
+{
+    for (size_t o = 0; o < m->launch->n_out; o++) {
+        const int32_t root = m->values[m->fused->outputs[o].place].root;
+        value *v = &m->values[root];
+        if (code_at(m, root)->code == CBM_EXPR_INPUT && !v->uniform && v->place < 0)
+            place_input(m, root, m->launch->n_out > 1);
+    }
+}
+
+static void add_stores(maker *m)
+{
+    for (size_t o = 0; o < m->launch->n_out; o++) {
+        if (m->direct[o] >= 0)
+            continue;
+        const value *v = &m->values[m->values[m->fused->outputs[o].place].root];
+        cbm_pass_step s = { .kind = CBM_STEP_STORE, .arg = (int32_t)o };
+        s.from[0] = v->place;
+        s.step[0] = m->pass->places[v->place].kind != CBM_PLACE_UNIFORM;
+        m->pass->steps[m->pass->n_steps++] = s;
+    }
+}
+
+static bool make_steps(maker *m)
+{
+    find_roots(m);
+    find_last_uses(m);
+    find_direct_outputs(m);
+    load_stored_inputs(m);
+    for (int32_t i = 0; i < m->length; i++)
+        if (m->values[i].needed && m->values[i].root == i && !add_instruction(m, i))
+            return false;
+    add_stores(m);
+    return true;
+}
+
+/* The tile's length, then where registers and spare groups lie in scratch memory. */
+static void lay_out_scratch(maker *m)
+{
+    cbm_pass *p = m->pass;
+    const size_t each = 4 * (size_t)m->n_registers[0] + 8 * (size_t)m->n_registers[1];
+    p->tile = CBM_PASS_TILE;
+    while (p->tile > CBM_PASS_TILE_LEAST && (size_t)p->tile * each > CBM_PASS_SCRATCH)
+        p->tile /= 2;
+    size_t spare = (size_t)p->tile * each;
+    for (size_t i = 0; i < p->n_places; i++) {
+        cbm_pass_place *place = &p->places[i];
+        if (place->kind == CBM_PLACE_REGISTER) {
+            const size_t narrow = (size_t)m->n_registers[0] * 4;
+            place->offset = (size_t)p->tile *
+                            (wide(place->lane) ? narrow + 8 * (size_t)place->index : 4 * (size_t)place->index);
+        } else if (place->kind != CBM_PLACE_UNIFORM) {
+            place->offset = spare;
+            spare += CBM_TILE_UNIFORM;
+        }
+    }
+    p->scratch = spare;
+    for (size_t i = 0; i < p->n_steps; i++)
+        if (p->steps[i].kind == CBM_STEP_LOAD) {
+            const int64_t period = p->inputs[p->steps[i].arg].period;
+            p->steps[i].hoisted = period > 0 && p->tile % period == 0 && (period & (period - 1)) == 0;
+        }
+}
+
+static int64_t worker_count(const cbm_pass *p, int64_t threads)
+{
+    const int64_t work = p->count * (1 + 2 * (int64_t)p->n_heavy);
+    int64_t workers = work / CBM_CPU_GRAIN;
+    const int64_t tiles = (p->count + p->tile - 1) / p->tile;
+    workers = workers > threads ? threads : workers;
+    workers = workers > tiles ? tiles : workers;
+    return workers < 1 ? 1 : workers;
+}
+
+static void *zeros(size_t count, size_t size)
+{
+    return calloc(count > 0 ? count : 1, size);
+}
+
+static cbm_pass *new_pass(const cbm_fused_launch *shapes)
+{
+    const size_t n = shapes->fused->length;
+    cbm_pass *p = zeros(1, sizeof *p);
+    if (!p)
+        return NULL;
+    p->simd = cbm_simd_get();
+    p->n_in = shapes->n_in;
+    p->n_out = shapes->n_out;
+    p->count = shapes->n_out > 0 ? shapes->out[0].count : 0;
+    p->inputs = zeros(shapes->n_in, sizeof *p->inputs);
+    p->out_dtype = zeros(shapes->n_out, sizeof *p->out_dtype);
+    p->places = zeros(n + shapes->n_in + shapes->n_out, sizeof *p->places);
+    p->uniforms = zeros(n, sizeof *p->uniforms);
+    p->once = zeros(2 * n, sizeof *p->once);
+    p->steps = zeros(3 * n + shapes->n_in + shapes->n_out, sizeof *p->steps);
+    p->uniform_memory = aligned_alloc(64, (n > 0 ? n : 1) * CBM_TILE_UNIFORM);
+    if (p->inputs && p->out_dtype && p->places && p->uniforms && p->once && p->steps && p->uniform_memory) {
+        for (size_t i = 0; i < shapes->n_in; i++)
+            describe_input(&shapes->in[i], &p->inputs[i]);
+        for (size_t i = 0; i < shapes->n_out; i++)
+            p->out_dtype[i] = shapes->out[i].dtype;
+        return p;
+    }
+    cbm_cpu_fused_release(p);
+    return NULL;
+}
+
+static cbm_status make_pass(maker *m)
+{
+    const size_t n = m->fused->length;
+    m->values = zeros(n, sizeof *m->values);
+    m->direct = zeros(m->launch->n_out, sizeof *m->direct);
+    for (int w = 0; w < 2; w++)
+        m->free_registers[w] = zeros(n + m->launch->n_in, sizeof(int32_t));
+    if (!m->values || !m->direct || !m->free_registers[0] || !m->free_registers[1])
+        return CBM_ERROR_MEMORY;
+    if (!make_steps(m))
+        return CBM_ERROR_UNSUPPORTED;
+    lay_out_scratch(m);
+    cbm_pass *p = m->pass;
+    p->workers = worker_count(p, m->launch->threads);
+    if (p->scratch > CBM_PASS_STACK) {
+        p->scratch = (p->scratch + 63) & ~(size_t)63;
+        p->scratch_memory = aligned_alloc(64, p->scratch * (size_t)p->workers);
+        if (!p->scratch_memory)
+            return CBM_ERROR_MEMORY;
+    }
+    return CBM_OK;
+}
+
+cbm_status cbm_cpu_fused_prepare(const cbm_fused_launch *shapes, void **state)
+{
+    *state = NULL;
+    cbm_pass *p = new_pass(shapes);
+    if (!p)
+        return CBM_ERROR_MEMORY;
+    maker m = { .launch = shapes, .fused = shapes->fused, .pass = p, .length = (int32_t)shapes->fused->length };
+    const cbm_status status = make_pass(&m);
+    free(m.values);
+    free(m.direct);
+    free(m.free_registers[0]);
+    free(m.free_registers[1]);
+    if (status == CBM_OK)
+        *state = p;
+    else
+        cbm_cpu_fused_release(p);
+    return status;
+}
+
+void cbm_cpu_fused_release(void *state)
+{
+    cbm_pass *p = state;
+    if (!p)
+        return;
+    free(p->inputs);
+    free(p->out_dtype);
+    free(p->places);
+    free(p->uniforms);
+    free(p->once);
+    free(p->steps);
+    free(p->uniform_memory);
+    free(p->scratch_memory);
+    free(p);
+}

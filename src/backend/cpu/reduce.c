@@ -1,0 +1,317 @@
+/* reduce.c: sum, mean, max, argmax of f32 over any axes. The axes are merged until kept and reduced ones alternate; then
+   a result is one cell, or a row of cells, that adds up terms: rows of contiguous elements. How the work is cut depends
+   on shapes only, so a sum repeats bit for bit whatever the threads. Rests on simd/rows.c. */
+#include "backend/cpu/cpu.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    PART = 16384,      /* elements of a part of one result, when results are few */
+    PARTS_MOST = 256,
+    ROWS_OF_PART = 512, /* rows added up in f32 at most before joining */
+    WIDE_ROW = 4096,   /* a row of results this long is cut across */
+    STRIP = 2048
+};
+
+typedef struct axis {
+    int64_t extent, stride;
+} axis;
+
+typedef struct plan {
+    axis kept[CBM_MAX_DIMS], reduced[CBM_MAX_DIMS]; /* without the last axis */
+    int64_t n_kept, n_reduced;
+    int64_t cells, terms; /* products of the extents */
+    int64_t length;       /* of the last axis */
+    bool row;             /* the last axis is kept: a cell is a row of results */
+    int64_t parts;        /* of each cell */
+    int64_t members;      /* elements that make a result */
+    bool split_length;    /* parts cut the last axis (a scalar cell), or the strips of a wide row */
+} plan;
+
+static bool is_reduced(const cbm_shape *axes, int64_t d)
+{
+    for (int64_t i = 1; i <= axes->v[0]; i++)
+        if (axes->v[i] == d)
+            return true;
+    return false;
+}
+
+static int64_t clamp(int64_t v, int64_t low, int64_t high)
+{
+    return v < low ? low : v > high ? high : v;
+}
+
+static void choose_parts(plan *p)
+{
+    const int64_t work = p->terms * p->length;
+    if (p->row && p->length >= WIDE_ROW) {
+        p->split_length = true;
+        p->parts = (p->length + STRIP - 1) / STRIP;
+        return;
+    }
+    if (p->row) {
+        const int64_t by_size = p->cells > 8 ? 1 : work / PART, by_rows = (p->terms + ROWS_OF_PART - 1) / ROWS_OF_PART;
+        p->parts = clamp(by_size > by_rows ? by_size : by_rows, 1, clamp(p->terms, 1, PARTS_MOST));
+        return;
+    }
+    p->split_length = p->terms == 1;
+    p->parts = p->cells > 64 ? 1 : clamp(work / PART, 1, PARTS_MOST);
+    if (!p->split_length)
+        p->parts = clamp(p->parts, 1, p->terms);
+}
+
+static void make_plan(const cbm_launch *l, plan *p)
+{
+    const cbm_reduce_attributes *a = l->attributes;
+    const cbm_buffer *x = &l->in[0];
+    axis merged[CBM_MAX_DIMS];
+    bool reduced[CBM_MAX_DIMS];
+    int64_t n = 0, stride = x->count;
+    *p = (plan){ .cells = 1, .terms = 1, .length = 1, .members = 1 };
+    for (int64_t d = 0; d < x->rank; d++) {
+        if (x->shape[d] > 0)
+            stride /= x->shape[d];
+        const bool r = is_reduced(&a->axes, d);
+        if (r)
+            p->members *= x->shape[d];
+        if (x->shape[d] == 1)
+            continue;
+        if (n > 0 && reduced[n - 1] == r) {
+            merged[n - 1] = (axis){ merged[n - 1].extent * x->shape[d], stride };
+            continue;
+        }
+        merged[n] = (axis){ x->shape[d], stride };
+        reduced[n++] = r;
+    }
+    if (n > 0) {
+        p->length = merged[n - 1].extent;
+        p->row = !reduced[n - 1];
+    }
+    for (int64_t i = 0; i + 1 < n; i++) {
+        if (reduced[i]) {
+            p->reduced[p->n_reduced++] = merged[i];
+            p->terms *= merged[i].extent;
+        } else {
+            p->kept[p->n_kept++] = merged[i];
+            p->cells *= merged[i].extent;
+        }
+    }
+    choose_parts(p);
+}
+
+static int64_t offset_of(const axis *axes, int64_t n, int64_t number)
+{
+    int64_t offset = 0;
+    for (int64_t i = n - 1; i >= 0; i--) {
+        offset += number % axes[i].extent * axes[i].stride;
+        number /= axes[i].extent;
+    }
+    return offset;
+}
+
+typedef struct job {
+    const plan *p;
+    const cbm_simd *simd;
+    const float *x;
+    float *y;
+    void *partial; /* doubles for scalar cells, rows of floats for row cells; used when parts > 1 */
+    bool greatest;
+} job;
+
+/* One scalar cell, terms [t0, t1), elements [begin, end) of each. */
+static double scalar_part(const job *j, int64_t cell, int64_t t0, int64_t t1, int64_t begin, int64_t end)
+{
+    const plan *p = j->p;
+    const float *base = j->x + offset_of(p->kept, p->n_kept, cell) + begin;
+    double total = j->greatest ? -HUGE_VAL : 0;
+    for (int64_t t = t0; t < t1; t++) {
+        const float *row = base + offset_of(p->reduced, p->n_reduced, t);
+        if (!j->greatest) {
+            total += j->simd->sum(row, end - begin);
+            continue;
+        }
+        const double top = (double)j->simd->top(row, end - begin);
+        if (top > total || top != top)
+            total = top;
+    }
+    return total;
+}
+
+/* A row cell: the rows of terms [t0, t1) joined, columns [begin, end). */
+static void row_part(const job *j, int64_t cell, int64_t t0, int64_t t1, int64_t begin, int64_t end, float *to)
+{
+    const plan *p = j->p;
+    const float *base = j->x + offset_of(p->kept, p->n_kept, cell) + begin;
+    const int64_t n = end - begin;
+    memcpy(to, base + offset_of(p->reduced, p->n_reduced, t0), (size_t)n * sizeof *to);
+    for (int64_t t = t0 + 1; t < t1; t++)
+        (j->greatest ? j->simd->raise : j->simd->add)(to, base + offset_of(p->reduced, p->n_reduced, t), n);
+}
+
+static void run_parts(void *user, int64_t begin, int64_t end)
+{
+    const job *j = user;
+    const plan *p = j->p;
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t cell = i / p->parts, part = i % p->parts;
+        int64_t t0 = 0, t1 = p->terms, e0 = 0, e1 = p->length;
+        if (p->split_length) {
+            e0 = p->row ? part * STRIP : part * p->length / p->parts;
+            e1 = p->row ? (e0 + STRIP < p->length ? e0 + STRIP : p->length) : (part + 1) * p->length / p->parts;
+        } else {
+            t0 = part * p->terms / p->parts;
+            t1 = (part + 1) * p->terms / p->parts;
+        }
+        if (!p->row) {
+            const double v = scalar_part(j, cell, t0, t1, e0, e1);
+            if (p->parts > 1)
+                ((double *)j->partial)[i] = v;
+            else
+                j->y[cell] = (float)v;
+            continue;
+        }
+        const bool own = !p->split_length && p->parts > 1;
+        row_part(j, cell, t0, t1, e0, e1, own ? (float *)j->partial + i * p->length : j->y + cell * p->length + e0);
+    }
+}
+
+static void join_parts(const job *j, double factor)
+{
+    const plan *p = j->p;
+    if (p->parts > 1 && !p->row) {
+        const double *v = j->partial;
+        for (int64_t c = 0; c < p->cells; c++) {
+            double total = v[c * p->parts];
+            for (int64_t i = 1; i < p->parts; i++) {
+                const double next = v[c * p->parts + i];
+                if (!j->greatest)
+                    total += next;
+                else if (next > total || next != next)
+                    total = next;
+            }
+            j->y[c] = (float)(total * factor);
+        }
+        return;
+    }
+    if (p->parts > 1 && !p->split_length) {
+        const float *v = j->partial;
+        for (int64_t c = 0; c < p->cells; c++) {
+            float *to = j->y + c * p->length;
+            memcpy(to, v + c * p->parts * p->length, (size_t)p->length * sizeof *to);
+            for (int64_t i = 1; i < p->parts; i++)
+                (j->greatest ? j->simd->raise : j->simd->add)(to, v + (c * p->parts + i) * p->length, p->length);
+        }
+    }
+    if (factor != 1)
+        for (int64_t i = 0; i < p->cells * (p->row ? p->length : 1); i++)
+            j->y[i] = (float)((double)j->y[i] * factor);
+}
+
+static cbm_status prepare(cbm_prepare *prepare)
+{
+    plan *p = malloc(sizeof *p);
+    if (!p)
+        return CBM_ERROR_MEMORY;
+    make_plan(prepare->launch, p);
+    if (p->parts > 1 && !(p->row && p->split_length))
+        prepare->workspace = (size_t)(p->cells * p->parts) * (p->row ? (size_t)p->length * sizeof(float) : sizeof(double));
+    prepare->state = p;
+    return CBM_OK;
+}
+
+static void reduce(const cbm_launch *l, bool greatest, bool mean)
+{
+    const plan *p = l->state;
+    float *y = l->out[0].data;
+    if (l->in[0].count == 0) {
+        for (int64_t i = 0; i < l->out[0].count; i++)
+            y[i] = mean ? NAN : greatest ? -HUGE_VALF : 0;
+        return;
+    }
+    job j = { p, cbm_simd_get(), l->in[0].data, y, l->workspace, greatest };
+    const int64_t parts = p->cells * p->parts, work = l->in[0].count / parts;
+    cbm_parallel_for(parts, cbm_grain(work), l->threads, run_parts, &j);
+    join_parts(&j, mean ? 1.0 / (double)p->members : 1.0);
+}
+
+static cbm_status sum(const cbm_launch *l)
+{
+    reduce(l, false, false);
+    return CBM_OK;
+}
+static cbm_status mean(const cbm_launch *l)
+{
+    reduce(l, false, true);
+    return CBM_OK;
+}
+static cbm_status max(const cbm_launch *l)
+{
+    reduce(l, true, false);
+    return CBM_OK;
+}
+
+/* ---- argmax ---- */
+
+typedef struct argmax_job {
+    const cbm_simd *simd;
+    const float *x;
+    int64_t *y;
+    cbm_around a;
+} argmax_job;
+
+static bool above(float a, float b)
+{
+    return a > b || (a != a && b == b);
+}
+
+/* Places (outer, inner) from begin to end; for rows side by side, several lanes at a time for the caches' sake. */
+static void argmax_part(void *user, int64_t begin, int64_t end)
+{
+    const argmax_job *j = user;
+    if (j->a.inner == 1) {
+        for (int64_t i = begin; i < end; i++)
+            j->y[i] = j->simd->top_at(j->x + i * j->a.length, j->a.length);
+        return;
+    }
+    enum { LANES = 64 };
+    float best[LANES];
+    for (int64_t i = begin; i < end;) {
+        const int64_t outer = i / j->a.inner, inner = i % j->a.inner;
+        int64_t n = j->a.inner - inner < end - i ? j->a.inner - inner : end - i;
+        n = n < LANES ? n : LANES;
+        const float *x = j->x + outer * j->a.length * j->a.inner + inner;
+        for (int64_t k = 0; k < n; k++) {
+            best[k] = x[k];
+            j->y[i + k] = 0;
+        }
+        for (int64_t row = 1; row < j->a.length; row++)
+            for (int64_t k = 0; k < n; k++)
+                if (above(x[row * j->a.inner + k], best[k])) {
+                    best[k] = x[row * j->a.inner + k];
+                    j->y[i + k] = row;
+                }
+        i += n;
+    }
+}
+
+static cbm_status argmax(const cbm_launch *l)
+{
+    const cbm_reduce_attributes *r = l->attributes;
+    const cbm_buffer *x = &l->in[0];
+    argmax_job j = { cbm_simd_get(), x->data, l->out[0].data, { 1, x->count, 1 } };
+    if (r->axes.v[0] == 1)
+        j.a = cbm_around_axis(x, r->axes.v[1]);
+    if (x->count > 0)
+        cbm_parallel_for(j.a.outer * j.a.inner, cbm_grain(j.a.length), l->threads, argmax_part, &j);
+    return CBM_OK;
+}
+
+const cbm_kernel cbm_cpu_reduce[] = {
+    { .op = "sum", .supports = cbm_cpu_f32, .prepare = prepare, .launch = sum, .release = free },
+    { .op = "mean", .supports = cbm_cpu_f32, .prepare = prepare, .launch = mean, .release = free },
+    { .op = "max", .supports = cbm_cpu_f32, .prepare = prepare, .launch = max, .release = free },
+    { .op = "argmax", .supports = cbm_cpu_f32, .launch = argmax },
+    { .op = NULL },
+};

@@ -1,0 +1,16 @@
+/* level.c: the table of one level. dispatch.c fills those that the processor can run. */
+#include "backend/cpu/simd/level.h"
+
+#define TEXT_(x) #x
+#define TEXT(x) TEXT_(x)
+
+void CBM_LEVEL(cbm_simd_fill)(cbm_simd *s);
+void CBM_LEVEL(cbm_simd_fill)(cbm_simd *s)
+{
+    s->name = TEXT(CBM_SIMD);
+    CBM_LEVEL(cbm_tile_fill)(s);
+    CBM_LEVEL(cbm_random_fill)(s);
+    CBM_LEVEL(cbm_rows_fill)(s);
+    CBM_LEVEL(cbm_matrix_fill)(s);
+    CBM_LEVEL(cbm_planes_fill)(s);
+}

@@ -1,0 +1,13 @@
+/* level.h: what each file of simd/ gives to its level's table; level.c puts the table together. */
+#ifndef CAMBIUM_CPU_LEVEL_H
+#define CAMBIUM_CPU_LEVEL_H
+
+#include "backend/cpu/simd/simd.h"
+
+void CBM_LEVEL(cbm_tile_fill)(cbm_simd *s);
+void CBM_LEVEL(cbm_random_fill)(cbm_simd *s);
+void CBM_LEVEL(cbm_rows_fill)(cbm_simd *s);
+void CBM_LEVEL(cbm_matrix_fill)(cbm_simd *s);
+void CBM_LEVEL(cbm_planes_fill)(cbm_simd *s);
+
+#endif

@@ -1,0 +1,141 @@
+/* math.h: elementary functions on vectors of f32: polynomials after range reduction, within about two units in the last
+   place; 0, infinities, NaN, overflow and subnormal results come out as the C library gives them. Rests on simd.h. */
+#ifndef CAMBIUM_CPU_MATH_H
+#define CAMBIUM_CPU_MATH_H
+
+#include "backend/cpu/simd/simd.h"
+
+/* exp(x) = 2^n exp(r), |r| <= ln 2 / 2; the power of two in two factors, so that subnormal results round once. */
+INLINE vf vf_exp(vf x)
+{
+    const vf magic = vf_set(12582912.0f); /* 1.5 * 2^23: adding it rounds to the nearest integer */
+    x = vf_select(x > vf_set(89.0f), vf_set(89.0f), x);
+    x = vf_select(x < vf_set(-104.0f), vf_set(-104.0f), x);
+    vf t = x * 1.44269504f + magic;
+    vi n = (vi)t - (vi)magic;
+    vf nf = t - magic;
+    vf r = x - nf * 0.693145752f;
+    r = r - nf * 1.42860677e-6f;
+    vf p = 1.37805939e-3f * r + 8.37312452e-3f;
+    p = p * r + 4.16695364e-2f;
+    p = p * r + 1.66664720e-1f;
+    p = p * r + 4.99999851e-1f;
+    p = p * r + 1.0f;
+    p = p * r + 1.0f;
+    vi half = n >> 1;
+    vf scale_a = (vf)((half + 127) << 23);
+    vf scale_b = (vf)((n - half + 127) << 23);
+    return p * scale_a * scale_b;
+}
+
+/* log(x) = e ln 2 + log(m), m in [2/3, 4/3]. */
+INLINE vf vf_log(vf x)
+{
+    vi tiny = x < vf_set(1.17549435e-38f);
+    vf a = vf_select(tiny, x * 8388608.0f, x);
+    vf i = vf_select(tiny, vf_set(-23.0f), vf_set(0.0f));
+    vi e = ((vi)a - 0x3f2aaaab) & (int32_t)0xff800000;
+    vf m = (vf)((vi)a - e);
+    i = __builtin_convertvector(e, vf) * 1.19209290e-7f + i;
+    m = m - 1.0f;
+    vf s = m * m;
+    vf r = vf_set(-0.130310059f);
+    vf t = vf_set(0.140869141f);
+    r = r * s - 0.121483512f;
+    t = t * s + 0.139814854f;
+    r = r * s - 0.166846126f;
+    t = t * s + 0.200120345f;
+    r = r * s - 0.249996200f;
+    r = t * m + r;
+    r = r * m + 0.333331972f;
+    r = r * m - 0.5f;
+    r = r * s + m;
+    r = i * 0.693147182f + r;
+    const vf infinity = vf_set(__builtin_inff());
+    vi odd = ~((x > vf_set(0.0f)) & (x < infinity)); /* 0, negative, infinite, NaN */
+    if (vi_some(odd)) {
+        vf v = vf_select(x == vf_set(0.0f), -infinity, vf_select(x == infinity, infinity, vf_set(__builtin_nanf(""))));
+        r = vf_select(odd, v, r);
+    }
+    return r;
+}
+
+INLINE vf vf_copy_sign(vf magnitude, vf sign)
+{
+    return (vf)(((vi)magnitude & 0x7fffffff) | ((vi)sign & (int32_t)0x80000000));
+}
+
+INLINE vf vf_tanh(vf x)
+{
+    vf t = vf_abs(x);
+    vf e = vf_exp(t + t);
+    vf large = vf_copy_sign(1.0f - 2.0f / (e + 1.0f), x);
+    vf s = x * x;
+    vf r = 0.01573968f * s - 0.0523039624f;
+    r = r * s + 0.133152977f;
+    r = r * s - 0.333327681f;
+    r = (r * s) * x + x;
+    vf y = vf_select(t >= vf_set(0.599609375f), large, r);
+    return vf_select(x != x, x, y);
+}
+
+INLINE vf vf_erf(vf x)
+{
+    vf t = vf_abs(x);
+    vf s = x * x;
+    vf r = -1.72853470e-5f * t + 3.83197126e-4f;
+    vf u = -3.88396438e-3f * t + 2.42546219e-2f;
+    r = r * s + u;
+    r = r * t - 1.06777877e-1f;
+    r = r * t - 6.34846687e-1f;
+    r = r * t - 1.28717512e-1f;
+    r = r * t - t;
+    vf large = vf_copy_sign(1.0f - vf_exp(r), x);
+    /* beyond 4 the answer is 1; the polynomial would overflow for huge arguments */
+    large = vf_select(t > vf_set(4.0f), vf_copy_sign(vf_set(1.0f), x), large);
+    vf p = vf_set(-5.96761703e-4f);
+    p = p * s + 4.99119423e-3f;
+    p = p * s - 2.67681349e-2f;
+    p = p * s + 1.12819925e-1f;
+    p = p * s - 3.76125336e-1f;
+    p = p * s + 1.28379166e-1f;
+    p = p * x + x;
+    vf y = vf_select(t > vf_set(0.927734375f), large, p);
+    return vf_select(x != x, x, y);
+}
+
+/* x^y for finite positive x and finite y, in double: 2^(y log2 x) is then right to about half a unit of f32. */
+INLINE vd vd_pow(vd x, vd y)
+{
+    vl bits = (vl)x;
+    vl e = (bits - 0x3fe6a09e667f3bcd) >> 52; /* m in [sqrt 1/2, sqrt 2) */
+    vd m = (vd)(bits - (e << 52));
+    vd s = (m - 1.0) / (m + 1.0);
+    vd q = s * s;
+    vd p = 1.0 / 13.0 * q + 1.0 / 11.0;
+    p = p * q + 1.0 / 9.0;
+    p = p * q + 1.0 / 7.0;
+    p = p * q + 1.0 / 5.0;
+    p = p * q + 1.0 / 3.0;
+    p = p * q + 1.0;
+    const vd whole = vd_set(6755399441055744.0); /* 1.5 * 2^52 */
+    vd ef = (vd)(e + (vl)whole) - whole;
+    vd t = y * (ef + s * p * 2.8853900817779268);
+    t = vd_select(t > vd_set(200.0), vd_set(200.0), t);
+    t = vd_select(t < vd_set(-200.0), vd_set(-200.0), t);
+    vd w = t + whole;
+    vl n = (vl)w - (vl)whole;
+    vd f = (t - (w - whole)) * 0.69314718055994531;
+    vd r = 1.0 / 362880.0 * f + 1.0 / 40320.0;
+    r = r * f + 1.0 / 5040.0;
+    r = r * f + 1.0 / 720.0;
+    r = r * f + 1.0 / 120.0;
+    r = r * f + 1.0 / 24.0;
+    r = r * f + 1.0 / 6.0;
+    r = r * f + 0.5;
+    r = r * f + 1.0;
+    r = r * f + 1.0;
+    return r * (vd)((n + 1023) << 52);
+}
+
+#endif

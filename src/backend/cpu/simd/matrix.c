@@ -1,0 +1,151 @@
+/* matrix.c: products of small matrices on one thread, and the transpose of a block. Rests on simd.h. */
+#include "backend/cpu/simd/level.h"
+
+/* `rows` rows by `vectors` vectors of c, the last vector `last` lanes long: all sums live in registers. Constant rows and
+   vectors make one straight loop of each combination. */
+INLINE void block(const cbm_small_matmul *p, const float *a, const float *b, float *c, int rows, int vectors, int64_t last)
+{
+    vf sum[4][2];
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < vectors; v++)
+            sum[r][v] = (vf){ 0 };
+    for (int64_t k = 0; k < p->k; k++) {
+        vf bv[2];
+        for (int v = 0; v < vectors; v++)
+            bv[v] = v + 1 < vectors || last == VN ? vf_load(b + v * VN) : vf_load_part(b + v * VN, last, 0.0f);
+        for (int r = 0; r < rows; r++) {
+            vf x = vf_set(a[r * p->a_row]);
+            for (int v = 0; v < vectors; v++)
+                sum[r][v] += x * bv[v];
+        }
+        a += p->a_column;
+        b += p->b_row;
+    }
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < vectors; v++) {
+            if (v + 1 < vectors || last == VN)
+                vf_store(c + r * p->c_row + v * VN, sum[r][v]);
+            else
+                vf_store_part(c + r * p->c_row + v * VN, last, sum[r][v]);
+        }
+}
+
+#define BLOCK(rows, vectors)                                                                                           \
+    do {                                                                                                               \
+        if (last == VN)                                                                                                \
+            block(p, a, b, c, rows, vectors, VN);                                                                      \
+        else                                                                                                           \
+            block(p, a, b, c, rows, vectors, last);                                                                    \
+    } while (0)
+
+static void block_of(const cbm_small_matmul *p, const float *a, const float *b, float *c, int64_t rows, int64_t columns)
+{
+    const int64_t vectors = (columns + VN - 1) / VN;
+    const int64_t last = columns - (vectors - 1) * VN;
+    if (vectors == 2) {
+        if (rows == 4)
+            BLOCK(4, 2);
+        else if (rows == 3)
+            BLOCK(3, 2);
+        else if (rows == 2)
+            BLOCK(2, 2);
+        else
+            BLOCK(1, 2);
+        return;
+    }
+    if (rows == 4)
+        BLOCK(4, 1);
+    else if (rows == 3)
+        BLOCK(3, 1);
+    else if (rows == 2)
+        BLOCK(2, 1);
+    else
+        BLOCK(1, 1);
+}
+
+/* c = a b, b's columns next to each other. */
+static void rows_of_b(const cbm_small_matmul *p)
+{
+    for (int64_t j = 0; j < p->n; j += 2 * VN) {
+        const int64_t columns = p->n - j < 2 * VN ? p->n - j : 2 * VN;
+        for (int64_t i = 0; i < p->m; i += 4) {
+            const int64_t rows = p->m - i < 4 ? p->m - i : 4;
+            block_of(p, p->a + i * p->a_row, p->b + j, p->c + i * p->c_row + j, rows, columns);
+        }
+    }
+}
+
+/* b's columns lie apart: strips of it are copied so that they lie next to each other. */
+static void gathered_b(const cbm_small_matmul *p)
+{
+    enum { DEPTH = 128 };
+    float strip[DEPTH * 2 * VN] __attribute__((aligned(64)));
+    cbm_small_matmul part = *p;
+    part.b = strip;
+    part.b_column = 1;
+    float partial[4 * 2 * VN];
+    for (int64_t j = 0; j < p->n; j += 2 * VN) {
+        const int64_t columns = p->n - j < 2 * VN ? p->n - j : 2 * VN;
+        part.b_row = columns;
+        for (int64_t k = 0; k < p->k || k == 0; k += DEPTH) {
+            part.k = p->k - k < DEPTH ? p->k - k : DEPTH;
+            for (int64_t q = 0; q < columns; q++)
+                for (int64_t d = 0; d < part.k; d++)
+                    strip[d * columns + q] = p->b[(k + d) * p->b_row + (j + q) * p->b_column];
+            for (int64_t i = 0; i < p->m; i += 4) {
+                const int64_t rows = p->m - i < 4 ? p->m - i : 4;
+                const float *a = p->a + i * p->a_row + k * p->a_column;
+                float *c = p->c + i * p->c_row + j;
+                if (k == 0) {
+                    part.c_row = p->c_row;
+                    block_of(&part, a, strip, c, rows, columns);
+                    continue;
+                }
+                part.c_row = columns;
+                block_of(&part, a, strip, partial, rows, columns);
+                for (int64_t r = 0; r < rows; r++)
+                    for (int64_t q = 0; q < columns; q++)
+                        c[r * p->c_row + q] += partial[r * columns + q];
+            }
+        }
+    }
+}
+
+static void small_matmul(const cbm_small_matmul *p)
+{
+    if (p->b_column == 1 || p->n == 1)
+        rows_of_b(p);
+    else
+        gathered_b(p);
+}
+
+/* r[j][i] = x[i][j], in square blocks that fit the nearest cache. */
+static void transpose(uint32_t *r, int64_t r_stride, const uint32_t *x, int64_t x_stride, int64_t rows, int64_t columns)
+{
+    enum { SIDE = 16 };
+    for (int64_t i0 = 0; i0 < rows; i0 += SIDE)
+        for (int64_t j0 = 0; j0 < columns; j0 += SIDE) {
+            const int64_t i1 = rows - i0 < SIDE ? rows : i0 + SIDE, j1 = columns - j0 < SIDE ? columns : j0 + SIDE;
+            if (i1 - i0 == SIDE && j1 - j0 == SIDE) {
+                uint32_t t[SIDE * SIDE];
+                for (int i = 0; i < SIDE; i++)
+                    memcpy(t + i * SIDE, x + (i0 + i) * x_stride + j0, SIDE * sizeof *t);
+                for (int j = 0; j < SIDE; j++) {
+                    uint32_t line[SIDE];
+                    for (int i = 0; i < SIDE; i++)
+                        line[i] = t[i * SIDE + j];
+                    memcpy(r + (j0 + j) * r_stride + i0, line, sizeof line);
+                }
+                continue;
+            }
+            for (int64_t j = j0; j < j1; j++)
+                for (int64_t i = i0; i < i1; i++)
+                    r[j * r_stride + i] = x[i * x_stride + j];
+        }
+}
+
+void CBM_LEVEL(cbm_matrix_fill)(cbm_simd *s)
+{
+    s->small_matmul = small_matmul;
+    s->transpose = transpose;
+}

@@ -1,0 +1,264 @@
+/* planes.c: pooling windows over one plane (H, W), forward and backward. Windows of two by two in steps of two have their
+   own vector loops. Rests on simd.h. */
+#include "backend/cpu/simd/level.h"
+
+#if VB == 64
+#define EVEN 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
+#define ODD 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
+#define COUNT_UP { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 }
+#define WEAVE_LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define WEAVE_HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#elif VB == 32
+#define EVEN 0, 2, 4, 6, 8, 10, 12, 14
+#define ODD 1, 3, 5, 7, 9, 11, 13, 15
+#define COUNT_UP { 0, 1, 2, 3, 4, 5, 6, 7 }
+#define WEAVE_LOW 0, 8, 1, 9, 2, 10, 3, 11
+#define WEAVE_HIGH 4, 12, 5, 13, 6, 14, 7, 15
+#else
+#define EVEN 0, 2, 4, 6
+#define ODD 1, 3, 5, 7
+#define COUNT_UP { 0, 1, 2, 3 }
+#define WEAVE_LOW 0, 4, 1, 5
+#define WEAVE_HIGH 2, 6, 3, 7
+#endif
+
+/* Elements 0, 2, 4, ... and 1, 3, 5, ... of 2 VN. */
+INLINE void split_pairs(const float *x, vf *even, vf *odd)
+{
+    vf a = vf_load(x), b = vf_load(x + VN);
+    *even = __builtin_shufflevector(a, b, EVEN);
+    *odd = __builtin_shufflevector(a, b, ODD);
+}
+
+INLINE bool is_two_by_two(const cbm_pool_plane *p)
+{
+    return p->kernel[0] == 2 && p->kernel[1] == 2 && p->stride[0] == 2 && p->stride[1] == 2 && p->padding[0] == 0 &&
+           p->padding[1] == 0 && p->height * p->width < INT32_MAX;
+}
+
+/* The greater with its place; the first stays unless the second is above it, NaN above every number. */
+INLINE void keep_greater(vf *value, vi *place, vf other, vi other_place)
+{
+    vi m = (other > *value) | ((other != other) & (*value == *value));
+    *value = vf_select(m, other, *value);
+    *place = vi_select(m, other_place, *place);
+}
+
+static void max_row_two(const float *upper, const float *lower, int32_t start, int32_t width, float *y, int64_t *index,
+                        int64_t n)
+{
+    const vi steps = 2 * (vi)COUNT_UP;
+    int64_t i = 0;
+    for (; i + VN <= n; i += VN) {
+        vf a, b, c, d;
+        split_pairs(upper + 2 * i, &a, &b);
+        split_pairs(lower + 2 * i, &c, &d);
+        vi place = steps + (start + 2 * (int32_t)i);
+        vf best = a;
+        vi at = place;
+        keep_greater(&best, &at, b, place + 1);
+        keep_greater(&best, &at, c, place + width);
+        keep_greater(&best, &at, d, place + width + 1);
+        vf_store(y + i, best);
+        if (index) {
+            int32_t t[VN];
+            vi_store(t, at);
+            for (int half = 0; half < 2; half++)
+                vl_store(index + i + half * VD, __builtin_convertvector(*(const vi_half_any *)(t + half * VD), vl));
+        }
+    }
+    for (; i < n; i++) {
+        const float *from[4] = { upper + 2 * i, upper + 2 * i + 1, lower + 2 * i, lower + 2 * i + 1 };
+        const int32_t offset[4] = { 0, 1, width, width + 1 };
+        int best = 0;
+        for (int k = 1; k < 4; k++)
+            if (*from[k] > *from[best] || (*from[k] != *from[k] && *from[best] == *from[best]))
+                best = k;
+        y[i] = *from[best];
+        if (index)
+            index[i] = start + 2 * i + offset[best];
+    }
+}
+
+/* The window's place [low, high) along one axis of the plane. */
+INLINE void window(const cbm_pool_plane *p, int axis, int64_t at, int64_t size, int64_t *low, int64_t *high)
+{
+    *low = at * p->stride[axis] - p->padding[axis];
+    *high = *low + p->kernel[axis];
+    *low = *low < 0 ? 0 : *low;
+    *high = *high > size ? size : *high;
+}
+
+static void max_pool(const cbm_pool_plane *p)
+{
+    if (is_two_by_two(p)) {
+        for (int64_t h = 0; h < p->out_height; h++) {
+            const float *row = p->x + 2 * h * p->width;
+            max_row_two(row, row + p->width, (int32_t)(2 * h * p->width), (int32_t)p->width, p->y + h * p->out_width,
+                        p->index ? p->index + h * p->out_width : NULL, p->out_width);
+        }
+        return;
+    }
+    for (int64_t h = 0; h < p->out_height; h++) {
+        int64_t top, bottom;
+        window(p, 0, h, p->height, &top, &bottom);
+        for (int64_t w = 0; w < p->out_width; w++) {
+            int64_t left, right;
+            window(p, 1, w, p->width, &left, &right);
+            int64_t best = top * p->width + left;
+            float value = p->x[best];
+            for (int64_t i = top; i < bottom; i++)
+                for (int64_t j = i * p->width + left; j < i * p->width + right; j++) {
+                    const float v = p->x[j];
+                    if (v > value || (v != v && value == value)) {
+                        value = v;
+                        best = j;
+                    }
+                }
+            p->y[h * p->out_width + w] = value;
+            if (p->index)
+                p->index[h * p->out_width + w] = best;
+        }
+    }
+}
+
+/* The first `from` outputs were done already. Windows may overlap. */
+static int64_t scatter(const cbm_pool_plane *p, const float *g, float *dx, int64_t from, int64_t to)
+{
+    const uint64_t plane = (uint64_t)(p->height * p->width);
+    for (int64_t i = from; i < to; i++) {
+        if ((uint64_t)p->index[i] >= plane)
+            return i;
+        dx[p->index[i]] += g[i];
+    }
+    return -1;
+}
+
+INLINE vi load_places(const int64_t *index)
+{
+    int32_t t[VN];
+    for (int half = 0; half < 2; half++)
+        *(vi_half_any *)(t + half * VD) = __builtin_convertvector(vl_load(index + half * VD), vi_half);
+    return vi_load(t);
+}
+
+/* Two by two: each window's four places are written together, the gradient in one of them. An index elsewhere (nobody's
+   but a caller's own) is left to the plain loop. */
+static int64_t max_row_two_backward(const cbm_pool_plane *p, const float *g, float *dx, int64_t row)
+{
+    const vi steps = 2 * (vi)COUNT_UP;
+    const int64_t width = p->width, start = 2 * row * width, n = p->out_width;
+    const float *gr = g + row * n;
+    const int64_t *index = p->index + row * n;
+    int64_t i = 0;
+    for (; i + VN <= n; i += VN) {
+        const vi at = load_places(index + i), place = steps + (int32_t)(start + 2 * i);
+        const vi down = place + (int32_t)width;
+        const vi m[4] = { at == place, at == place + 1, at == down, at == down + 1 };
+        if (vi_some(~(m[0] | m[1] | m[2] | m[3])))
+            break;
+        const vf v = vf_load(gr + i);
+        for (int k = 0; k < 2; k++) {
+            const vf even = (vf)((vi)v & m[2 * k]), odd = (vf)((vi)v & m[2 * k + 1]);
+            float *to = dx + start + k * width + 2 * i;
+            vf_store(to, __builtin_shufflevector(even, odd, WEAVE_LOW));
+            vf_store(to + VN, __builtin_shufflevector(even, odd, WEAVE_HIGH));
+        }
+    }
+    for (int k = 0; k < 2; k++)
+        memset(dx + start + k * width + 2 * i, 0, (size_t)(width - 2 * i) * sizeof *dx);
+    return i;
+}
+
+static int64_t max_pool_backward(const cbm_pool_plane *p, const float *g, float *dx)
+{
+    const int64_t n = p->out_height * p->out_width;
+    if (!is_two_by_two(p)) {
+        memset(dx, 0, (size_t)(p->height * p->width) * sizeof *dx);
+        return scatter(p, g, dx, 0, n);
+    }
+    for (int64_t row = 0; row < p->out_height; row++) {
+        const int64_t done = max_row_two_backward(p, g, dx, row);
+        for (int64_t i = row * p->out_width + done; i < (row + 1) * p->out_width; i++) {
+            const int64_t place = p->index[i], start = 2 * row * p->width;
+            if (place < start || place >= start + 2 * p->width) { /* not this window's: all over again, the plain way */
+                memset(dx, 0, (size_t)(p->height * p->width) * sizeof *dx);
+                return scatter(p, g, dx, 0, n);
+            }
+            dx[place] += g[i];
+        }
+    }
+    if (p->height > 2 * p->out_height)
+        memset(dx + 2 * p->out_height * p->width, 0,
+               (size_t)((p->height - 2 * p->out_height) * p->width) * sizeof *dx);
+    return -1;
+}
+
+INLINE float share(const cbm_pool_plane *p, int64_t h, int64_t w, const int64_t at[4])
+{
+    if (p->exclude_pad)
+        return 1.0f / (float)((at[1] - at[0]) * (at[3] - at[2]));
+    int64_t top = h * p->stride[0] - p->padding[0], left = w * p->stride[1] - p->padding[1];
+    int64_t bottom = top + p->kernel[0], right = left + p->kernel[1];
+    bottom = bottom > p->height + p->padding[0] ? p->height + p->padding[0] : bottom;
+    right = right > p->width + p->padding[1] ? p->width + p->padding[1] : right;
+    return 1.0f / (float)((bottom - top) * (right - left));
+}
+
+static void avg_row_two(const float *upper, const float *lower, float *y, int64_t n)
+{
+    int64_t i = 0;
+    for (; i + VN <= n; i += VN) {
+        vf a, b, c, d;
+        split_pairs(upper + 2 * i, &a, &b);
+        split_pairs(lower + 2 * i, &c, &d);
+        vf_store(y + i, ((a + b) + (c + d)) * 0.25f);
+    }
+    for (; i < n; i++)
+        y[i] = ((upper[2 * i] + upper[2 * i + 1]) + (lower[2 * i] + lower[2 * i + 1])) * 0.25f;
+}
+
+static void avg_pool(const cbm_pool_plane *p)
+{
+    if (is_two_by_two(p)) {
+        for (int64_t h = 0; h < p->out_height; h++) {
+            const float *row = p->x + 2 * h * p->width;
+            avg_row_two(row, row + p->width, p->y + h * p->out_width, p->out_width);
+        }
+        return;
+    }
+    for (int64_t h = 0; h < p->out_height; h++)
+        for (int64_t w = 0; w < p->out_width; w++) {
+            int64_t at[4];
+            window(p, 0, h, p->height, &at[0], &at[1]);
+            window(p, 1, w, p->width, &at[2], &at[3]);
+            float total = 0;
+            for (int64_t i = at[0]; i < at[1]; i++)
+                for (int64_t j = at[2]; j < at[3]; j++)
+                    total += p->x[i * p->width + j];
+            p->y[h * p->out_width + w] = total * share(p, h, w, at);
+        }
+}
+
+static void avg_pool_backward(const cbm_pool_plane *p, const float *g, float *dx)
+{
+    memset(dx, 0, (size_t)(p->height * p->width) * sizeof *dx);
+    for (int64_t h = 0; h < p->out_height; h++)
+        for (int64_t w = 0; w < p->out_width; w++) {
+            int64_t at[4];
+            window(p, 0, h, p->height, &at[0], &at[1]);
+            window(p, 1, w, p->width, &at[2], &at[3]);
+            const float v = g[h * p->out_width + w] * share(p, h, w, at);
+            for (int64_t i = at[0]; i < at[1]; i++)
+                for (int64_t j = at[2]; j < at[3]; j++)
+                    dx[i * p->width + j] += v;
+        }
+}
+
+void CBM_LEVEL(cbm_planes_fill)(cbm_simd *s)
+{
+    s->max_pool = max_pool;
+    s->max_pool_backward = max_pool_backward;
+    s->avg_pool = avg_pool;
+    s->avg_pool_backward = avg_pool_backward;
+}

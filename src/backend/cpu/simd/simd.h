@@ -1,0 +1,207 @@
+/* simd.h: vectors as wide as the level that this file is compiled for (CBM_SIMD: baseline, avx2 or avx512), by the
+   compilers' vector extension, so that one source serves every processor. Rests on the compiler alone. */
+#ifndef CAMBIUM_CPU_SIMD_H
+#define CAMBIUM_CPU_SIMD_H
+
+#include "backend/cpu/cpu.h"
+#include <string.h>
+
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+#ifndef CBM_SIMD
+#error "compile with -DCBM_SIMD=baseline, avx2 or avx512"
+#endif
+#define CBM_LEVEL_2_(name, level) name##_##level
+#define CBM_LEVEL_1_(name, level) CBM_LEVEL_2_(name, level)
+#define CBM_LEVEL(name) CBM_LEVEL_1_(name, CBM_SIMD) /* cbm_tile -> cbm_tile_avx2 */
+
+#if defined(__AVX512F__)
+#define VB 64
+#elif defined(__AVX2__)
+#define VB 32
+#else
+#define VB 16
+#endif
+#define VN (VB / 4) /* 32-bit lanes */
+#define VD (VB / 8) /* 64-bit lanes */
+
+typedef float vf __attribute__((vector_size(VB)));
+typedef int32_t vi __attribute__((vector_size(VB)));
+typedef uint32_t vu __attribute__((vector_size(VB)));
+typedef double vd __attribute__((vector_size(VB)));
+typedef int64_t vl __attribute__((vector_size(VB)));
+typedef uint64_t vul __attribute__((vector_size(VB)));
+typedef float vf_half __attribute__((vector_size(VB / 2)));
+typedef int32_t vi_half __attribute__((vector_size(VB / 2)));
+typedef uint8_t vb_quarter __attribute__((vector_size(VB / 4)));
+
+typedef float vf_any __attribute__((vector_size(VB), aligned(4), may_alias));
+typedef int32_t vi_any __attribute__((vector_size(VB), aligned(4), may_alias));
+typedef double vd_any __attribute__((vector_size(VB), aligned(8), may_alias));
+typedef int64_t vl_any __attribute__((vector_size(VB), aligned(8), may_alias));
+typedef float vf_half_any __attribute__((vector_size(VB / 2), aligned(4), may_alias));
+typedef int32_t vi_half_any __attribute__((vector_size(VB / 2), aligned(4), may_alias));
+typedef uint8_t vb_quarter_any __attribute__((vector_size(VB / 4), aligned(1), may_alias));
+
+#define INLINE static inline __attribute__((always_inline, unused))
+
+INLINE vf vf_load(const void *p)
+{
+    return *(const vf_any *)p;
+}
+INLINE void vf_store(void *p, vf v)
+{
+    *(vf_any *)p = v;
+}
+INLINE vi vi_load(const void *p)
+{
+    return *(const vi_any *)p;
+}
+INLINE void vi_store(void *p, vi v)
+{
+    *(vi_any *)p = v;
+}
+INLINE vd vd_load(const void *p)
+{
+    return *(const vd_any *)p;
+}
+INLINE void vd_store(void *p, vd v)
+{
+    *(vd_any *)p = v;
+}
+INLINE vl vl_load(const void *p)
+{
+    return *(const vl_any *)p;
+}
+INLINE void vl_store(void *p, vl v)
+{
+    *(vl_any *)p = v;
+}
+INLINE vf vf_set(float x)
+{
+    return x - (vf){ 0 }; /* not +: the sign of -0 stays */
+}
+INLINE vi vi_set(int32_t x)
+{
+    return x + (vi){ 0 };
+}
+INLINE vd vd_set(double x)
+{
+    return x - (vd){ 0 };
+}
+
+/* m is all ones where a is wanted, all zeros where b is. */
+INLINE vf vf_select(vi m, vf a, vf b)
+{
+#if defined(__AVX512F__)
+    return (vf)_mm512_mask_blend_ps(_mm512_test_epi32_mask((__m512i)m, (__m512i)m), (__m512)b, (__m512)a);
+#elif defined(__AVX__)
+    return (vf)_mm256_blendv_ps((__m256)b, (__m256)a, (__m256)m);
+#else
+    return (vf)(((vi)a & m) | ((vi)b & ~m));
+#endif
+}
+INLINE vi vi_select(vi m, vi a, vi b)
+{
+    return (a & m) | (b & ~m);
+}
+INLINE vd vd_select(vl m, vd a, vd b)
+{
+    return (vd)(((vl)a & m) | ((vl)b & ~m));
+}
+INLINE vl vl_select(vl m, vl a, vl b)
+{
+    return (a & m) | (b & ~m);
+}
+INLINE vf vf_abs(vf x)
+{
+    return (vf)((vi)x & 0x7fffffff);
+}
+/* NaN wins; equal operands give the second, as in (a > b || a != a) ? a : b. */
+INLINE vf vf_max(vf a, vf b)
+{
+    return vf_select((a > b) | (a != a), a, b);
+}
+INLINE vf vf_min(vf a, vf b)
+{
+    return vf_select((a < b) | (a != a), a, b);
+}
+INLINE vf vf_sqrt(vf x)
+{
+#if defined(__AVX512F__)
+    return (vf)_mm512_sqrt_ps((__m512)x);
+#elif defined(__AVX__)
+    return (vf)_mm256_sqrt_ps((__m256)x);
+#elif defined(__SSE2__)
+    return (vf)_mm_sqrt_ps((__m128)x);
+#else
+    vf r;
+    for (int i = 0; i < VN; i++)
+        r[i] = __builtin_sqrtf(x[i]);
+    return r;
+#endif
+}
+
+/* The first n < VN lanes from memory, the others fill; and back. */
+INLINE vf vf_load_part(const float *p, int64_t n, float fill)
+{
+#if defined(__AVX512F__)
+    return (vf)_mm512_mask_loadu_ps((__m512)vf_set(fill), (__mmask16)((1u << n) - 1u), p);
+#else
+    float t[VN];
+    for (int64_t i = 0; i < VN; i++)
+        t[i] = fill;
+    for (int64_t i = 0; i < n; i++)
+        t[i] = p[i];
+    return vf_load(t);
+#endif
+}
+INLINE void vf_store_part(float *p, int64_t n, vf v)
+{
+#if defined(__AVX512F__)
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1u), (__m512)v);
+#else
+    float t[VN];
+    vf_store(t, v);
+    for (int64_t i = 0; i < n; i++)
+        p[i] = t[i];
+#endif
+}
+INLINE bool vi_some(vi m)
+{
+#if defined(__AVX512F__)
+    return _mm512_test_epi32_mask((__m512i)m, (__m512i)m) != 0;
+#elif defined(__AVX__)
+    return _mm256_movemask_ps((__m256)m) != 0;
+#elif defined(__SSE2__)
+    return _mm_movemask_ps((__m128)m) != 0;
+#else
+    int32_t any = 0;
+    for (int i = 0; i < VN; i++)
+        any |= m[i];
+    return any != 0;
+#endif
+}
+/* Sums in a fixed tree. */
+INLINE float vf_sum(vf v)
+{
+    float t[VN];
+    vf_store(t, v);
+    for (int width = VN / 2; width > 0; width /= 2)
+        for (int i = 0; i < width; i++)
+            t[i] += t[i + width];
+    return t[0];
+}
+INLINE float vf_top(vf v)
+{
+    float t[VN];
+    vf_store(t, v);
+    for (int width = VN / 2; width > 0; width /= 2)
+        for (int i = 0; i < width; i++)
+            t[i] = (t[i] > t[i + width] || t[i] != t[i]) ? t[i] : t[i + width];
+    return t[0];
+}
+
+#endif

@@ -1,0 +1,347 @@
+/* checkpoint.c: a whole training run in one safetensors file: tensors model.*, optimizer.*, gradient.*, and in the
+   metadata a JSON text "cambium" with step counts, schedule, loader position and random numbers. Loading checks all of it
+   before it changes anything. Rests on weights.h, optim and data. */
+#include "data/loader.h"
+#include "io/weights.h"
+#include <cambium/optim.h>
+#include <math.h>
+#include <string.h>
+
+#define VERSION 1
+#define STATE_MAX 65536u /* bytes of the state's JSON; it needs a few hundred */
+#define MODEL "model."
+#define OPTIMIZER "optimizer."
+#define GRADIENT "gradient."
+
+/* ---- saving ---- */
+
+typedef struct piece {
+    char name[256 + sizeof OPTIMIZER];
+    cbm_tensor *tensor;
+} piece;
+
+static bool add_piece(cbm_context *cx, cbm_array *pieces, const char *prefix, const char *name, cbm_tensor *t)
+{
+    piece *p = cbm_array_push(pieces, NULL);
+    if (!p) {
+        cbm_fail_memory(cx, "a list of weights");
+        return false;
+    }
+    size_t front = strlen(prefix), length = strlen(name);
+    memcpy(p->name, prefix, front);
+    memcpy(p->name + front, name, length + 1);
+    p->tensor = t;
+    return true;
+}
+
+static bool collect(cbm_context *cx, const cbm_checkpoint *c, cbm_array *pieces)
+{
+    cbm_named named;
+    for (size_t i = 0; cbm_state_at(c->module, i, &named); ++i)
+        if (!add_piece(cx, pieces, MODEL, named.name, named.tensor))
+            return false;
+    for (size_t i = 0; cbm_parameter_at(c->module, i, &named); ++i) {
+        cbm_tensor *gradient = cbm_gradient(named.tensor);
+        if (gradient && !add_piece(cx, pieces, GRADIENT, named.name, gradient))
+            return false;
+    }
+    for (size_t i = 0; c->optimizer && cbm_optimizer_state_at(c->optimizer, i, &named); ++i)
+        if (!add_piece(cx, pieces, OPTIMIZER, named.name, named.tensor))
+            return false;
+    return cbm_context_status(cx) == CBM_OK;
+}
+
+/* 64-bit numbers without sign are written as the signed ones of the same bits: JSON's integers here are int64_t. */
+static bool write_state(cbm_text *t, cbm_context *cx, const cbm_checkpoint *c)
+{
+    uint64_t seed, position;
+    char rate[40];
+    cbm_random_state(cx, &seed, &position);
+    bool fine = cbm_text_append(t, "{\"version\":%d,\"random\":{\"seed\":%lld,\"position\":%lld}", VERSION,
+                                (long long)(int64_t)seed, (long long)(int64_t)position);
+    if (c->optimizer && fine)
+        fine = cbm_text_append(t, ",\"optimizer\":{\"name\":\"%s\",\"steps\":%lld,\"learning_rate\":\"%s\"}",
+                               cbm_optimizer_name(c->optimizer), (long long)cbm_step_count(c->optimizer),
+                               cbm_double_text(cbm_learning_rate(c->optimizer), rate, sizeof rate));
+    if (c->schedule && fine)
+        fine = cbm_text_append(t, ",\"schedule\":{\"position\":%lld}", (long long)cbm_schedule_position(c->schedule));
+    if (c->loader && fine) {
+        cbm_loader_position p = cbm_loader_state(c->loader);
+        fine = cbm_text_append(t,
+                               ",\"loader\":{\"epoch\":%lld,\"batch\":%lld,\"seed\":%lld,\"batch_size\":%lld,"
+                               "\"samples\":%lld,\"shuffle\":%d,\"drop_last\":%d}",
+                               (long long)p.epoch, (long long)p.batch, (long long)(int64_t)p.seed, (long long)p.batch_size,
+                               (long long)p.samples, p.shuffle != 0, p.drop_last != 0);
+    }
+    return fine && cbm_text_append(t, "}");
+}
+
+static cbm_status write_pieces(cbm_context *cx, const char *path, const cbm_checkpoint *c, const cbm_array *pieces)
+{
+    cbm_heap *heap = cbm_context_heap(cx);
+    cbm_array names = CBM_ARRAY(heap, const char *), tensors = CBM_ARRAY(heap, cbm_tensor *);
+    cbm_text state = cbm_text_open(heap);
+    bool fine = true;
+    for (size_t i = 0; i < pieces->count && fine; ++i) {
+        const char *name = CBM_AT(pieces, piece, i).name;
+        fine = cbm_array_push(&names, &name) && cbm_array_push(&tensors, &CBM_AT(pieces, piece, i).tensor);
+    }
+    if (fine && write_state(&state, cx, c)) {
+        const char *metadata[] = { "cambium", cbm_text_get(&state), c->metadata ? "user" : NULL, c->metadata, NULL };
+        cbm_safetensors_write(cx, path, names.data, tensors.data, pieces->count, metadata);
+    } else {
+        cbm_fail_memory(cx, "a checkpoint");
+    }
+    cbm_array_free(&names);
+    cbm_array_free(&tensors);
+    cbm_text_free(&state);
+    return cbm_context_status(cx);
+}
+
+/* The context of a checkpoint whose parts belong together; NULL after an error, put into *status. */
+static cbm_context *context_of(const cbm_checkpoint *c, cbm_status *status)
+{
+    *status = CBM_ERROR_INVALID;
+    if (!c || !c->module || !c->module->cx)
+        return NULL;
+    cbm_context *cx = c->module->cx;
+    bool strange = (c->optimizer && cbm_optimizer_context(c->optimizer) != cx) ||
+                   (c->loader && cbm_dataset_context(cbm_loader_dataset(c->loader)) != cx);
+    if (c->module->failed || strange)
+        cbm_fail(cx, CBM_ERROR_INVALID, "[checkpoint] %s", strange ? "its parts belong to different contexts"
+                                                                   : "the module has failed");
+    *status = cbm_context_status(cx);
+    return *status == CBM_OK ? cx : NULL;
+}
+
+cbm_status cbm_checkpoint_save(const char *path, const cbm_checkpoint *checkpoint)
+{
+    cbm_status status;
+    cbm_context *cx = context_of(checkpoint, &status);
+    if (!cx)
+        return status;
+    cbm_array pieces = CBM_ARRAY(cbm_context_heap(cx), piece);
+    CBM_NO_GRAD(scope, cx);
+    if (cbm_flush(cx) == CBM_OK && collect(cx, checkpoint, &pieces))
+        write_pieces(cx, path, checkpoint, &pieces);
+    cbm_array_free(&pieces);
+    return cbm_context_status(cx);
+}
+
+/* ---- loading ---- */
+
+/* What the state's JSON says, once checked. */
+typedef struct state {
+    uint64_t seed, position;
+    int64_t steps, schedule;
+    double rate;
+    cbm_loader_position loader;
+} state;
+
+static cbm_status refuse(const cbm_safetensors *f, const char *why)
+{
+    return cbm_fail(f->cx, CBM_ERROR_FORMAT, "[checkpoint] %s: %s", cbm_safetensors_shown(f), why);
+}
+
+/* object[key] as an integer of at least least. */
+static bool get_int(const json_t *object, const char *key, int64_t least, int64_t *out)
+{
+    const json_t *value = json_object_get(object, key);
+    if (!json_is_integer(value) || json_integer_value(value) < least)
+        return false;
+    *out = json_integer_value(value);
+    return true;
+}
+
+static bool get_bits(const json_t *object, const char *key, uint64_t *out)
+{
+    int64_t value;
+    if (!get_int(object, key, INT64_MIN, &value))
+        return false;
+    *out = (uint64_t)value;
+    return true;
+}
+
+static cbm_status read_optimizer(const cbm_safetensors *f, const json_t *o, const cbm_optimizer *opt, state *s)
+{
+    const char *name = json_string_value(json_object_get(o, "name"));
+    const char *rate = json_string_value(json_object_get(o, "learning_rate"));
+    char shown[CBM_SHOWN];
+    if (!o)
+        return refuse(f, "it holds no optimizer");
+    if (!name || !rate || !cbm_double_parse(rate, &s->rate) || !isfinite(s->rate) || s->rate < 0 ||
+        !get_int(o, "steps", 0, &s->steps))
+        return refuse(f, "its optimizer is damaged");
+    if (strcmp(name, cbm_optimizer_name(opt)) != 0)
+        return cbm_fail(f->cx, CBM_ERROR_INVALID, "[checkpoint] %s: its optimizer is %s, not %s", cbm_safetensors_shown(f),
+                        cbm_shown(name, shown), cbm_optimizer_name(opt));
+    return CBM_OK;
+}
+
+static cbm_status read_loader(const cbm_safetensors *f, const json_t *o, const cbm_loader *loader, state *s)
+{
+    cbm_loader_position *p = &s->loader;
+    char why[200];
+    if (!o)
+        return refuse(f, "it holds no loader position");
+    if (!get_int(o, "epoch", 0, &p->epoch) || !get_int(o, "batch", 0, &p->batch) || !get_bits(o, "seed", &p->seed) ||
+        !get_int(o, "batch_size", 1, &p->batch_size) || !get_int(o, "samples", 1, &p->samples) ||
+        !get_bits(o, "shuffle", &p->shuffle) || !get_bits(o, "drop_last", &p->drop_last))
+        return refuse(f, "its loader position is damaged");
+    if (!cbm_loader_fits(loader, p, why, sizeof why))
+        return cbm_fail(f->cx, CBM_ERROR_INVALID, "[checkpoint] %s: %s", cbm_safetensors_shown(f), why);
+    return CBM_OK;
+}
+
+static cbm_status read_json(const cbm_safetensors *f, const json_t *root, const cbm_checkpoint *c, state *s)
+{
+    const json_t *random = json_object_get(root, "random"), *schedule = json_object_get(root, "schedule");
+    int64_t version;
+    if (!get_int(root, "version", 1, &version))
+        return refuse(f, "its state has no version");
+    if (version != VERSION)
+        return refuse(f, "it was written by a newer version of the library");
+    if (!get_bits(random, "seed", &s->seed) || !get_bits(random, "position", &s->position))
+        return refuse(f, "its random numbers are damaged");
+    if (c->optimizer && read_optimizer(f, json_object_get(root, "optimizer"), c->optimizer, s) != CBM_OK)
+        return cbm_context_status(f->cx);
+    if (c->schedule && !get_int(schedule, "position", 0, &s->schedule))
+        return refuse(f, schedule ? "its schedule is damaged" : "it holds no schedule");
+    if (c->loader && read_loader(f, json_object_get(root, "loader"), c->loader, s) != CBM_OK)
+        return cbm_context_status(f->cx);
+    return CBM_OK;
+}
+
+static cbm_status read_state(const cbm_safetensors *f, const cbm_checkpoint *c, state *s)
+{
+    const char *text = cbm_safetensors_metadata(f, "cambium");
+    if (!text)
+        return refuse(f, "not a checkpoint. HINT: cbm_load reads plain weights");
+    size_t length = strlen(text);
+    json_error_t error;
+    json_t *root = length <= STATE_MAX ? json_loadb(text, length, JSON_REJECT_DUPLICATES, &error) : NULL;
+    if (!root)
+        return refuse(f, "its state is not JSON");
+    cbm_status status = read_json(f, root, c, s);
+    json_decref(root);
+    return status;
+}
+
+static bool add_target(cbm_context *cx, cbm_array *targets, const cbm_named *named)
+{
+    cbm_target *t = cbm_array_push(targets, NULL);
+    if (!t) {
+        cbm_fail_memory(cx, "a list of weights");
+        return false;
+    }
+    memcpy(t->name, named->name, sizeof t->name);
+    t->variable = named->tensor;
+    return true;
+}
+
+static cbm_status match(cbm_safetensors *f, cbm_array *targets, const char *prefix, bool strict, const char *what)
+{
+    cbm_load_options o = { .strict = strict, .prefix = prefix };
+    return cbm_targets_match(f, targets, &o, what);
+}
+
+/* Gradients are there only where some were pending; but none may be for a parameter that does not exist. */
+static cbm_status check_gradients(const cbm_safetensors *f, const cbm_array *gradients)
+{
+    size_t stored = 0, matched = 0;
+    for (size_t i = 0; i < f->entries.count; ++i)
+        stored += strncmp(cbm_safetensors_entry(f, i)->name, GRADIENT, sizeof GRADIENT - 1) == 0;
+    for (size_t i = 0; i < gradients->count; ++i)
+        matched += CBM_AT(gradients, cbm_target, i).source != NULL;
+    return stored == matched ? CBM_OK : refuse(f, "it holds gradients of parameters that the module does not have");
+}
+
+/* All names, shapes and dtypes checked, all values read: three lists of targets. */
+static cbm_status prepare(cbm_safetensors *f, const cbm_checkpoint *c, cbm_array *model, cbm_array *gradients,
+                          cbm_array *optimizer)
+{
+    cbm_named named;
+    if (!cbm_targets_add_module(model, c->module))
+        return cbm_context_status(f->cx);
+    for (size_t i = 0; cbm_parameter_at(c->module, i, &named); ++i)
+        if (!add_target(f->cx, gradients, &named))
+            return cbm_context_status(f->cx);
+    for (size_t i = 0; c->optimizer && cbm_optimizer_state_at(c->optimizer, i, &named); ++i)
+        if (!add_target(f->cx, optimizer, &named))
+            return cbm_context_status(f->cx);
+    if (match(f, model, MODEL, true, "the module") != CBM_OK ||
+        match(f, gradients, GRADIENT, false, "the module's gradients") != CBM_OK || check_gradients(f, gradients) != CBM_OK ||
+        (c->optimizer && match(f, optimizer, OPTIMIZER, true, "the optimizer") != CBM_OK))
+        return cbm_context_status(f->cx);
+    if (cbm_targets_read(f, model) == CBM_OK && cbm_targets_read(f, gradients) == CBM_OK &&
+        cbm_targets_read(f, optimizer) == CBM_OK)
+        cbm_flush(f->cx);
+    return cbm_context_status(f->cx);
+}
+
+/* Tensors first, in one evaluation that happens wholly or not at all; then numbers, which cannot fail. */
+static cbm_status commit(cbm_context *cx, const cbm_checkpoint *c, const state *s, cbm_array *model, cbm_array *gradients,
+                         cbm_array *optimizer)
+{
+    cbm_targets_assign(model);
+    cbm_targets_assign(optimizer);
+    for (size_t i = 0; i < gradients->count; ++i) {
+        const cbm_target *t = &CBM_AT(gradients, cbm_target, i);
+        if (t->value)
+            cbm_set_gradient(t->variable, t->value);
+        else
+            cbm_clear_gradient(t->variable);
+    }
+    if (cbm_flush(cx) != CBM_OK)
+        return cbm_context_status(cx);
+    if (c->schedule)
+        cbm_schedule_set_position(c->schedule, s->schedule);
+    if (c->optimizer) {
+        cbm_set_step_count(c->optimizer, s->steps);
+        cbm_set_learning_rate(c->optimizer, s->rate);
+    }
+    if (c->loader)
+        cbm_loader_set_state(c->loader, &s->loader);
+    cbm_set_random_state(cx, s->seed, s->position);
+    return cbm_context_status(cx);
+}
+
+static cbm_status load(cbm_safetensors *f, const cbm_checkpoint *c)
+{
+    cbm_context *cx = f->cx;
+    cbm_heap *heap = cbm_context_heap(cx);
+    cbm_array model = CBM_ARRAY(heap, cbm_target), gradients = CBM_ARRAY(heap, cbm_target),
+              optimizer = CBM_ARRAY(heap, cbm_target);
+    state s = { 0 };
+    CBM_NO_GRAD(scope, cx);
+    if (read_state(f, c, &s) == CBM_OK && prepare(f, c, &model, &gradients, &optimizer) == CBM_OK)
+        commit(cx, c, &s, &model, &gradients, &optimizer);
+    cbm_array_free(&model);
+    cbm_array_free(&gradients);
+    cbm_array_free(&optimizer);
+    return cbm_context_status(cx);
+}
+
+cbm_status cbm_checkpoint_load(const char *path, const cbm_checkpoint *checkpoint)
+{
+    cbm_status status;
+    cbm_context *cx = context_of(checkpoint, &status);
+    cbm_safetensors file;
+    if (!cx || !cbm_safetensors_begin(&file, cx, "checkpoint", path))
+        return cx ? cbm_context_status(cx) : status;
+    status = load(&file, checkpoint);
+    cbm_safetensors_shut(&file);
+    return status;
+}
+
+cbm_status cbm_checkpoint_load_memory(const void *bytes, size_t size, const cbm_checkpoint *checkpoint)
+{
+    cbm_status status;
+    cbm_context *cx = context_of(checkpoint, &status);
+    cbm_safetensors file;
+    if (!cx || !cbm_safetensors_begin_memory(&file, cx, "checkpoint", bytes, size))
+        return cx ? cbm_context_status(cx) : status;
+    status = load(&file, checkpoint);
+    cbm_safetensors_shut(&file);
+    return status;
+}

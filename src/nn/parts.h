@@ -1,0 +1,46 @@
+/* parts.h: the private half of a module: its named parts, who holds it, and who watches its calls. */
+#ifndef CAMBIUM_NN_PARTS_H
+#define CAMBIUM_NN_PARTS_H
+
+#ifndef CBM_NO_CALL_SITES
+#define CBM_NO_CALL_SITES
+#endif
+#include "op/record.h"
+#include <cambium/nn.h>
+#include <cambium/ops.h>
+
+#define CBM_PART_NAME 64
+
+typedef struct cbm_part {
+    char name[CBM_PART_NAME];
+    cbm_tensor *tensor; /* of a parameter or buffer */
+    cbm_module *child;  /* of a child */
+} cbm_part;
+
+/* One run of cbm_call_watched. */
+typedef struct cbm_watch {
+    cbm_module *network;
+    cbm_watch_fn see;
+    void *user;
+    uint64_t first_sequence; /* nodes recorded after this one belong to the module being seen */
+} cbm_watch;
+
+struct cbm_module_parts {
+    size_t size; /* of the whole module, in bytes */
+    cbm_array parameters, buffers, children; /* of cbm_part */
+    int64_t holders; /* modules that have this one as a child */
+    cbm_watch *watch;
+};
+
+#define CBM_PART(array_, i) (((cbm_part *)(array_).data)[i])
+
+/* The dotted name of the first place below network where target is found; false: nowhere. */
+bool cbm_module_path(const cbm_module *network, const cbm_module *target, char *out, size_t size);
+/* An option struct of another size than this library's: fails and returns true. */
+bool cbm_options_wrong(cbm_context *cx, const char *who, const void *options, uint64_t have, uint64_t want);
+
+/* The training flags of m and all below it, and putting them back (which frees them). NULL: no memory. */
+bool *cbm_modes_take(cbm_module *m, size_t *count);
+void cbm_modes_put_back(cbm_module *m, bool *modes, size_t count);
+
+#endif

@@ -1,0 +1,84 @@
+/* attributes.h: the attribute structs of the built-in operations, shared by their records and by the kernels of every
+   backend, and the order of each operation's inputs and outputs. Every field is 8 bytes wide; lists are canonical (axes
+   sorted and not negative, strides and paddings two long), so that equal attributes are equal bytes. */
+#ifndef CAMBIUM_ATTRIBUTES_H
+#define CAMBIUM_ATTRIBUTES_H
+
+#include <cambium/operation.h>
+
+/* sum, mean, max: x -> y. argmax: x -> i64; one axis, or all axes (the index is flat). */
+typedef struct cbm_reduce_attributes {
+    cbm_shape axes; /* sorted, never empty unless x has rank 0 */
+    int64_t keepdim;
+} cbm_reduce_attributes;
+
+/* softmax, log_softmax: x -> y */
+typedef struct cbm_axis_attributes {
+    int64_t axis;
+} cbm_axis_attributes;
+
+/* concat: tensors -> y. gather: x, index -> y. scatter_add: x, index, source -> y. All three have cbm_axis_attributes. */
+
+/* reshape, expand: x -> y of that shape. permute: the shape is the order of the axes. */
+typedef struct cbm_shape_attributes {
+    cbm_shape shape;
+} cbm_shape_attributes;
+
+/* slice: x -> y, y[i] = x[start + i * step] along axis for i < length. slice_scatter: base, source -> base with
+   source put at those places. */
+typedef struct cbm_slice_attributes {
+    int64_t axis, start, step, length;
+} cbm_slice_attributes;
+
+/* one_hot: indices -> (..., classes) */
+typedef struct cbm_one_hot_attributes {
+    int64_t classes;
+    int64_t dtype;
+} cbm_one_hot_attributes;
+
+/* cast: x -> y */
+typedef struct cbm_cast_attributes {
+    int64_t dtype;
+} cbm_cast_attributes;
+
+/* conv2d: x, weight[, bias] -> y. conv2d_input_grad: g, weight -> dx of input_shape. conv2d_weight_grad: x, g -> dweight
+   of weight_shape. All three carry both shapes. */
+typedef struct cbm_conv2d_attributes {
+    cbm_shape stride, padding, dilation; /* height, width */
+    int64_t groups;
+    cbm_shape input_shape, weight_shape;
+} cbm_conv2d_attributes;
+
+/* max_pool2d: x -> y, index (i64, h * W + w in the input's plane). max_pool2d_backward: g, index -> dx of input_shape.
+   avg_pool2d: x -> y. avg_pool2d_backward: g -> dx of input_shape. */
+typedef struct cbm_pool2d_attributes {
+    cbm_shape kernel, stride, padding; /* height, width */
+    int64_t exclude_pad;
+    cbm_shape input_shape;
+} cbm_pool2d_attributes;
+
+/* batch_norm (training): x, weight, bias -> y, mean, rstd with rstd = 1 / sqrt(biased variance + eps).
+   batch_norm_backward: x, weight, mean, rstd, g -> dx, dweight, dbias. */
+typedef struct cbm_batch_norm_attributes {
+    double eps;
+} cbm_batch_norm_attributes;
+
+/* cross_entropy: logits (N, C, ...), targets (N, ...) -> mean loss (a scalar), log-sum-exp of the targets' shape.
+   cross_entropy_backward: logits, targets, log-sum-exp, g (a scalar) -> dlogits. No attributes. */
+
+/* uniform, normal: -> y: low + (high - low) u, mean + deviation n. */
+typedef struct cbm_random_attributes {
+    cbm_shape shape;
+    int64_t dtype;
+    double a, b;             /* low, high; mean, deviation. Bound at run time */
+    uint64_t seed, position; /* bound at run time */
+} cbm_random_attributes;
+
+/* scalar, full: -> y, every element value (bound at run time). */
+typedef struct cbm_full_attributes {
+    cbm_shape shape;
+    int64_t dtype;
+    double value;
+} cbm_full_attributes;
+
+#endif

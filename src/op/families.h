@@ -1,0 +1,99 @@
+/* families.h: the lists of operations that the family files export and table.c joins, the few records that other floors
+   name directly, and the small rules and helpers the families share (rules.c). */
+#ifndef CAMBIUM_FAMILIES_H
+#define CAMBIUM_FAMILIES_H
+
+#ifndef CBM_NO_CALL_SITES
+#define CBM_NO_CALL_SITES
+#endif
+#include <cambium/ops.h>
+
+#include "base/base.h"
+#include "op/attributes.h"
+#include "op/record.h"
+
+/* Each ends with NULL. */
+extern const cbm_op *const cbm_ops_arithmetic[];
+extern const cbm_op *const cbm_ops_functions[];
+extern const cbm_op *const cbm_ops_compare[];
+extern const cbm_op *const cbm_ops_fill[];
+extern const cbm_op *const cbm_ops_reduce[];
+extern const cbm_op *const cbm_ops_matmul[];
+extern const cbm_op *const cbm_ops_softmax[];
+extern const cbm_op *const cbm_ops_move[];
+extern const cbm_op *const cbm_ops_slice[];
+extern const cbm_op *const cbm_ops_index[];
+extern const cbm_op *const cbm_ops_conv[];
+extern const cbm_op *const cbm_ops_pool[];
+extern const cbm_op *const cbm_ops_norm[];
+extern const cbm_op *const cbm_ops_loss[];
+extern const cbm_op *const cbm_ops_random[];
+
+/* Records with users outside their own file. */
+extern const cbm_op cbm_op_scalar; /* no inputs; cbm_full_attributes with the shape of a scalar */
+extern const cbm_op cbm_op_full;   /* no inputs; cbm_full_attributes */
+extern const cbm_op cbm_op_assign; /* old, new -> new */
+extern const cbm_op cbm_op_copy;   /* x -> x, without gaps */
+extern const cbm_op cbm_op_cast;
+extern const cbm_op cbm_op_gather;
+extern const cbm_op cbm_op_scatter_add;
+
+/* ---- for records ---- */
+#define CBM_OP_RECORD(name_) .struct_size = sizeof(cbm_op), .name = (name_)
+#define CBM_COUNTOF(array_) (sizeof(array_) / sizeof *(array_))
+#define CBM_SAMPLES(array_) .samples = (array_), .n_samples = CBM_COUNTOF(array_)
+/* A shape as a constant initialiser, and inputs of samples: an f64 scalar, an f64 tensor, one without equal elements, one
+   of i64. */
+#define CBM_DIMS(...) { { CBM_COUNT_(__VA_ARGS__), __VA_ARGS__ } }
+#define CBM_FLOAT(low_, high_) { CBM_DIMS(), CBM_F64, (low_), (high_), false }
+#define CBM_FLOATS(low_, high_, ...) { CBM_DIMS(__VA_ARGS__), CBM_F64, (low_), (high_), false }
+#define CBM_DISTINCT(low_, high_, ...) { CBM_DIMS(__VA_ARGS__), CBM_F64, (low_), (high_), true }
+#define CBM_INDICES(low_, high_, ...) { CBM_DIMS(__VA_ARGS__), CBM_I64, (low_), (high_), false }
+#define CBM_FIELD(type_, field_, kind_, at_run_) { #field_, kind_, offsetof(type_, field_), at_run_ }
+
+/* ---- for shape rules; on failure each has reported it and returns false ---- */
+bool cbm_is_floating(cbm_dtype dtype);
+/* Inputs first to n_in - 1 have one dtype; it becomes output 0's. */
+bool cbm_rule_same_dtype(cbm_infer *infer, size_t first);
+bool cbm_rule_floating(cbm_infer *infer, size_t input);
+/* The dtype is one that operations can make: 0 to CBM_DTYPE_COUNT - 1. */
+bool cbm_rule_dtype(cbm_infer *infer, int64_t dtype);
+/* Inputs first to n_in - 1 broadcast to output 0's shape. */
+bool cbm_rule_broadcast(cbm_infer *infer, size_t first);
+/* Input number input, called what, has exactly this shape. */
+bool cbm_rule_shape(cbm_infer *infer, size_t input, const char *what, const cbm_shape *shape);
+bool cbm_rule_rank(cbm_infer *infer, size_t input, const char *what, int64_t rank);
+bool cbm_rule_index_dtype(cbm_infer *infer, size_t input, const char *what);
+/* Broadcasts a and b into out; false: they do not fit. */
+bool cbm_broadcast_shapes(const cbm_shape *a, const cbm_shape *b, cbm_shape *out);
+/* A negative axis counts from the end; false: out of range. */
+bool cbm_axis_normalise(int64_t axis, int64_t rank, int64_t *out);
+
+/* Pointwise rules: all inputs of one numeric dtype (not bool), or of one floating dtype; broadcast. */
+bool cbm_infer_numeric(cbm_infer *infer);
+bool cbm_infer_floating(cbm_infer *infer);
+/* The first input's shape and dtype, which must be floating. */
+bool cbm_infer_like_first(cbm_infer *infer);
+
+/* ---- for public functions and vjps ---- */
+/* The first tensor that is not NULL says which context a call belongs to. */
+cbm_context *cbm_context_of(cbm_tensor *const *tensors, size_t count);
+/* Applies op to one, two, three tensors. */
+cbm_tensor *cbm_apply1(const cbm_op *op, cbm_tensor *a, const void *attributes);
+cbm_tensor *cbm_apply2(const cbm_op *op, cbm_tensor *a, cbm_tensor *b, const void *attributes);
+cbm_tensor *cbm_apply3(const cbm_op *op, cbm_tensor *a, cbm_tensor *b, cbm_tensor *c, const void *attributes);
+/* Checks the axis of a tensor for an operation: false after recording the error. */
+bool cbm_axis_of(const char *op, cbm_tensor *x, int64_t axis, int64_t *out);
+/* A scalar of t's dtype. */
+cbm_tensor *cbm_number_like(cbm_tensor *t, double value);
+cbm_tensor *cbm_zeros_like(cbm_tensor *t);
+cbm_tensor *cbm_sum_over(cbm_tensor *x, cbm_shape axes, bool keepdim); /* no axes: x itself */
+cbm_tensor *cbm_mean_over(cbm_tensor *x, cbm_shape axes, bool keepdim);
+/* x with an axis of extent 1 put in before axis. */
+cbm_tensor *cbm_unsqueeze(cbm_tensor *x, int64_t axis);
+/* A list of one value or two (height, width) as two; an empty list: fallback twice. false: more than two. */
+bool cbm_pair(const cbm_shape *given, int64_t fallback, cbm_shape *out);
+/* Reads options that may be older (shorter) than this library's; out holds the defaults already. */
+void cbm_read_options(void *out, size_t size, const void *options);
+
+#endif

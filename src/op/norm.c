@@ -1,0 +1,260 @@
+/* norm.c: batch normalisation (Ioffe and Szegedy 2015) with its gradient, and the public function that keeps the running
+   statistics. Rests on op/families.h. */
+#include "op/families.h"
+
+/* ---- helpers in operations: statistics are per channel, axis 1 ---- */
+
+/* A vector of channels as (1, C, 1, ..): it broadcasts over x. */
+static cbm_tensor *over_channels(cbm_tensor *vector, int64_t rank)
+{
+    cbm_shape shape = { { rank } };
+    for (int64_t i = 1; i <= rank; i++)
+        shape.v[i] = i == 2 ? cbm_tensor_count(vector) : 1;
+    return cbm_reshape(vector, shape);
+}
+
+/* Every axis but 1. */
+static cbm_shape batch_axes(int64_t rank)
+{
+    cbm_shape axes = { { 0 } };
+    for (int64_t axis = 0; axis < rank; axis++)
+        if (axis != 1)
+            axes.v[++axes.v[0]] = axis;
+    return axes;
+}
+
+/* Elements of one channel. */
+static double channel_count(cbm_tensor *x)
+{
+    const int64_t channels = cbm_tensor_size(x, 1);
+    return channels > 0 ? (double)(cbm_tensor_count(x) / channels) : 0;
+}
+
+static double reciprocal(double n)
+{
+    return n > 0 ? 1 / n : 0;
+}
+
+static cbm_tensor *one_over_sqrt(cbm_tensor *variance, double eps)
+{
+    return cbm_div(cbm_number_like(variance, 1), cbm_sqrt(cbm_add_scalar(variance, eps)));
+}
+
+/* ---- shape rules ---- */
+static bool normalises(cbm_infer *infer, size_t vectors)
+{
+    char text[160];
+    const cbm_shape *x = &infer->in_shape[0];
+    if (!cbm_rule_same_dtype(infer, 0) || !cbm_rule_floating(infer, 0))
+        return false;
+    if (x->v[0] < 2)
+        return cbm_infer_fail(infer, CBM_ERROR_SHAPE, "x %s must have at least 2 dimensions: (N, C, ...)",
+                              cbm_shape_text(x, text, sizeof text));
+    const cbm_shape channels = { { 1, x->v[2] } };
+    for (size_t i = 1; i <= vectors; i++)
+        if (!cbm_rule_shape(infer, i, "a vector of the channels", &channels))
+            return false;
+    infer->out_shape[0] = *x;
+    for (size_t i = 1; i < infer->n_out; i++)
+        infer->out_shape[i] = channels;
+    for (size_t i = 0; i < infer->n_out; i++)
+        infer->out_dtype[i] = infer->in_dtype[0];
+    return true;
+}
+
+static bool batch_norm_infer(cbm_infer *infer)
+{
+    return normalises(infer, 2);
+}
+
+static bool backward_infer(cbm_infer *infer)
+{
+    return normalises(infer, 3) && cbm_rule_shape(infer, 4, "g", &infer->in_shape[0]);
+}
+
+/* ---- batch_norm ---- */
+static bool batch_norm_decompose(cbm_context *cx, const void *attributes, cbm_tensor *const *in, size_t n, cbm_tensor **out)
+{
+    const cbm_batch_norm_attributes *a = attributes;
+    const int64_t rank = cbm_tensor_rank(in[0]);
+    const cbm_shape axes = batch_axes(rank);
+    (void)cx;
+    (void)n;
+    out[1] = cbm_mean_over(in[0], axes, false);
+    cbm_tensor *centred = cbm_sub(in[0], over_channels(out[1], rank));
+    out[2] = one_over_sqrt(cbm_mean_over(cbm_mul(centred, centred), axes, false), a->eps);
+    cbm_tensor *normal = cbm_mul(centred, over_channels(out[2], rank));
+    out[0] = cbm_add(cbm_mul(normal, over_channels(in[1], rank)), over_channels(in[2], rank));
+    return true;
+}
+
+static const cbm_op backward_op;
+
+static void batch_norm_vjp(cbm_vjp *v)
+{
+    cbm_tensor *x = v->in[0], *mean = v->out[1], *rstd = v->out[2];
+    const int64_t rank = cbm_tensor_rank(x);
+    if (v->out_gradient[0] != NULL) {
+        cbm_tensor *const in[] = { x, v->in[1], mean, rstd, v->out_gradient[0] };
+        cbm_tensor *out[CBM_MAX_OUTPUTS] = { NULL };
+        (void)cbm_apply(v->cx, &backward_op, in, 5, NULL, out);
+        for (size_t i = 0; i < 3; i++)
+            if (v->needed[i])
+                v->in_gradient[i] = out[i];
+    }
+    /* Derivatives of higher order also come through the statistics: dmean / dx = 1 / n, drstd / dx = -rstd^3 (x - mean) / n */
+    if (!v->needed[0])
+        return;
+    const double share = reciprocal(channel_count(x));
+    cbm_tensor *extra = NULL;
+    if (v->out_gradient[1] != NULL)
+        extra = over_channels(cbm_mul_scalar(v->out_gradient[1], share), rank);
+    if (v->out_gradient[2] != NULL) {
+        cbm_tensor *cube = cbm_mul(cbm_mul(rstd, rstd), rstd);
+        cbm_tensor *slope = cbm_mul_scalar(cbm_mul(v->out_gradient[2], cube), -share);
+        cbm_tensor *part = cbm_mul(over_channels(slope, rank), cbm_sub(x, over_channels(mean, rank)));
+        extra = extra == NULL ? part : cbm_add(part, extra);
+    }
+    if (extra != NULL)
+        v->in_gradient[0] = v->in_gradient[0] == NULL ? cbm_expand(extra, cbm_tensor_shape(x))
+                                                      : cbm_add(v->in_gradient[0], extra);
+}
+
+static void norm_cost(const cbm_launch *shapes, cbm_cost *cost)
+{
+    const cbm_buffer *x = &shapes->in[0];
+    cost->flops = 7 * (double)x->count; /* mean 1, variance 3, result 3; the gradient's sums and result are as many */
+    cost->bytes = (double)(shapes->n_in == 5 ? 3 : 2) * (double)x->count * (double)cbm_dtype_size(x->dtype);
+}
+
+static const cbm_attribute norm_fields[] = {
+    CBM_FIELD(cbm_batch_norm_attributes, eps, CBM_ATTRIBUTE_FLOAT, false),
+};
+static const cbm_batch_norm_attributes usual = { 1e-5 }, large = { 0.1 };
+#define NORM_SAMPLE(eps_, c_, ...)                                                                                     \
+    { .n_in = 3,                                                                                                       \
+      .in = { CBM_FLOATS(-2, 2, __VA_ARGS__), CBM_FLOATS(0.5, 1.5, c_), CBM_FLOATS(-1, 1, c_) },                       \
+      .attributes = &(eps_) }
+static const cbm_sample batch_norm_samples[] = {
+    NORM_SAMPLE(usual, 3, 2, 3, 4, 2), NORM_SAMPLE(usual, 5, 6, 5), NORM_SAMPLE(large, 1, 3, 1, 2), NORM_SAMPLE(large, 17, 4, 17, 1, 3),
+};
+static const cbm_op batch_norm_op = {
+    CBM_OP_RECORD("batch_norm"),
+    .formula = "y = (x - mean) rstd weight + bias, mean and rstd = 1 / sqrt(biased variance + eps) of each channel",
+    .n_in = 3, .n_out = 3, .saves = CBM_SAVES_IN(0) | CBM_SAVES_IN(1) | CBM_SAVES_OUT(1) | CBM_SAVES_OUT(2),
+    .attributes_size = sizeof(cbm_batch_norm_attributes), .attributes = norm_fields,
+    .n_attributes = CBM_COUNTOF(norm_fields), .infer = batch_norm_infer, .vjp = batch_norm_vjp,
+    .decompose = batch_norm_decompose, .cost = norm_cost, CBM_SAMPLES(batch_norm_samples),
+};
+
+/* ---- batch_norm_backward: with z = (x - mean) rstd and n elements a channel,
+        dbias = sum g, dweight = sum g z, dx = weight rstd (g - dbias / n - z dweight / n) ---- */
+static bool backward_decompose(cbm_context *cx, const void *attributes, cbm_tensor *const *in, size_t n, cbm_tensor **out)
+{
+    cbm_tensor *x = in[0], *weight = in[1], *mean = in[2], *rstd = in[3], *g = in[4];
+    const int64_t rank = cbm_tensor_rank(x);
+    const cbm_shape axes = batch_axes(rank);
+    const double share = reciprocal(channel_count(x));
+    (void)cx;
+    (void)attributes;
+    (void)n;
+    cbm_tensor *z = cbm_mul(cbm_sub(x, over_channels(mean, rank)), over_channels(rstd, rank));
+    out[1] = cbm_sum_over(cbm_mul(g, z), axes, false);
+    out[2] = cbm_sum_over(g, axes, false);
+    cbm_tensor *along_bias = over_channels(cbm_mul_scalar(out[2], share), rank);
+    cbm_tensor *along_weight = cbm_mul(z, over_channels(cbm_mul_scalar(out[1], share), rank));
+    cbm_tensor *rest = cbm_sub(cbm_sub(g, along_bias), along_weight);
+    out[0] = cbm_mul(rest, over_channels(cbm_mul(weight, rstd), rank));
+    return true;
+}
+
+#define BACKWARD_SAMPLE(c_, ...)                                                                                       \
+    { .n_in = 5, .in = { CBM_FLOATS(-2, 2, __VA_ARGS__), CBM_FLOATS(0.5, 1.5, c_), CBM_FLOATS(-0.5, 0.5, c_),          \
+                         CBM_FLOATS(0.5, 2, c_), CBM_FLOATS(-1, 1, __VA_ARGS__) } }
+static const cbm_sample backward_samples[] = {
+    BACKWARD_SAMPLE(3, 2, 3, 4, 2), BACKWARD_SAMPLE(5, 6, 5), BACKWARD_SAMPLE(1, 3, 1, 2), BACKWARD_SAMPLE(17, 4, 17, 1, 3),
+};
+static const cbm_op backward_op = {
+    CBM_OP_RECORD("batch_norm_backward"),
+    .formula = "z = (x - mean) rstd; dx = weight rstd (g - mean of g - z mean of g z), dweight = sum of g z, dbias = sum of g",
+    .n_in = 5, .n_out = 3, .saves = CBM_SAVES_ALL_IN, .infer = backward_infer, .decompose = backward_decompose,
+    .cost = norm_cost, CBM_SAMPLES(backward_samples),
+};
+
+const cbm_op *const cbm_ops_norm[] = { &batch_norm_op, &backward_op, NULL };
+
+/* ---- the public function ---- */
+
+/* variable <- (1 - momentum) variable + momentum seen */
+static void move_towards(cbm_tensor *variable, cbm_tensor *seen, double momentum)
+{
+    cbm_assign(variable, cbm_add(cbm_mul_scalar(variable, 1 - momentum), cbm_mul_scalar(seen, momentum)));
+}
+
+/* The unbiased variance comes back from rstd: (1 / rstd^2 - eps) n / (n - 1); rounding may not make it negative. */
+static void keep_statistics(cbm_tensor *x, cbm_tensor *running_mean, cbm_tensor *running_var, cbm_tensor *mean,
+                            cbm_tensor *rstd, double momentum, double eps)
+{
+    const cbm_scope_options options = { .struct_size = sizeof options, .no_grad = 1, .quiet = 1 };
+    cbm_scope *scope = cbm_scope_begin_with(cbm_tensor_context(x), &options);
+    const double n = channel_count(x);
+    if (running_mean != NULL)
+        move_towards(running_mean, cbm_detach(mean), momentum);
+    if (running_var != NULL) {
+        cbm_tensor *r = cbm_detach(rstd);
+        cbm_tensor *biased = cbm_add_scalar(cbm_div(cbm_number_like(r, 1), cbm_mul(r, r)), -eps);
+        move_towards(running_var, cbm_mul_scalar(cbm_relu(biased), n / (n - 1)), momentum);
+    }
+    cbm_scope_end(scope);
+}
+
+static cbm_tensor *train(cbm_tensor *x, cbm_tensor *running_mean, cbm_tensor *running_var, cbm_tensor *weight,
+                         cbm_tensor *bias, double momentum, double eps)
+{
+    cbm_context *cx = cbm_tensor_context(x);
+    const cbm_shape channels = { { 1, cbm_tensor_size(x, 1) } };
+    const cbm_batch_norm_attributes attributes = { eps };
+    if (channel_count(x) < 2)
+        return cbm_fail_tensor(cx, CBM_ERROR_SHAPE, "[batch_norm] training needs at least two values a channel. HINT: a "
+                                                    "larger batch (drop_last in the loader), or cbm_eval");
+    cbm_tensor *const in[] = {
+        x,
+        weight != NULL ? weight : cbm_ones(cx, cbm_tensor_dtype(x), channels),
+        bias != NULL ? bias : cbm_zeros(cx, cbm_tensor_dtype(x), channels),
+    };
+    cbm_tensor *out[CBM_MAX_OUTPUTS] = { NULL };
+    cbm_tensor *y = cbm_apply(cx, &batch_norm_op, in, 3, &attributes, out);
+    if (!cbm_tensor_failed(y))
+        keep_statistics(x, running_mean, running_var, out[1], out[2], momentum, eps);
+    return y;
+}
+
+cbm_tensor *cbm_batch_norm(cbm_tensor *x, cbm_tensor *running_mean, cbm_tensor *running_var, cbm_tensor *weight,
+                           cbm_tensor *bias, bool training, double momentum, double eps)
+{
+    cbm_context *cx = cbm_tensor_context(x);
+    if (!cbm_usable(cx, x))
+        return cbm_fail_tensor(cx, CBM_ERROR_INVALID, "[batch_norm] x is NULL or failed");
+    const int64_t rank = cbm_tensor_rank(x);
+    if (rank < 2)
+        return cbm_fail_tensor(cx, CBM_ERROR_SHAPE, "[batch_norm] x must have at least 2 dimensions: (N, C, ...)");
+    if (training)
+        return train(x, running_mean, running_var, weight, bias, momentum, eps);
+    cbm_tensor *const vectors[] = { running_mean, running_var, weight, bias };
+    for (size_t i = 0; i < CBM_COUNTOF(vectors); i++) {
+        if (vectors[i] == NULL && i < 2)
+            return cbm_fail_tensor(cx, CBM_ERROR_STATE, "[batch_norm] no running statistics to evaluate with");
+        if (vectors[i] == NULL)
+            continue;
+        if (!cbm_usable(cx, vectors[i]))
+            return cbm_fail_tensor(cx, CBM_ERROR_INVALID, "[batch_norm] an input failed");
+        if (cbm_tensor_rank(vectors[i]) != 1 || cbm_tensor_count(vectors[i]) != cbm_tensor_size(x, 1))
+            return cbm_fail_tensor(cx, CBM_ERROR_SHAPE, "[batch_norm] x has %lld channels, a vector of theirs %lld elements",
+                                   (long long)cbm_tensor_size(x, 1), (long long)cbm_tensor_count(vectors[i]));
+    }
+    cbm_tensor *scale = one_over_sqrt(running_var, eps);
+    if (weight != NULL)
+        scale = cbm_mul(scale, weight);
+    cbm_tensor *y = cbm_mul(cbm_sub(x, over_channels(running_mean, rank)), over_channels(scale, rank));
+    return bias == NULL ? y : cbm_add(y, over_channels(bias, rank));
+}

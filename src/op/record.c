@@ -1,0 +1,327 @@
+/* record.c: recording an operation: operands are checked, the shape rule runs at once, a pending node is made. Variables
+   are recorded too: reading one is taking its newest version, assigning is an operation whose result becomes it. */
+#define CBM_NO_CALL_SITES
+#include "op/record.h"
+#include "op/families.h"
+#include <cambium/ops.h>
+#include <stdio.h>
+#include <string.h>
+
+cbm_tensor *cbm_fail_tensor(cbm_context *cx, cbm_status status, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    cbm_fail_v(cx, status, format, arguments);
+    va_end(arguments);
+    return &cx->failed;
+}
+
+bool cbm_infer_fail(cbm_infer *infer, cbm_status status, const char *format, ...)
+{
+    char reason[CBM_MESSAGE_SIZE - 64];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(reason, sizeof reason, format, arguments);
+    va_end(arguments);
+    cbm_fail(infer->cx, status, "[%s] %s", infer->op->name, reason);
+    return false;
+}
+
+/* The rule of pointwise operations: shapes broadcast like NumPy's, dtypes are equal. */
+static bool infer_pointwise(cbm_infer *s)
+{
+    char a[160], b[160];
+    if (!s->n_in)
+        return cbm_infer_fail(s, CBM_ERROR_INVALID, "needs a shape rule");
+    s->out_dtype[0] = s->in_dtype[0];
+    cbm_shape out = s->in_shape[0];
+    for (size_t i = 1; i < s->n_in; i++) {
+        const cbm_shape *in = &s->in_shape[i];
+        if (s->in_dtype[i] != s->in_dtype[0])
+            return cbm_infer_fail(s, CBM_ERROR_DTYPE, "operands are %s and %s. HINT: cbm_cast one of them",
+                                  cbm_dtype_name(s->in_dtype[0]), cbm_dtype_name(s->in_dtype[i]));
+        cbm_shape next = { { out.v[0] > in->v[0] ? out.v[0] : in->v[0] } };
+        for (int64_t k = 0; k < next.v[0]; k++) {
+            int64_t x = k < out.v[0] ? out.v[out.v[0] - k] : 1, y = k < in->v[0] ? in->v[in->v[0] - k] : 1;
+            if (x != y && x != 1 && y != 1)
+                return cbm_infer_fail(s, CBM_ERROR_SHAPE, "shapes %s and %s do not broadcast",
+                                      cbm_shape_text(&s->in_shape[0], a, sizeof a), cbm_shape_text(in, b, sizeof b));
+            next.v[next.v[0] - k] = x == 1 ? y : x;
+        }
+        out = next;
+    }
+    s->out_shape[0] = out;
+    return true;
+}
+
+static bool floating(int dtype)
+{
+    return dtype == CBM_F32 || dtype == CBM_F64;
+}
+
+static bool differentiable_input(const cbm_op *op, size_t i, const cbm_value *v)
+{
+    return v->requires_grad && floating(v->dtype) && (!op->differentiable_in || (i < 32 && op->differentiable_in >> i & 1));
+}
+
+/* Computes everything when far too much is pending: most often losses are being added up over an epoch. */
+static void limit_growth(cbm_context *cx, const cbm_op *op, const cbm_tensor *t)
+{
+    if (cx->pending <= cx->pending_limit || cx->pending_evaluating)
+        return;
+    const cbm_node *n = t->value->node;
+    cbm_context_log(cx, CBM_LOG_WARNING,
+            "more than %lld operations are pending, last [%s] (at %s:%d): computing them now. "
+            "HINT: end a scope each step; add up numbers from cbm_item, not tensors",
+            (long long)cx->pending_limit, op->name, n && n->file ? n->file : "?", n ? n->line : 0);
+    cx->engine->evaluate(cx, NULL, 0);
+}
+
+static cbm_tensor *inert(cbm_context *cx, const cbm_op *op, cbm_tensor **outputs)
+{
+    for (int32_t i = 0; outputs && i < op->n_out; i++)
+        outputs[i] = &cx->failed;
+    return &cx->failed;
+}
+
+static bool operands_usable(cbm_context *cx, const cbm_op *op, cbm_tensor *const *inputs, size_t n_in)
+{
+    if (n_in > CBM_MAX_INPUTS || (op->n_in >= 0 && n_in != (size_t)op->n_in) || (op->n_in < 0 && n_in == 0 && op->n_in != -2)) {
+        cbm_fail(cx, CBM_ERROR_INVALID, "[%s] wrong number of operands: %zu", op->name, n_in);
+        return false;
+    }
+    for (size_t i = 0; i < n_in; i++)
+        if (!cbm_usable(cx, inputs[i])) {
+            if (!inputs[i]) {
+                cbm_clear(cx);
+                cbm_fail(cx, CBM_ERROR_INVALID, "[%s] operand %zu is NULL", op->name, i);
+            }
+            return false;
+        }
+    return true;
+}
+
+cbm_tensor *cbm_apply(cbm_context *cx, const cbm_op *op, cbm_tensor *const *inputs, size_t n_in, const void *attributes,
+                      cbm_tensor **outputs)
+{
+    if (!cbm_context_ready(cx) || !operands_usable(cx, op, inputs, n_in))
+        return inert(cx, op, outputs);
+    if (op->n_out < 1 || op->n_out > CBM_MAX_OUTPUTS) {
+        cbm_fail(cx, CBM_ERROR_INVALID, "[%s] the record names %d results", op->name, (int)op->n_out);
+        return inert(cx, op, outputs);
+    }
+    cbm_infer s = { .op = op, .attributes = attributes, .n_in = n_in, .n_out = (size_t)op->n_out, .cx = cx };
+    for (size_t i = 0; i < n_in; i++) {
+        s.in_shape[i] = inputs[i]->value->shape;
+        s.in_dtype[i] = (cbm_dtype)inputs[i]->value->dtype;
+    }
+    if (!(op->infer ? op->infer(&s) : infer_pointwise(&s))) {
+        cbm_fail(cx, CBM_ERROR_SHAPE, "[%s] the operands do not fit", op->name); /* a user's rule that gave no reason */
+        return inert(cx, op, outputs);
+    }
+    if (op->decompose && !op->kernel && !cx->engine->has_kernel(cx, op)) {
+        cbm_tensor *made[CBM_MAX_OUTPUTS] = { 0 };
+        if (!op->decompose(cx, attributes, inputs, n_in, made) || cx->status != CBM_OK)
+            return inert(cx, op, outputs);
+        for (size_t i = 0; outputs && i < s.n_out; i++)
+            outputs[i] = made[i];
+        return made[0];
+    }
+    cbm_node *n = cbm_node_new(cx, op, n_in, s.n_out);
+    if (!n) {
+        cbm_fail_memory(cx, op->name);
+        return inert(cx, op, outputs);
+    }
+    if (op->attributes_size)
+        memcpy(n->attributes, attributes, op->attributes_size);
+    bool grad = false, can = (op->vjp || op->decompose) && !cx->scope->no_grad;
+    for (size_t i = 0; i < n_in; i++) {
+        n->in[i] = inputs[i]->value;
+        cbm_value_retain(n->in[i]);
+        grad = grad || (can && differentiable_input(op, i, n->in[i]));
+    }
+    n->differentiable = grad;
+    n->history = grad;
+    for (size_t i = 0; i < s.n_out; i++) {
+        cbm_value *v = &n->out[i];
+        v->shape = s.out_shape[i];
+        v->dtype = (uint8_t)s.out_dtype[i];
+        v->count = cbm_shape_count(&v->shape);
+        v->requires_grad = grad && floating(v->dtype);
+        if (v->count < 0) {
+            n->history = false;
+            cbm_node_discard(n);
+            cbm_fail(cx, CBM_ERROR_SHAPE, "[%s] the result has too many elements", op->name);
+            return inert(cx, op, outputs);
+        }
+    }
+    if (grad) {
+        uint32_t saves = op->vjp ? op->saves : CBM_SAVES_ALL_IN;
+        for (size_t i = 0; i < n_in && i < 24; i++)
+            n->in[i]->saves += (saves & CBM_SAVES_IN(i)) != 0;
+        for (size_t i = 0; i < s.n_out; i++)
+            n->out[i].saves += (saves & CBM_SAVES_OUT(i)) != 0;
+    }
+    cbm_node_list(n);
+    n->pinned = (op->flags & CBM_OP_EFFECT) && !(op->flags & CBM_OP_ASSIGN);
+    cbm_value_retain(&n->out[0]); /* the node stays while handles are made */
+    cbm_tensor *first = NULL;
+    for (size_t i = 0; i < s.n_out && (i == 0 || outputs); i++) {
+        cbm_tensor *t = cbm_handle(cx, &n->out[i]);
+        if (i == 0)
+            first = t;
+        if (outputs)
+            outputs[i] = t;
+    }
+    cbm_value_release(&n->out[0]);
+    if (cx->status != CBM_OK)
+        return inert(cx, op, outputs);
+    limit_growth(cx, op, first);
+    return cx->status == CBM_OK ? first : inert(cx, op, outputs);
+}
+
+/* ---- variables ---- */
+
+/* The same elements as another value object, so that the variable's version is its own. The caller has a reference. */
+static cbm_value *own_version(cbm_context *cx, cbm_tensor *initial)
+{
+    cbm_value *v = initial->value;
+    if (v->storage) {
+        cbm_storage_retain(v->storage);
+        cbm_value *leaf = cbm_value_leaf(cx, (cbm_dtype)v->dtype, &v->shape, v->storage);
+        if (leaf)
+            cbm_value_retain(leaf);
+        return leaf;
+    }
+    bool outer = cx->scope->no_grad;
+    cx->scope->no_grad = true;
+    cbm_tensor *t = cbm_apply(cx, &cbm_op_copy, &initial, 1, NULL, NULL);
+    cx->scope->no_grad = outer;
+    if (t->failed)
+        return NULL;
+    v = t->value;
+    cbm_value_retain(v);
+    cbm_release(t);
+    return v;
+}
+
+cbm_tensor *cbm_variable(cbm_tensor *initial, bool trainable)
+{
+    cbm_context *cx = cbm_tensor_context(initial);
+    if (!cbm_usable(cx, initial))
+        return &cx->failed;
+    if (trainable && !floating(initial->value->dtype))
+        return cbm_fail_tensor(cx, CBM_ERROR_DTYPE, "[variable] a trainable variable holds floats, not %s",
+                               cbm_dtype_name((cbm_dtype)initial->value->dtype));
+    bool computed = initial->value->storage != NULL;
+    cbm_value *v = own_version(cx, initial);
+    cbm_tensor *t = v ? cbm_heap_take_zero(cx->heap, sizeof *t) : NULL;
+    if (!t || !cbm_array_push(&cx->variables, &t)) {
+        cbm_fail_memory(cx, "a variable");
+        if (t)
+            cbm_heap_give(cx->heap, t, sizeof *t);
+        cbm_value_release(v);
+        return &cx->failed;
+    }
+    t->cx = cx;
+    t->refs = 1;
+    t->variable = true;
+    t->trainable = trainable;
+    cbm_value_set_variable(v, t);
+    v->requires_grad = trainable;
+    cbm_slot_set(&t->value, v);
+    if (computed)
+        cbm_slot_set(&t->committed, v);
+    else
+        cbm_variable_dirty(t);
+    cbm_value_release(v);
+    return t;
+}
+
+void cbm_set_trainable(cbm_tensor *variable, bool trainable)
+{
+    cbm_context *cx = cbm_tensor_context(variable);
+    if (!cbm_usable(cx, variable))
+        return;
+    if (!variable->variable || (trainable && !floating(variable->value->dtype))) {
+        cbm_fail(cx, CBM_ERROR_INVALID, "[set_trainable] needs a variable of floats");
+        return;
+    }
+    variable->trainable = trainable;
+    variable->value->requires_grad = trainable;
+}
+
+static void become(cbm_tensor *variable, cbm_value *v)
+{
+    cbm_value_set_variable(v, variable);
+    v->requires_grad = variable->trainable;
+    cbm_slot_set(&variable->value, v);
+    cbm_variable_dirty(variable);
+}
+
+void cbm_assign(cbm_tensor *variable, cbm_tensor *value)
+{
+    cbm_context *cx = cbm_tensor_context(variable);
+    char a[160], b[160];
+    if (!cbm_usable(cx, variable) || !cbm_usable(cx, value))
+        return;
+    if (!variable->variable) {
+        cbm_fail(cx, CBM_ERROR_INVALID, "[assign] the target is not a variable");
+        return;
+    }
+    const cbm_value *x = variable->value, *y = value->value;
+    if (x->dtype != y->dtype || !cbm_shape_equal(&x->shape, &y->shape)) {
+        cbm_fail(cx, x->dtype != y->dtype ? CBM_ERROR_DTYPE : CBM_ERROR_SHAPE, "[assign] the variable is %s %s, the value %s %s",
+                 cbm_dtype_name((cbm_dtype)x->dtype), cbm_shape_text(&x->shape, a, sizeof a),
+                 cbm_dtype_name((cbm_dtype)y->dtype), cbm_shape_text(&y->shape, b, sizeof b));
+        return;
+    }
+    bool outer = cx->scope->no_grad;
+    cx->scope->no_grad = true;
+    cbm_tensor *operands[] = { variable, value };
+    cbm_tensor *t = cbm_apply(cx, &cbm_op_assign, operands, 2, NULL, NULL);
+    cx->scope->no_grad = outer;
+    if (t->failed)
+        return;
+    become(variable, t->value);
+    cbm_release(t);
+}
+
+cbm_status cbm_write(cbm_tensor *variable, const void *data, size_t size)
+{
+    cbm_context *cx = cbm_tensor_context(variable);
+    if (!cbm_usable(cx, variable))
+        return cx->status;
+    size_t bytes = (size_t)variable->value->count * cbm_dtype_size((cbm_dtype)variable->value->dtype);
+    if (!variable->variable || size != bytes)
+        return cbm_fail(cx, CBM_ERROR_INVALID, variable->variable ? "[write] the variable has %zu bytes, the data %zu"
+                                                                  : "[write] not a variable (%zu bytes, data %zu)",
+                        bytes, size);
+    cbm_tensor *t = cbm_tensor_from(cx, (cbm_dtype)variable->value->dtype, variable->value->shape, data);
+    if (t->failed)
+        return cx->status;
+    become(variable, t->value);
+    cbm_release(t);
+    return cx->status;
+}
+
+cbm_tensor *cbm_detach(cbm_tensor *t)
+{
+    cbm_context *cx = cbm_tensor_context(t);
+    if (!cbm_usable(cx, t))
+        return &cx->failed;
+    if (t->value->storage && !t->variable) {
+        cbm_storage_retain(t->value->storage);
+        cbm_value *v = cbm_value_leaf(cx, (cbm_dtype)t->value->dtype, &t->value->shape, t->value->storage);
+        if (!v)
+            return cbm_fail_tensor(cx, CBM_ERROR_MEMORY, "[detach] no memory");
+        return cbm_handle(cx, v);
+    }
+    if (!t->value->requires_grad)
+        return cbm_handle(cx, t->value);
+    bool outer = cx->scope->no_grad;
+    cx->scope->no_grad = true;
+    cbm_tensor *d = cbm_apply(cx, &cbm_op_copy, &t, 1, NULL, NULL);
+    cx->scope->no_grad = outer;
+    return d;
+}

@@ -1,0 +1,39 @@
+/* table.c: the one table of built-in operations, joined from the families' lists. */
+#include "op/families.h"
+
+#include <string.h>
+
+static const cbm_op *const *const families[] = {
+    cbm_ops_arithmetic, cbm_ops_functions, cbm_ops_compare, cbm_ops_fill, cbm_ops_reduce,
+    cbm_ops_matmul,     cbm_ops_softmax,   cbm_ops_move,    cbm_ops_slice, cbm_ops_index, cbm_ops_conv, cbm_ops_pool,
+    cbm_ops_norm,       cbm_ops_loss,      cbm_ops_random,
+};
+
+size_t cbm_op_count(void)
+{
+    size_t count = 0;
+    for (size_t f = 0; f < CBM_COUNTOF(families); f++)
+        for (const cbm_op *const *op = families[f]; *op != NULL; op++)
+            count++;
+    return count;
+}
+
+const cbm_op *cbm_op_at(size_t index)
+{
+    for (size_t f = 0; f < CBM_COUNTOF(families); f++)
+        for (const cbm_op *const *op = families[f]; *op != NULL; op++)
+            if (index-- == 0)
+                return *op;
+    return NULL;
+}
+
+const cbm_op *cbm_op_named(const char *name)
+{
+    if (name == NULL)
+        return NULL;
+    for (size_t f = 0; f < CBM_COUNTOF(families); f++)
+        for (const cbm_op *const *op = families[f]; *op != NULL; op++)
+            if (strcmp((*op)->name, name) == 0)
+                return *op;
+    return NULL;
+}

@@ -1,0 +1,209 @@
+/* collect.c: the pending graph of one evaluation: its nodes in order, the computed values it reads, what must be
+   materialised, and the bytes that say which plan fits. Rests on tensor/. */
+#include "plan/plan.h"
+#include <string.h>
+
+static bool push_leaf(cbm_collected *g, cbm_value *v)
+{
+    v->stamp = g->cx->stamp;
+    v->place = (int32_t)g->leaves.count;
+    return cbm_array_push(&g->leaves, &v) != NULL;
+}
+
+static cbm_status overwritten(cbm_context *cx, const cbm_node *reader, const char *what)
+{
+    cbm_fail(cx, CBM_ERROR_STATE, "[%s] needs %s to be computed again, but what it was made from has been overwritten. "
+                                  "HINT: cbm_want it before cbm_step", reader ? reader->op->name : "read", what);
+    if (reader)
+        cbm_locate(cx, reader->file, reader->line);
+    return cx->status;
+}
+
+/* Nodes that have run but whose results were fused away join the evaluation again: they stand before everything that is
+   pending, oldest first. */
+static bool add_again(cbm_collected *g, cbm_value *v, const cbm_node *reader)
+{
+    cbm_context *cx = g->cx;
+    cbm_array stack = CBM_ARRAY(cx->heap, cbm_node *);
+    bool ok = true;
+    if (!v->node || v->node->state == CBM_NODE_SHELL) {
+        overwritten(cx, reader, "a value");
+        return false;
+    }
+    if (v->node->stamp == cx->stamp)
+        return true;
+    ok = cbm_array_push(&stack, &v->node) != NULL;
+    while (ok && stack.count) {
+        cbm_node *n = CBM_AT(&stack, cbm_node *, stack.count - 1);
+        if (n->stamp == cx->stamp) {
+            stack.count--;
+            continue;
+        }
+        bool ready = true;
+        for (size_t i = 0; i < n->n_in && ok; i++) {
+            cbm_value *in = n->in[i];
+            if (in->storage || (in->node && in->node->stamp == cx->stamp) || (in->node && in->node->state == CBM_NODE_PENDING))
+                continue;
+            if (!in->node || in->node->state == CBM_NODE_SHELL || in->overwritten) {
+                overwritten(cx, n, "an operand");
+                cbm_array_free(&stack);
+                return false;
+            }
+            ready = false;
+            ok = cbm_array_push(&stack, &in->node) != NULL;
+        }
+        if (!ready || !ok)
+            continue;
+        stack.count--;
+        n->stamp = cx->stamp;
+        ok = cbm_array_push(&g->nodes, &n) != NULL;
+    }
+    cbm_array_free(&stack);
+    return ok;
+}
+
+static bool gather_nodes(cbm_collected *g, cbm_value *const *asked, size_t count)
+{
+    cbm_context *cx = g->cx;
+    for (size_t i = 0; i < count; i++)
+        if (!asked[i]->storage && asked[i]->node && asked[i]->node->state != CBM_NODE_PENDING && !add_again(g, asked[i], NULL))
+            return false;
+        else if (!asked[i]->storage && !asked[i]->node) {
+            overwritten(cx, NULL, "a value");
+            return false;
+        }
+    for (cbm_node *n = cx->first_pending; n; n = n->next)
+        for (size_t i = 0; i < n->n_in; i++) {
+            cbm_value *v = n->in[i];
+            if (!v->storage && (!v->node || v->node->state != CBM_NODE_PENDING) && !add_again(g, v, n))
+                return false;
+        }
+    for (cbm_node *n = cx->first_pending; n; n = n->next) {
+        n->stamp = cx->stamp;
+        if (!cbm_array_push(&g->nodes, &n))
+            return false;
+    }
+    return true;
+}
+
+static bool key_bytes(cbm_collected *g, const void *bytes, size_t size)
+{
+    return cbm_array_append(&g->key, bytes, size);
+}
+
+static size_t attribute_bytes(const cbm_attribute *a, const char *attributes)
+{
+    if (a->type != CBM_ATTRIBUTE_SHAPE)
+        return 8;
+    int64_t rank = ((const cbm_shape *)(const void *)(attributes + a->offset))->v[0];
+    return sizeof(int64_t) * (size_t)(1 + (rank >= 0 && rank <= CBM_MAX_DIMS ? rank : CBM_MAX_DIMS));
+}
+
+static bool key_node(cbm_collected *g, const cbm_node *n)
+{
+    const cbm_op *op = n->op;
+    uint32_t start = (uint32_t)g->key.count;
+    uint64_t head[2] = { (uint64_t)(uintptr_t)op, (uint64_t)n->n_in };
+    bool ok = cbm_array_push(&g->key_start, &start) && key_bytes(g, head, sizeof head);
+    for (size_t i = 0; i < op->n_attributes && ok; i++)
+        if (!op->attributes[i].at_run)
+            ok = key_bytes(g, (const char *)n->attributes + op->attributes[i].offset,
+                           attribute_bytes(&op->attributes[i], n->attributes));
+    for (size_t i = 0; i < n->n_in && ok; i++) {
+        cbm_ref ref = cbm_ref_input(n, i);
+        ok = key_bytes(g, &ref, sizeof ref);
+    }
+    return ok;
+}
+
+cbm_ref cbm_ref_input(const cbm_node *n, size_t k)
+{
+    const cbm_value *v = n->in[k];
+    if (v->storage)
+        return CBM_REF_LEAF(v->place);
+    return CBM_REF_NODE(v->node->index, v->index);
+}
+
+cbm_value *cbm_ref_value(const cbm_collected *g, cbm_ref ref)
+{
+    if (ref < 0)
+        return CBM_AT(&g->leaves, cbm_value *, -1 - ref);
+    cbm_node *n = CBM_AT(&g->nodes, cbm_node *, ref / CBM_MAX_OUTPUTS);
+    return &n->out[ref % CBM_MAX_OUTPUTS];
+}
+
+static bool key_leaf(cbm_collected *g, const cbm_value *v)
+{
+    int64_t head[2] = { v->dtype | ((uintptr_t)v->storage->data % 64 ? 256 : 0), v->shape.v[0] };
+    return key_bytes(g, head, sizeof head) && key_bytes(g, v->shape.v + 1, (size_t)v->shape.v[0] * sizeof(int64_t));
+}
+
+static uint8_t demand_of(const cbm_context *cx, const cbm_node *n, const cbm_value *v, bool pending)
+{
+    uint8_t d = v->stamp == cx->stamp ? CBM_DEMAND_ASKED : 0;
+    if (!pending)
+        return d;
+    d |= v->wanted ? CBM_DEMAND_WANTED : 0;
+    d |= v->slots > 0 ? CBM_DEMAND_VARIABLE : 0;
+    d |= v->saves > 0 ? CBM_DEMAND_SAVED : 0;
+    if (v->handles > 0 && !cbm_is_inline_scalar(n)) { /* numbers are there whenever they are asked for */
+        d |= v->consumed != cx->stamp ? CBM_DEMAND_SINK : 0;
+        d |= v->count == 1 ? CBM_DEMAND_SCALAR : 0;
+    }
+    d |= n->pinned && !v->index ? CBM_DEMAND_EFFECT : 0;
+    return d;
+}
+
+/* The old version may be overwritten if only the variable still holds it. */
+static bool may_overwrite(const cbm_context *cx, const cbm_node *n)
+{
+    if (!(n->op->flags & CBM_OP_ASSIGN) || cx->naive)
+        return false;
+    const cbm_value *old = n->in[0], *new = &n->out[0];
+    return old->storage && old->storage->refs == 1 && !old->storage->borrowed && old->handles == 0 && old->saves == 0 &&
+           old->slots == 1 && old->variable && old->variable->committed == old && old->variable->value == new;
+}
+
+bool cbm_collect(cbm_context *cx, cbm_value *const *asked, size_t count, cbm_collected *g)
+{
+    cbm_array *const arrays[] = { &g->nodes, &g->leaves, &g->demands, &g->in_place, &g->key, &g->key_start };
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
+        arrays[i]->count = 0;
+    g->cx = cx;
+    cx->stamp++;
+    if (!gather_nodes(g, asked, count))
+        return false;
+    uint64_t settings[2] = { (uint64_t)(uintptr_t)cx->backend, (uint64_t)cx->threads | (uint64_t)cx->deterministic << 32 |
+                                                                   (uint64_t)cx->naive << 33 };
+    bool ok = key_bytes(g, settings, sizeof settings);
+    for (size_t i = 0; i < g->nodes.count && ok; i++) {
+        cbm_node *n = CBM_AT(&g->nodes, cbm_node *, i);
+        n->index = (int32_t)i;
+        for (size_t k = 0; k < n->n_in && ok; k++) {
+            cbm_value *v = n->in[k];
+            v->consumed = cx->stamp;
+            if (v->storage && v->stamp != cx->stamp)
+                ok = push_leaf(g, v);
+        }
+        ok = ok && key_node(g, n);
+    }
+    for (size_t i = 0; i < count; i++) /* after the leaves: stamps of values without storage mean "asked" */
+        if (!asked[i]->storage)
+            asked[i]->stamp = cx->stamp;
+    for (size_t i = 0; i < g->nodes.count && ok; i++) {
+        cbm_node *n = CBM_AT(&g->nodes, cbm_node *, i);
+        uint8_t d[CBM_MAX_OUTPUTS] = { 0 }, over = may_overwrite(cx, n);
+        for (size_t k = 0; k < n->n_out; k++)
+            d[k] = demand_of(cx, n, &n->out[k], n->state == CBM_NODE_PENDING);
+        ok = cbm_array_append(&g->demands, d, sizeof d) && cbm_array_push(&g->in_place, &over) && key_bytes(g, d, sizeof d) &&
+             key_bytes(g, &over, 1);
+    }
+    for (size_t i = 0; i < g->leaves.count && ok; i++)
+        ok = key_leaf(g, CBM_AT(&g->leaves, cbm_value *, i));
+    if (!ok) {
+        cbm_fail_memory(cx, "an evaluation");
+        return false;
+    }
+    g->hash = cbm_hash_bytes(g->key.data, g->key.count, 0);
+    return true;
+}

@@ -1,0 +1,157 @@
+/* plan.h: inside of plans. An evaluation collects the pending graph (collect.c), finds or makes a plan for its shape
+   (cache.c; build.c with fuse.c, views.c and layout.c) and runs it with this time's buffers (run.c). Rests on op/ and
+   backend/backend.h. */
+#ifndef CAMBIUM_PLAN_H
+#define CAMBIUM_PLAN_H
+
+#include "backend/backend.h"
+#include "op/record.h"
+
+/* Why a value is materialised. */
+enum {
+    CBM_DEMAND_ASKED = 1,    /* cbm_compute, cbm_read, cbm_item, the end of a scope */
+    CBM_DEMAND_WANTED = 2,   /* cbm_want */
+    CBM_DEMAND_VARIABLE = 4, /* a variable's new version, or its gradient */
+    CBM_DEMAND_SINK = 8,     /* nothing consumes it */
+    CBM_DEMAND_SCALAR = 16,  /* one element */
+    CBM_DEMAND_SAVED = 32,   /* backward will need it */
+    CBM_DEMAND_EFFECT = 64
+};
+
+/* One operand or result in the evaluation: leaf number, or node index * CBM_MAX_OUTPUTS + result. */
+typedef int32_t cbm_ref;
+#define CBM_REF_LEAF(i) ((cbm_ref)(-1 - (i)))
+#define CBM_REF_NODE(node, out) (((cbm_ref)((int32_t)(node) * CBM_MAX_OUTPUTS + (int32_t)(out))))
+
+/* This evaluation's graph: nodes in order, host-side values they read, and the canonical bytes that identify a plan. */
+typedef struct cbm_collected {
+    cbm_context *cx;
+    cbm_array nodes;     /* of cbm_node * */
+    cbm_array leaves;    /* of cbm_value *, each with storage */
+    cbm_array demands;   /* of uint8_t, CBM_MAX_OUTPUTS a node */
+    cbm_array in_place;  /* of uint8_t, a node: an assignment that may overwrite the old version */
+    cbm_array key;       /* bytes */
+    cbm_array key_start; /* of uint32_t, a node: where its bytes begin (for cbm_explain) */
+    uint64_t hash;
+} cbm_collected;
+
+/* Where a buffer is when the plan runs: bases are the arena, then leaves, then results. */
+typedef struct cbm_place {
+    int32_t base;
+    int64_t offset; /* bytes */
+} cbm_place;
+#define CBM_BASE_ARENA 0
+
+/* Where a fused pass finds a run-time number: attribute bytes of a node. */
+typedef struct cbm_cell {
+    int32_t node;
+    int32_t kind; /* cbm_attribute_type */
+    size_t offset;
+} cbm_cell;
+
+typedef struct cbm_step {
+    int32_t node;              /* for messages: the operation, or a pass's last one */
+    bool commit;               /* overwrites a variable: runs after everything that can fail */
+    bool checks;
+    const cbm_kernel *kernel;  /* NULL: a fused pass, or a user's own kernel */
+    cbm_kernel_fn run;         /* NULL: a fused pass */
+    cbm_launch launch;         /* operands' buffers are in buffers */
+    void *attributes;          /* the launch's copy, refreshed when run if runtime */
+    bool runtime;
+    void *state;
+    size_t n_in, n_out;
+    cbm_buffer *buffers;       /* n_in, then n_out */
+    cbm_place *places;         /* the same */
+    cbm_place workspace;
+    size_t workspace_bytes;
+    cbm_fused *fused;          /* a pass's program */
+    cbm_fused_launch pass;
+    cbm_parameter *parameters;
+    cbm_cell *cells;           /* fused->n_parameters */
+    size_t n_members;          /* operations done by this step, for cbm_explain */
+} cbm_step;
+
+/* A value that the plan leaves in storage of its own. */
+typedef struct cbm_result {
+    cbm_ref ref;
+    size_t bytes;
+    int32_t in_place; /* leaf whose storage it takes over, or -1 */
+    uint8_t reason;
+} cbm_result;
+
+typedef struct cbm_block {
+    void *memory;
+    size_t size;
+} cbm_block;
+
+typedef struct cbm_plan {
+    struct cbm_plan *newer, *older; /* in the cache's list */
+    struct cbm_plan *chain;         /* in its hash bucket */
+    uint64_t hash;
+    cbm_heap *heap;
+    const cbm_backend *backend;
+    cbm_array key, key_start;
+    size_t n_nodes, n_leaves;
+    cbm_array steps;   /* of cbm_step, commits last */
+    cbm_array results; /* of cbm_result */
+    cbm_array blocks;  /* of cbm_block: everything the steps point to */
+    size_t arena;      /* bytes */
+    size_t bases;      /* 1 + leaves + results */
+    uint64_t runs;
+    uint64_t copied;   /* versions that could not be overwritten in place */
+} cbm_plan;
+
+typedef struct cbm_planner {
+    cbm_collected graph; /* reused by every evaluation */
+    cbm_plan **buckets;
+    size_t n_buckets, n_plans;
+    cbm_plan *newest, *oldest;
+    void *arena;
+    size_t arena_bytes;
+    cbm_array bases; /* of char *, scratch of a run */
+    cbm_array storages; /* of cbm_storage *, scratch of a run */
+} cbm_planner;
+
+/* collect.c: false: the context's error says why. */
+bool cbm_collect(cbm_context *cx, cbm_value *const *asked, size_t count, cbm_collected *g);
+cbm_value *cbm_ref_value(const cbm_collected *g, cbm_ref ref);
+/* The reference to input k of a node in this evaluation. */
+cbm_ref cbm_ref_input(const cbm_node *n, size_t k);
+
+/* cache.c */
+cbm_plan *cbm_plan_find(cbm_planner *p, const cbm_collected *g);
+bool cbm_plan_keep(cbm_context *cx, cbm_plan *plan); /* may evict; takes the plan */
+void cbm_plan_free(cbm_plan *plan);
+void cbm_plans_drop(cbm_context *cx);
+
+/* build.c: NULL: the context's error says why. */
+cbm_plan *cbm_plan_build(const cbm_collected *g);
+
+void *cbm_plan_take(cbm_plan *plan, size_t size); /* zeroed; freed with the plan */
+bool cbm_is_pointwise(const cbm_node *n);
+bool cbm_is_inline_scalar(const cbm_node *n); /* one number everywhere: every pass reads it itself */
+
+/* pass.c: fills step with the fused program of the pass's members (node numbers, in order). refs receives the operand of
+   each input buffer, outputs are the results that must be stored. */
+bool cbm_pass_build(cbm_plan *plan, const cbm_collected *g, const int32_t *members, size_t n_members, const cbm_ref *stored,
+                    size_t n_stored, cbm_step *step, cbm_array *operands);
+
+/* fuse.c: groups[i] is the number of node i's pass, or -1; returns the number of passes, -1 without memory. */
+int32_t cbm_fuse(const cbm_collected *g, int32_t *groups);
+
+/* layout.c: offsets of buffers that live from their first to their last step, in one arena. */
+typedef struct cbm_lifetime {
+    int32_t first, last;
+    size_t bytes;
+    int64_t offset; /* out */
+    int32_t shares; /* takes the place of this buffer, which dies as it is born; -1: none */
+} cbm_lifetime;
+bool cbm_layout(cbm_heap *heap, cbm_lifetime *lifetimes, size_t count, bool reuse, size_t *arena);
+
+/* run.c */
+cbm_status cbm_plan_run(cbm_context *cx, cbm_plan *plan, const cbm_collected *g);
+
+/* explain.c */
+void cbm_explain_new_plan(cbm_context *cx, const cbm_plan *plan, const cbm_collected *g, const cbm_plan *previous);
+
+#endif

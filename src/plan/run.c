@@ -1,0 +1,178 @@
+/* run.c: running a plan: this time's buffers and numbers are bound, everything that can fail runs first, then variables are
+   overwritten, then the graph learns what was computed. On failure nothing has changed. */
+#include "plan/plan.h"
+#include <string.h>
+
+#define ARENA_ALIGNMENT 64
+
+static bool grow_arena(cbm_context *cx, size_t bytes)
+{
+    cbm_planner *p = cx->planner;
+    if (bytes <= p->arena_bytes)
+        return true;
+    cbm_heap_give(cx->heap, p->arena, p->arena_bytes);
+    p->arena_bytes = 0;
+    p->arena = cbm_heap_take(cx->heap, bytes);
+    if (p->arena)
+        p->arena_bytes = bytes;
+    cx->statistics.arena_bytes = p->arena_bytes;
+    return p->arena != NULL;
+}
+
+/* Storage for the results; those of in-place assignments are their variables' own. */
+static bool take_storages(cbm_context *cx, cbm_plan *plan, const cbm_collected *g)
+{
+    cbm_planner *p = cx->planner;
+    p->storages.count = 0;
+    for (size_t i = 0; i < plan->results.count; i++) {
+        const cbm_result *r = &CBM_AT(&plan->results, cbm_result, i);
+        cbm_storage *s = r->in_place >= 0 ? CBM_AT(&g->leaves, cbm_value *, r->in_place)->storage
+                                          : cbm_storage_new(cx->heap, r->bytes);
+        if (!s || !cbm_array_push(&p->storages, &s)) {
+            if (s && r->in_place < 0)
+                cbm_storage_release(s);
+            return false;
+        }
+    }
+    return true;
+}
+
+static void drop_storages(cbm_context *cx, const cbm_plan *plan)
+{
+    cbm_planner *p = cx->planner;
+    for (size_t i = 0; i < p->storages.count; i++)
+        if (CBM_AT(&plan->results, cbm_result, i).in_place < 0)
+            cbm_storage_release(CBM_AT(&p->storages, cbm_storage *, i));
+    p->storages.count = 0;
+}
+
+static bool fill_bases(cbm_context *cx, const cbm_plan *plan, const cbm_collected *g)
+{
+    cbm_planner *p = cx->planner;
+    if (!cbm_array_reserve(&p->bases, plan->bases))
+        return false;
+    char **bases = p->bases.data;
+    bases[CBM_BASE_ARENA] = p->arena;
+    for (size_t i = 0; i < plan->n_leaves; i++)
+        bases[1 + i] = CBM_AT(&g->leaves, cbm_value *, i)->storage->data;
+    for (size_t i = 0; i < plan->results.count; i++)
+        bases[1 + plan->n_leaves + i] = CBM_AT(&p->storages, cbm_storage *, i)->data;
+    return true;
+}
+
+/* This time's numbers: learning rates, slice starts, random positions. */
+static void bind_numbers(cbm_step *step, const cbm_collected *g)
+{
+    if (step->runtime)
+        memcpy(step->attributes, CBM_AT(&g->nodes, cbm_node *, step->node)->attributes, step->launch.op->attributes_size);
+    for (size_t i = 0; !step->run && i < step->fused->n_parameters; i++) {
+        const cbm_cell *c = &step->cells[i];
+        const char *at = (const char *)CBM_AT(&g->nodes, cbm_node *, c->node)->attributes + c->offset;
+        switch ((cbm_attribute_type)c->kind) {
+        case CBM_ATTRIBUTE_INT:
+        case CBM_ATTRIBUTE_DTYPE: step->parameters[i].f = (double)*(const int64_t *)(const void *)at; break;
+        default: memcpy(&step->parameters[i], at, sizeof(cbm_parameter)); break;
+        }
+    }
+}
+
+static cbm_status run_step(cbm_context *cx, cbm_step *step, const cbm_collected *g)
+{
+    char *const *bases = ((cbm_planner *)cx->planner)->bases.data;
+    int64_t work = 0;
+    for (size_t i = 0; i < step->n_in + step->n_out; i++) {
+        step->buffers[i].data = bases[step->places[i].base] + step->places[i].offset;
+        work += i >= step->n_in ? step->buffers[i].count : 0;
+    }
+    if (!work && step->n_out)
+        return CBM_OK; /* no element to compute */
+    bind_numbers(step, g);
+    if (!step->run) {
+        cx->backend->fused_run(&step->pass);
+        return CBM_OK;
+    }
+    char message[256];
+    message[0] = 0;
+    step->launch.message = message;
+    step->launch.workspace = step->workspace_bytes ? bases[CBM_BASE_ARENA] + step->workspace.offset : NULL;
+    cbm_status status = step->run(&step->launch);
+    if (status != CBM_OK) {
+        const cbm_node *n = CBM_AT(&g->nodes, cbm_node *, step->node);
+        cbm_fail(cx, status, "[%s] %s", n->op->name, message[0] ? message : cbm_status_name(status));
+        cbm_locate(cx, n->file, n->line);
+    }
+    return status;
+}
+
+static cbm_status run_steps(cbm_context *cx, cbm_plan *plan, const cbm_collected *g)
+{
+    for (size_t i = 0; i < plan->steps.count; i++) {
+        cbm_step *step = &CBM_AT(&plan->steps, cbm_step, i);
+        if (!step->commit && __atomic_load_n(&cx->cancelled, __ATOMIC_RELAXED))
+            return cbm_fail(cx, CBM_ERROR_CANCELLED, "[evaluate] cancelled; nothing was changed");
+        cbm_status status = run_step(cx, step, g);
+        if (status != CBM_OK)
+            return status;
+    }
+    return CBM_OK;
+}
+
+/* The graph learns what was computed: results get their storage, nodes have run. */
+static void publish(cbm_context *cx, cbm_plan *plan, const cbm_collected *g)
+{
+    cbm_planner *p = cx->planner;
+    for (size_t i = 0; i < plan->results.count; i++) {
+        const cbm_result *r = &CBM_AT(&plan->results, cbm_result, i);
+        cbm_value *v = cbm_ref_value(g, r->ref);
+        if (r->in_place >= 0) {
+            cbm_value *old = CBM_AT(&g->leaves, cbm_value *, r->in_place);
+            old->storage = NULL;
+            old->overwritten = true;
+        }
+        v->storage = CBM_AT(&p->storages, cbm_storage *, i);
+        v->wanted = false;
+    }
+    p->storages.count = 0;
+    cx->statistics.versions_copied += plan->copied;
+}
+
+/* Nodes become done; the newest first, so that what only they held goes at once. The values are held meanwhile. */
+static void finish_nodes(const cbm_collected *g)
+{
+    for (size_t i = 0; i < g->nodes.count; i++)
+        cbm_value_retain(CBM_AT(&g->nodes, cbm_node *, i)->out);
+    for (size_t i = g->nodes.count; i-- > 0;) {
+        cbm_node *n = CBM_AT(&g->nodes, cbm_node *, i);
+        if (n->state == CBM_NODE_PENDING) {
+            cbm_node_unlist(n);
+            n->state = CBM_NODE_DONE;
+        }
+    }
+    for (size_t i = g->nodes.count; i-- > 0;) {
+        cbm_node *n = CBM_AT(&g->nodes, cbm_node *, i);
+        if (n->pinned)
+            n->pinned = false;
+        n->out->refs--; /* this function's own reference must not keep the node from settling */
+        cbm_node_settle(n);
+        n->out->refs++;
+        cbm_value_release(n->out);
+    }
+}
+
+cbm_status cbm_plan_run(cbm_context *cx, cbm_plan *plan, const cbm_collected *g)
+{
+    cbm_status status = CBM_OK;
+    if (!grow_arena(cx, plan->arena) || !take_storages(cx, plan, g) || !fill_bases(cx, plan, g))
+        status = cbm_fail_memory(cx, "an evaluation");
+    if (status == CBM_OK)
+        status = run_steps(cx, plan, g);
+    if (status != CBM_OK) {
+        drop_storages(cx, plan);
+        return status;
+    }
+    plan->runs++;
+    publish(cx, plan, g);
+    cbm_commit(cx);
+    finish_nodes(g);
+    return CBM_OK;
+}

@@ -1,0 +1,306 @@
+/* access.c: host data into tensors, and tensors' shapes, elements and text back out. Rests on handles and the engine. */
+#define CBM_NO_CALL_SITES
+#include "tensor/context.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static bool shape_ok(cbm_context *cx, const char *who, cbm_dtype dtype, const cbm_shape *shape, size_t *bytes)
+{
+    char text[160];
+    if (!cbm_context_ready(cx))
+        return false;
+    if ((unsigned)dtype >= CBM_DTYPE_COUNT) {
+        cbm_fail(cx, CBM_ERROR_DTYPE, "[%s] unknown dtype %d", who, (int)dtype);
+        return false;
+    }
+    int64_t count = cbm_shape_count(shape);
+    if (count < 0 || (uint64_t)count > (uint64_t)INT64_MAX / 16) {
+        cbm_fail(cx, CBM_ERROR_SHAPE, "[%s] not a shape: %s (at most %d dimensions, none negative)", who,
+                 cbm_shape_text(shape, text, sizeof text), CBM_MAX_DIMS);
+        return false;
+    }
+    *bytes = (size_t)count * cbm_dtype_size(dtype);
+    return true;
+}
+
+static cbm_tensor *leaf_handle(cbm_context *cx, cbm_dtype dtype, const cbm_shape *shape, cbm_storage *storage)
+{
+    cbm_value *v = storage ? cbm_value_leaf(cx, dtype, shape, storage) : NULL;
+    if (!v) {
+        cbm_fail_memory(cx, "a tensor");
+        return &cx->failed;
+    }
+    cbm_value_retain(v);
+    cbm_tensor *t = cbm_handle(cx, v);
+    cbm_value_release(v);
+    return t;
+}
+
+cbm_tensor *cbm_tensor_from(cbm_context *cx, cbm_dtype dtype, cbm_shape shape, const void *data)
+{
+    size_t bytes;
+    if (!shape_ok(cx, "tensor", dtype, &shape, &bytes))
+        return &cx->failed;
+    if (!data && bytes) {
+        cbm_fail(cx, CBM_ERROR_INVALID, "[tensor] data is NULL");
+        return &cx->failed;
+    }
+    cbm_storage *s = cbm_storage_new(cx->heap, bytes);
+    if (s && bytes)
+        memcpy(s->data, data, bytes);
+    return leaf_handle(cx, dtype, &shape, s);
+}
+
+cbm_tensor *cbm_tensor_borrow(cbm_context *cx, cbm_dtype dtype, cbm_shape shape, void *data,
+                              void (*release)(void *data, void *user), void *user)
+{
+    size_t bytes;
+    if (!shape_ok(cx, "tensor", dtype, &shape, &bytes))
+        return &cx->failed;
+    size_t align = cbm_dtype_size(dtype);
+    if ((!data && bytes) || (uintptr_t)data % align != 0) {
+        cbm_fail(cx, CBM_ERROR_INVALID, data ? "[tensor] data is not aligned to its elements" : "[tensor] data is NULL");
+        return &cx->failed;
+    }
+    cbm_storage *s = cbm_storage_new(cx->heap, 0);
+    if (s) {
+        s->data = data;
+        s->size = bytes;
+        s->borrowed = true;
+        s->release = release;
+        s->user = user;
+    }
+    return leaf_handle(cx, dtype, &shape, s);
+}
+
+/* ---- shape and kind ---- */
+
+cbm_context *cbm_tensor_context(const cbm_tensor *t)
+{
+    return t ? t->cx : &cbm_context_broken;
+}
+
+static bool sound(const cbm_tensor *t)
+{
+    return t && !t->failed && !t->dead && t->value;
+}
+
+cbm_shape cbm_tensor_shape(const cbm_tensor *t)
+{
+    return sound(t) ? t->value->shape : CBM_SHAPE(0);
+}
+
+cbm_dtype cbm_tensor_dtype(const cbm_tensor *t)
+{
+    return sound(t) ? (cbm_dtype)t->value->dtype : CBM_F32;
+}
+
+int64_t cbm_tensor_rank(const cbm_tensor *t)
+{
+    return sound(t) ? t->value->shape.v[0] : 1;
+}
+
+int64_t cbm_tensor_size(const cbm_tensor *t, int64_t axis)
+{
+    int64_t rank = cbm_tensor_rank(t);
+    axis = axis < 0 ? axis + rank : axis;
+    return sound(t) && axis >= 0 && axis < rank ? t->value->shape.v[1 + axis] : 0;
+}
+
+int64_t cbm_tensor_count(const cbm_tensor *t)
+{
+    return sound(t) ? t->value->count : 0;
+}
+
+bool cbm_tensor_failed(const cbm_tensor *t)
+{
+    return !sound(t);
+}
+
+bool cbm_tensor_requires_grad(const cbm_tensor *t)
+{
+    return sound(t) && t->value->requires_grad;
+}
+
+bool cbm_is_variable(const cbm_tensor *t)
+{
+    return sound(t) && t->variable;
+}
+
+/* ---- evaluation and reading ---- */
+
+static bool computed(cbm_tensor *t)
+{
+    cbm_context *cx = cbm_tensor_context(t);
+    if (!cbm_usable(cx, t))
+        return false;
+    if (t->value->storage)
+        return true;
+    return cx->engine->evaluate(cx, &t->value, 1) == CBM_OK;
+}
+
+cbm_status cbm_flush(cbm_context *cx)
+{
+    if (!cbm_context_ready(cx))
+        return cx->status;
+    return cx->engine->evaluate(cx, NULL, 0);
+}
+
+cbm_status cbm_compute(cbm_tensor *const *tensors, size_t count)
+{
+    if (!count)
+        return CBM_OK;
+    cbm_context *cx = cbm_tensor_context(tensors[0]);
+    cbm_array asked = CBM_ARRAY(cx->heap, cbm_value *);
+    for (size_t i = 0; i < count; i++) {
+        if (!cbm_usable(cx, tensors[i]))
+            break;
+        if (!cbm_array_push(&asked, &tensors[i]->value))
+            cbm_fail_memory(cx, "a list of tensors");
+    }
+    if (cx->status == CBM_OK)
+        cx->engine->evaluate(cx, asked.data, asked.count);
+    cbm_array_free(&asked);
+    return cx->status;
+}
+
+cbm_tensor *cbm_want(cbm_tensor *t)
+{
+    if (sound(t))
+        t->value->wanted = true;
+    return t;
+}
+
+cbm_status cbm_read(cbm_tensor *t, void *out, size_t size)
+{
+    cbm_context *cx = cbm_tensor_context(t);
+    if (cbm_usable(cx, t)) {
+        size_t bytes = (size_t)t->value->count * cbm_dtype_size((cbm_dtype)t->value->dtype);
+        if (size != bytes)
+            cbm_fail(cx, CBM_ERROR_INVALID, "[read] the tensor has %zu bytes, the buffer %zu", bytes, size);
+        else if (computed(t)) {
+            if (size)
+                memcpy(out, t->value->storage->data, size);
+            return CBM_OK;
+        }
+    }
+    if (out && size)
+        memset(out, 0, size);
+    return cx->status;
+}
+
+static double element(const cbm_value *v, int64_t i)
+{
+    const void *data = v->storage->data;
+    switch ((cbm_dtype)v->dtype) {
+    case CBM_F32: return (double)((const float *)data)[i];
+    case CBM_F64: return ((const double *)data)[i];
+    case CBM_I64: return (double)((const int64_t *)data)[i];
+    case CBM_I32: return ((const int32_t *)data)[i];
+    case CBM_U8:
+    case CBM_BOOL: return ((const uint8_t *)data)[i];
+    }
+    return NAN;
+}
+
+double cbm_item(cbm_tensor *t)
+{
+    cbm_context *cx = cbm_tensor_context(t);
+    if (!cbm_usable(cx, t))
+        return NAN;
+    if (t->value->count != 1) {
+        char text[160];
+        cbm_fail(cx, CBM_ERROR_SHAPE, "[item] needs exactly one element, not shape %s",
+                 cbm_shape_text(&t->value->shape, text, sizeof text));
+        return NAN;
+    }
+    return computed(t) ? element(t->value, 0) : NAN;
+}
+
+const void *cbm_tensor_data(cbm_tensor *t)
+{
+    return computed(t) ? t->value->storage->data : NULL;
+}
+
+cbm_tensor *cbm_at(cbm_tensor *t, const char *file, int line)
+{
+    if (!t)
+        return t;
+    if (t->failed) {
+        cbm_locate(t->cx, file, line);
+    } else if (t->value && t->value->node && !t->value->node->file) {
+        t->value->node->file = file;
+        t->value->node->line = line;
+    }
+    return t;
+}
+
+/* ---- printing ---- */
+
+#define SHOWN_EDGE 3      /* elements shown at each end of a long axis */
+#define SHOWN_WHOLE 1000  /* tensors up to this size are shown whole */
+
+static void format_element(const cbm_value *v, int64_t i, cbm_text *text)
+{
+    char number[64];
+    if (v->dtype == CBM_BOOL)
+        cbm_text_append(text, ((const uint8_t *)v->storage->data)[i] ? "true" : "false");
+    else if (v->dtype == CBM_F32 || v->dtype == CBM_F64) {
+        double x = element(v, i);
+        if (isfinite(x))
+            snprintf(number, sizeof number, "%.4f", x);
+        else
+            cbm_double_text(x, number, sizeof number);
+        if (isfinite(x) && x != 0 && (fabs(x) >= 1e6 || fabs(x) < 1e-3))
+            snprintf(number, sizeof number, "%.4e", x);
+        for (char *p = number; *p; p++) /* the locale's decimal comma */
+            *p = *p == ',' ? '.' : *p;
+        cbm_text_append(text, "%s", number);
+    } else if (v->dtype == CBM_I64)
+        cbm_text_append(text, "%lld", (long long)((const int64_t *)v->storage->data)[i]);
+    else
+        cbm_text_append(text, "%.0f", element(v, i));
+}
+
+static void format_axis(const cbm_value *v, int64_t axis, int64_t offset, int64_t below, cbm_text *text)
+{
+    int64_t rank = v->shape.v[0];
+    if (axis == rank) {
+        format_element(v, offset, text);
+        return;
+    }
+    int64_t n = v->shape.v[1 + axis];
+    int64_t step = n ? below / n : 0;
+    bool whole = v->count <= SHOWN_WHOLE || n <= 2 * SHOWN_EDGE;
+    cbm_text_append(text, "[");
+    for (int64_t i = 0; i < n; i++) {
+        if (!whole && i == SHOWN_EDGE) {
+            cbm_text_append(text, axis == rank - 1 ? ", ..." : ",\n ...");
+            i = n - SHOWN_EDGE;
+        }
+        if (i > 0)
+            cbm_text_append(text, axis == rank - 1 ? ", " : ",\n%*s", (int)(axis == rank - 1 ? 0 : axis + 1), "");
+        format_axis(v, axis + 1, offset + i * step, step, text);
+    }
+    cbm_text_append(text, "]");
+}
+
+size_t cbm_tensor_format(cbm_tensor *t, char *buffer, size_t size)
+{
+    cbm_context *cx = cbm_tensor_context(t);
+    if (size)
+        buffer[0] = 0;
+    if (!computed(t))
+        return 0;
+    cbm_text text = cbm_text_open(cx->heap);
+    format_axis(t->value, 0, 0, t->value->count, &text);
+    size_t length = strlen(cbm_text_get(&text));
+    if (size) {
+        size_t part = length < size ? length : size - 1;
+        memcpy(buffer, cbm_text_get(&text), part);
+        buffer[part] = 0;
+    }
+    cbm_text_free(&text);
+    return length;
+}

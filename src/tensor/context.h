@@ -1,0 +1,86 @@
+/* context.h: inside of a context: error, heap, scopes, the pending graph, random numbers, owned objects. */
+#ifndef CAMBIUM_CONTEXT_INTERNAL_H
+#define CAMBIUM_CONTEXT_INTERNAL_H
+
+#include "tensor/graph.h"
+
+/* What the floors above lend to this one: evaluation, and which operations the device can run. */
+typedef struct cbm_engine {
+    cbm_status (*evaluate)(cbm_context *cx, cbm_value *const *asked, size_t count);
+    bool (*has_kernel)(cbm_context *cx, const cbm_op *op);
+} cbm_engine;
+
+struct cbm_scope {
+    cbm_context *cx;
+    cbm_scope *parent;
+    cbm_tensor *first; /* handles, newest first */
+    bool no_grad;      /* inherited by inner scopes */
+    bool quiet;
+};
+
+typedef struct cbm_owned {
+    void *object;
+    void (*destroy)(void *object);
+} cbm_owned;
+
+#define CBM_MESSAGE_SIZE 1024
+
+struct cbm_context {
+    cbm_heap *heap;
+    const cbm_engine *engine;
+    struct cbm_planner *planner;       /* plan/'s part */
+    const struct cbm_backend *backend;
+    cbm_status status;
+    bool broken;  /* could not be opened: stays failed */
+    bool located; /* the message names the user's line */
+    char message[CBM_MESSAGE_SIZE];
+    cbm_tensor failed; /* the failed tensor */
+    cbm_scope *scope;  /* innermost */
+    cbm_scope root;
+    cbm_node *first_pending, *last_pending;
+    cbm_node *doomed; /* nodes being freed */
+    bool freeing;
+    uint64_t sequence, stamp;
+    int64_t pending, pending_limit;
+    int64_t pending_evaluating; /* > 0 while an evaluation runs */
+    cbm_tensor *dirty;          /* variables to commit or roll back */
+    cbm_array variables;        /* of cbm_tensor *, all variables alive */
+    cbm_array graveyard;        /* check_handles: handles whose scope has ended */
+    uint64_t seed, position, committed_position;
+    int64_t threads;
+    int64_t plan_cache;
+    bool deterministic, check_handles, naive;
+    cbm_log_fn log;
+    void *log_user;
+    cbm_array owned; /* of cbm_owned */
+    int32_t cancelled; /* atomic */
+    int32_t generation; /* forks seen when opened */
+    cbm_statistics statistics;
+    cbm_text explanation;
+};
+
+/* context.c: a context without engine; NULL options are the defaults. NULL: no memory. */
+cbm_context *cbm_context_new(const cbm_context_options *options);
+void cbm_context_free(cbm_context *cx); /* after its scopes, plans and owned objects */
+extern cbm_context cbm_context_broken;  /* what cbm_open returns when there is no memory at all */
+int32_t cbm_fork_generation(void);
+
+cbm_heap *cbm_context_heap(cbm_context *cx);
+/* Objects destroyed by cbm_close, newest first. false: no memory (the context's error says so; object is not owned). */
+bool cbm_context_own(cbm_context *cx, void *object, void (*destroy)(void *object));
+void cbm_context_disown(cbm_context *cx, void *object);
+void cbm_context_log(cbm_context *cx, cbm_log_level level, const char *format, ...) CBM_PRINTF(3, 4);
+cbm_status cbm_fail_v(cbm_context *cx, cbm_status status, const char *format, va_list arguments);
+cbm_status cbm_fail_memory(cbm_context *cx, const char *what);
+/* Appends "at file:line" to the error, unless it names a line already. */
+void cbm_locate(cbm_context *cx, const char *file, int line);
+/* The next stream of random numbers: its seed and position. */
+void cbm_random_draw(cbm_context *cx, int64_t count, uint64_t *seed, uint64_t *position);
+/* Variables back to their last committed versions; and forward. */
+void cbm_rollback(cbm_context *cx);
+void cbm_commit(cbm_context *cx);
+/* Fails, and drops everything pending, when t is not to be used: NULL, failed, of another context, or dead. */
+bool cbm_usable(cbm_context *cx, const cbm_tensor *t);
+bool cbm_context_ready(cbm_context *cx); /* false: in error, or in a forked child */
+
+#endif

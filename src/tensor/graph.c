@@ -1,0 +1,193 @@
+/* graph.c: values and nodes: making them, counting them, letting go. Nodes own the values they make, so a value and its
+   history are freed together; long chains are freed without recursion. */
+#include "tensor/context.h"
+#include <string.h>
+
+cbm_value *cbm_value_leaf(cbm_context *cx, cbm_dtype dtype, const cbm_shape *shape, cbm_storage *storage)
+{
+    cbm_value *v = cbm_heap_take(cx->heap, sizeof *v);
+    if (!v) {
+        cbm_storage_release(storage);
+        return NULL;
+    }
+    *v = (cbm_value){ .cx = cx, .storage = storage, .count = cbm_shape_count(shape), .dtype = (uint8_t)dtype, .shape = *shape };
+    return v;
+}
+
+void cbm_value_retain(cbm_value *v)
+{
+    if (v->refs++ == 0 && v->node)
+        v->node->live++;
+}
+
+void cbm_value_set_variable(cbm_value *v, cbm_tensor *variable)
+{
+    cbm_tensor *old = v->variable;
+    v->variable = variable;
+    if (variable)
+        variable->versions++;
+    if (old && --old->versions == 0 && old->dead && !old->cx->check_handles)
+        cbm_heap_give(old->cx->heap, old, sizeof *old);
+}
+
+void cbm_hooks_free(cbm_context *cx, cbm_hook **hooks)
+{
+    while (*hooks) {
+        cbm_hook *hook = *hooks;
+        *hooks = hook->next;
+        if (hook->destroy)
+            hook->destroy(hook->user);
+        cbm_heap_give(cx->heap, hook, sizeof *hook);
+    }
+}
+
+static void drop_parts(cbm_value *v)
+{
+    cbm_value_set_variable(v, NULL);
+    cbm_storage_release(v->storage);
+    v->storage = NULL;
+    cbm_hooks_free(v->cx, &v->hooks);
+}
+
+/* A node nobody can reach: queued, and freed by the outermost call. */
+static void doom(cbm_node *node)
+{
+    cbm_context *cx = node->cx;
+    if (node->state == CBM_NODE_PENDING)
+        cbm_node_unlist(node);
+    node->next = cx->doomed;
+    cx->doomed = node;
+    if (cx->freeing)
+        return;
+    cx->freeing = true;
+    while (cx->doomed) {
+        cbm_node *n = cx->doomed;
+        cx->doomed = n->next;
+        cbm_node_forget(n);
+        for (size_t i = 0; i < n->n_out; i++)
+            drop_parts(&n->out[i]);
+        cbm_heap_give(cx->heap, n, n->block);
+    }
+    cx->freeing = false;
+}
+
+void cbm_value_release(cbm_value *v)
+{
+    if (!v || --v->refs > 0)
+        return;
+    if (!v->node) {
+        drop_parts(v);
+        cbm_heap_give(v->cx->heap, v, sizeof *v);
+        return;
+    }
+    if (v->saves == 0 && v->node->state != CBM_NODE_PENDING) {
+        cbm_storage_release(v->storage);
+        v->storage = NULL;
+    }
+    if (--v->node->live == 0 && !v->node->pinned)
+        doom(v->node);
+}
+
+cbm_node *cbm_node_new(cbm_context *cx, const cbm_op *op, size_t n_in, size_t n_out)
+{
+    size_t values = sizeof(cbm_node) + n_out * sizeof(cbm_value);
+    size_t inputs = values + n_in * sizeof(cbm_value *);
+    size_t block = inputs + op->attributes_size;
+    cbm_node *n = cbm_heap_take(cx->heap, block);
+    if (!n)
+        return NULL;
+    *n = (cbm_node){ .op = op, .cx = cx, .block = block, .n_in = (uint16_t)n_in, .n_out = (uint16_t)n_out };
+    n->out = (cbm_value *)((char *)n + sizeof(cbm_node));
+    n->in = (cbm_value **)((char *)n + values);
+    n->attributes = (char *)n + inputs;
+    for (size_t i = 0; i < n_out; i++)
+        n->out[i] = (cbm_value){ .cx = cx, .node = n, .index = (uint8_t)i };
+    return n;
+}
+
+void cbm_node_list(cbm_node *node)
+{
+    cbm_context *cx = node->cx;
+    node->sequence = ++cx->sequence;
+    node->prev = cx->last_pending;
+    node->next = NULL;
+    if (cx->last_pending)
+        cx->last_pending->next = node;
+    else
+        cx->first_pending = node;
+    cx->last_pending = node;
+    cx->pending++;
+    cx->statistics.nodes_recorded++;
+}
+
+void cbm_node_unlist(cbm_node *node)
+{
+    cbm_context *cx = node->cx;
+    if (node->prev)
+        node->prev->next = node->next;
+    else
+        cx->first_pending = node->next;
+    if (node->next)
+        node->next->prev = node->prev;
+    else
+        cx->last_pending = node->prev;
+    node->prev = node->next = NULL;
+    cx->pending--;
+}
+
+void cbm_node_discard(cbm_node *node)
+{
+    for (size_t i = 0; i < node->n_in; i++)
+        cbm_value_release(node->in[i]);
+    cbm_heap_give(node->cx->heap, node, node->block);
+}
+
+static void unsave(cbm_value *v)
+{
+    if (--v->saves == 0 && v->refs == 0 && v->node && v->node->state != CBM_NODE_PENDING) {
+        cbm_storage_release(v->storage);
+        v->storage = NULL;
+    }
+}
+
+void cbm_node_end_history(cbm_node *node)
+{
+    if (!node->history)
+        return;
+    node->history = false;
+    for (size_t i = 0; i < node->n_in && i < 24; i++)
+        if (node->op->saves & CBM_SAVES_IN(i))
+            unsave(node->in[i]);
+    for (size_t i = 0; i < node->n_out; i++)
+        if (node->op->saves & CBM_SAVES_OUT(i))
+            unsave(&node->out[i]);
+}
+
+void cbm_node_forget(cbm_node *node)
+{
+    cbm_node_end_history(node);
+    size_t n_in = node->n_in;
+    node->n_in = 0;
+    node->state = CBM_NODE_SHELL;
+    for (size_t i = 0; i < n_in; i++)
+        cbm_value_release(node->in[i]);
+}
+
+void cbm_node_settle(cbm_node *node)
+{
+    if (node->state != CBM_NODE_DONE || node->history)
+        return;
+    for (size_t i = 0; i < node->n_out; i++)
+        if (node->out[i].refs > 0 && !node->out[i].storage)
+            return;
+    cbm_node_forget(node);
+}
+
+void cbm_node_unpin(cbm_node *node)
+{
+    if (!node->pinned)
+        return;
+    node->pinned = false;
+    if (node->live == 0)
+        doom(node);
+}

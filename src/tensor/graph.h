@@ -1,0 +1,124 @@
+/* graph.h: what is recorded. A value is one immutable result; a node is one recorded operation and owns the values it
+   makes; a handle (cbm_tensor) points to a value, and a variable's handle to its newest version. Rests on base/. */
+#ifndef CAMBIUM_GRAPH_H
+#define CAMBIUM_GRAPH_H
+
+#include <cambium/operation.h>
+#include <cambium/autograd.h>
+#include "base/base.h"
+
+typedef struct cbm_value cbm_value;
+typedef struct cbm_node cbm_node;
+
+/* Memory of an evaluated value: row-major, without gaps. Counted atomically, since contexts may share it. */
+typedef struct cbm_storage {
+    int32_t refs;
+    void *data;
+    size_t size;  /* bytes of data */
+    size_t block; /* bytes of this header (with the data behind it), as taken from heap */
+    cbm_heap *heap;
+    void (*release)(void *data, void *user); /* borrowed memory; data is then not the heap's */
+    void *user;
+    bool borrowed;
+} cbm_storage;
+
+typedef struct cbm_hook {
+    struct cbm_hook *next;
+    cbm_hook_fn function;
+    void *user;
+    void (*destroy)(void *user);
+} cbm_hook;
+
+struct cbm_value {
+    cbm_context *cx;
+    cbm_node *node;       /* which made it; NULL for host data */
+    cbm_storage *storage; /* NULL: not computed, fused away, or overwritten */
+    cbm_tensor *variable; /* the variable whose version this is, or NULL */
+    cbm_hook *hooks;
+    int64_t count;
+    int32_t refs;    /* handles + slots + nodes that take it as input */
+    int32_t handles; /* of them, handles */
+    int32_t slots;   /* of them, variables' places (current, committed, gradients) */
+    int32_t saves;   /* nodes with a live history whose vjp needs it */
+    uint8_t dtype;
+    uint8_t index; /* which result of node */
+    bool requires_grad;
+    bool wanted;
+    bool overwritten;
+    uint64_t stamp;    /* scratch of the passes over the graph, valid when equal to the context's */
+    uint64_t consumed; /* stamp of the last evaluation in which a node takes it */
+    int32_t place;     /* scratch: its number in the evaluation */
+    cbm_shape shape;
+};
+
+typedef enum cbm_node_state {
+    CBM_NODE_PENDING,
+    CBM_NODE_DONE, /* has run; keeps its inputs for backward or for computing a fused-away result again */
+    CBM_NODE_SHELL /* has run and forgot its inputs */
+} cbm_node_state;
+
+struct cbm_node {
+    const cbm_op *op;
+    cbm_context *cx;
+    cbm_node *prev, *next; /* in the context's pending list; next also links nodes to be freed */
+    uint64_t sequence;
+    size_t block;     /* bytes of this node with its values, inputs and attributes */
+    const char *file; /* the user's line */
+    int32_t line;
+    uint16_t n_in, n_out;
+    uint16_t live; /* results with references */
+    uint8_t state;
+    bool history;        /* differentiable and not differentiated yet: its saved values count */
+    bool differentiable; /* some input requires a gradient */
+    bool pinned;         /* a pending effect: stays though nobody looks */
+    int32_t index;       /* scratch: place in the evaluation */
+    uint64_t stamp;      /* scratch */
+    void *attributes;
+    cbm_value **in;
+    cbm_value *out; /* n_out values */
+};
+
+struct cbm_tensor {
+    cbm_context *cx;
+    cbm_value *value; /* of a variable: the newest version */
+    cbm_scope *scope; /* NULL: not in a scope's list */
+    cbm_tensor *previous, *next;
+    int32_t refs;
+    bool failed, variable, trainable, dead;
+    bool dirty;
+    /* variables only */
+    cbm_value *committed;          /* the version after the last successful evaluation */
+    cbm_value *gradient;           /* and the gradient, with its last committed version */
+    cbm_value *gradient_committed;
+    cbm_tensor *next_dirty;
+    cbm_hook *hooks;
+    int32_t versions; /* values that point here; the struct stays while there are any */
+};
+
+/* storage.c */
+cbm_storage *cbm_storage_new(cbm_heap *heap, size_t size); /* NULL: no memory */
+void cbm_storage_retain(cbm_storage *s);
+void cbm_storage_release(cbm_storage *s);
+
+/* graph.c */
+void cbm_hooks_free(cbm_context *cx, cbm_hook **hooks);
+cbm_value *cbm_value_leaf(cbm_context *cx, cbm_dtype dtype, const cbm_shape *shape, cbm_storage *storage); /* takes storage */
+void cbm_value_retain(cbm_value *v);
+void cbm_value_set_variable(cbm_value *v, cbm_tensor *variable); /* v is a version of it (NULL: of none) */
+void cbm_value_release(cbm_value *v);
+/* A pending node with room for its parts, filled with inputs (retained) but not yet listed; NULL: no memory. */
+cbm_node *cbm_node_new(cbm_context *cx, const cbm_op *op, size_t n_in, size_t n_out);
+void cbm_node_list(cbm_node *node);         /* appends to the pending list */
+void cbm_node_unlist(cbm_node *node);       /* takes out of it */
+void cbm_node_discard(cbm_node *node);      /* frees a node that was never listed and has no referenced results */
+void cbm_node_end_history(cbm_node *node);  /* its saved values are no longer needed for backward */
+void cbm_node_forget(cbm_node *node);       /* makes it a shell */
+void cbm_node_settle(cbm_node *node);       /* a shell, if nothing can ask for its inputs any more */
+void cbm_node_unpin(cbm_node *node);
+
+/* handle.c */
+cbm_tensor *cbm_handle(cbm_context *cx, cbm_value *value); /* in the current scope; the failed tensor when no memory */
+void cbm_slot_set(cbm_value **slot, cbm_value *value);     /* retains value, releases the old one; counts slots */
+void cbm_variable_dirty(cbm_tensor *variable);             /* its slots are to be committed or rolled back */
+
+#endif
