@@ -15,9 +15,8 @@ static bool border(const float *hidden, int i)
     return false;
 }
 
-int main(void)
+static void tile(cbm_context *cx)
 {
-    cbm_context *cx = cbm_open(NULL);
     cbm_module *layer1 = cbm_nn_linear(cx, 1, WIDTH);
     cbm_module *layer2 = cbm_nn_linear(cx, WIDTH, WIDTH);
     cbm_module *layer3 = cbm_nn_linear(cx, WIDTH, 1);
@@ -28,22 +27,25 @@ int main(void)
     cbm_tensor *hidden1 = cbm_relu(cbm_call(layer1, cbm_tensor_from(cx, CBM_F32, CBM_SHAPE(POINTS, 1), x)));
     cbm_tensor *hidden2 = cbm_relu(cbm_call(layer2, hidden1));
     cbm_tensor *output = cbm_call(layer3, hidden2);
-    cbm_compute((cbm_tensor *[]){ hidden1, hidden2, output }, 3);
-
+    if (cbm_compute((cbm_tensor *[]){ hidden1, hidden2, output }, 3) != CBM_OK)
+        return;
     const float *a = cbm_tensor_data(hidden1), *b = cbm_tensor_data(hidden2), *y = cbm_tensor_data(output);
     int pieces = 1;
-    for (int i = 0; y && i + 1 < POINTS; i++)
+    for (int i = 0; i + 1 < POINTS; i++)
         if (border(a, i) || border(b, i)) {
             printf("%.4f %.6f\n", (double)x[i], (double)y[i]);
             pieces++;
         }
+    printf("%d linear pieces\n", pieces);
+}
+
+int main(void)
+{
+    cbm_context *cx = cbm_open(NULL);
+    tile(cx);
     int code = cbm_context_status(cx) == CBM_OK ? 0 : 1;
     if (code)
         fprintf(stderr, "%s\n", cbm_message(cx));
-    else
-        printf("%d linear pieces\n", pieces);
-    cbm_scope_end(scope);
-    scope = NULL;
     cbm_close(cx);
     return code;
 }

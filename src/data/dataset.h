@@ -1,0 +1,28 @@
+/* dataset.h: inside of a dataset, for the loader and for the datasets that io makes. Rests on base and tensor. */
+#ifndef CAMBIUM_DATASET_INTERNAL_H
+#define CAMBIUM_DATASET_INTERNAL_H
+
+#include "base/base.h"
+#include <cambium/data.h>
+
+struct cbm_dataset {
+    cbm_context *cx;
+    int64_t refs; /* the context, loaders, parts */
+    bool owned;   /* listed with the context */
+    bool has_target;
+    char name[128];
+    int64_t count, classes;
+    cbm_shape input_shape, target_shape;
+    cbm_dtype input_dtype, target_dtype;
+    size_t input_bytes, target_bytes; /* of one sample */
+    cbm_read_sample_fn read;
+    void *user;
+    void (*destroy)(void *user);
+};
+
+void cbm_dataset_retain(cbm_dataset *dataset);
+void cbm_dataset_drop(cbm_dataset *dataset);
+/* Reads sample index into memory. Safe in worker threads. message: 256 bytes, "" unless the source wrote a reason. */
+cbm_status cbm_dataset_read(const cbm_dataset *dataset, const cbm_sample_request *sample);
+
+#endif
