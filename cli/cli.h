@@ -70,7 +70,7 @@ extern const char *cbm_program;
 /* ---- messages.c ---- */
 /* "cambium: message" on standard error, above a live line if there is one. Returns CBM_EXIT_FAILURE. */
 int cbm_report(const char *format, ...) CBM_PRINTF(1, 2);
-/* The same with "cambium: usage: " and a pointer to --help. Returns CBM_EXIT_USAGE. */
+/* The same with a pointer to the command's --help (command NULL: the program's). Returns CBM_EXIT_USAGE. */
 int cbm_report_usage(const char *command, const char *format, ...) CBM_PRINTF(2, 3);
 /* Reports a context's error; CBM_EXIT_INTERRUPTED if it was cancelled by a signal, CBM_EXIT_FAILURE otherwise. */
 int cbm_report_context(const cbm_context *cx);

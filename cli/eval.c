@@ -7,7 +7,7 @@
 typedef struct eval_options {
     cbm_common common;
     const char *data, *run, *weights, *split;
-    int64_t batch_size, workers, limit;
+    int64_t workers, limit;
 } eval_options;
 
 static void set_defaults(void *options)
@@ -15,7 +15,7 @@ static void set_defaults(void *options)
     eval_options *o = options;
     o->data = "data";
     o->split = "test";
-    o->batch_size = o->workers = o->limit = -1;
+    o->workers = o->limit = -1;
 }
 
 static int print_result(const cbm_recipe *recipe, const eval_options *o, const char *weights, const cbm_evaluation *e)
@@ -56,7 +56,6 @@ static int run(const void *options, const cbm_arguments *arguments)
     if (!cbm_find_data(recipe, o->data, data) || !cbm_find_weights(recipe->name, o->weights, o->run, weights))
         return CBM_EXIT_FAILURE;
     cbm_recipe_settings s = cbm_recipe_settings_of(recipe);
-    s.batch_size = o->batch_size >= 0 ? o->batch_size : s.batch_size;
     s.workers = o->workers >= 0 ? o->workers : s.workers;
     s.limit = o->limit >= 0 ? o->limit : s.limit;
     s.data_dir = data;
@@ -75,7 +74,6 @@ static const cbm_option table[] = {
     { "run", 'r', CBM_OPTION_TEXT, offsetof(eval_options, run), "DIR", "the run whose weights to use (the newest)", 0, 0 },
     { "split", 0, CBM_OPTION_TEXT, offsetof(eval_options, split), "NAME", "train or test (test)", 0, 0 },
     { "data", 'd', CBM_OPTION_TEXT, offsetof(eval_options, data), "DIR", "where data sets lie (data)", 0, 0 },
-    { "batch-size", 'b', CBM_OPTION_INT, offsetof(eval_options, batch_size), "N", "samples at a time", 1, 1e6 },
     { "limit", 0, CBM_OPTION_INT, offsetof(eval_options, limit), "N", "use only the first N samples (0: all)", 0, 1e15 },
     { "workers", 0, CBM_OPTION_INT, offsetof(eval_options, workers), "N", "threads that read data ahead", 0, 256 },
     CBM_OPTION_THREADS(eval_options),

@@ -11,8 +11,6 @@ const cbm_command *const cbm_commands[] = {
 };
 const size_t cbm_command_count = CBM_COUNT_OF(cbm_commands);
 
-const char *cbm_program = "cambium";
-
 const cbm_command *cbm_command_named(const char *name)
 {
     for (size_t i = 0; i < cbm_command_count; i++)

@@ -5,11 +5,13 @@
 #include <stdarg.h>
 #include <string.h>
 
-static void report(const char *lead, const char *format, va_list arguments)
+const char *cbm_program = "cambium";
+
+static void report(const char *format, va_list arguments)
 {
     cbm_live_clear();
     fflush(stdout);
-    fprintf(stderr, "cambium: %s", lead);
+    fputs("cambium: ", stderr);
     vfprintf(stderr, format, arguments);
     fputc('\n', stderr);
 }
@@ -18,7 +20,7 @@ int cbm_report(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    report("", format, arguments);
+    report(format, arguments);
     va_end(arguments);
     return CBM_EXIT_FAILURE;
 }
@@ -27,7 +29,7 @@ int cbm_report_usage(const char *command, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    report("", format, arguments);
+    report(format, arguments);
     va_end(arguments);
     if (command)
         fprintf(stderr, "HINT: cambium %s --help\n", command);

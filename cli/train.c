@@ -98,6 +98,7 @@ static cbm_recipe_settings settings_from(const cbm_recipe *recipe, const train_o
     s.seed = o->seed >= 0 ? (uint64_t)o->seed : s.seed;
     s.resume = o->resume;
     s.overwrite = o->overwrite;
+    s.overwrite = o->overwrite;
     return s;
 }
 

@@ -39,16 +39,38 @@ if(support_sources)
     target_link_libraries(test_support PUBLIC cambium_static PkgConfig::cmocka)
 endif()
 
+# The program without its main, for tests/cli.
+if(TARGET cambium_program)
+    set(part_sources ${cli_sources})
+    list(REMOVE_ITEM part_sources ${PROJECT_SOURCE_DIR}/cli/main.c)
+    add_library(program_parts STATIC ${part_sources} ${recipe_sources})
+    target_include_directories(program_parts PRIVATE ${PROJECT_SOURCE_DIR})
+    target_link_libraries(program_parts PUBLIC cambium_static cambium-media PkgConfig::jansson ZLIB::ZLIB CURL::libcurl
+        LibArchive::LibArchive Threads::Threads m)
+endif()
+
 file(GLOB test_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/*/test_*.c
     ${PROJECT_SOURCE_DIR}/tests/semantics/*.c)
 list(REMOVE_DUPLICATES test_sources)
 foreach(source ${test_sources})
     get_filename_component(folder ${source} DIRECTORY)
     get_filename_component(folder ${folder} NAME)
+    if(folder MATCHES "^(cli|recipes)$" AND NOT TARGET cambium_program_objects OR
+        folder STREQUAL "media" AND NOT TARGET cambium-media)
+        continue()
+    endif()
     get_filename_component(name ${source} NAME_WE)
     string(REGEX REPLACE "^test_" "" name ${name})
     set(target test_${folder}_${name})
     cambium_test_program(${target} ${source} tests)
+    if(folder STREQUAL "cli" AND TARGET program_parts)
+        target_link_libraries(${target} PRIVATE program_parts)
+    endif()
+    if(folder MATCHES "^(cli|recipes)$" AND TARGET cambium_program_objects)
+        target_sources(${target} PRIVATE $<TARGET_OBJECTS:cambium_program_objects>
+            $<TARGET_OBJECTS:cambium_program_main>)
+        target_link_libraries(${target} PRIVATE cambium_program_settings)
+    endif()
     add_test(NAME ${folder}.${name} COMMAND ${target})
     cambium_test(${folder}.${name})
 endforeach()

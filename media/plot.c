@@ -83,9 +83,12 @@ static double y_at(const axes *a, double y)
     return a->area.y + a->area.height - (v - a->y0) / (a->y1 - a->y0) * a->area.height;
 }
 
+/* Beyond this a number is as good as infinite: ranges and steps must not overflow. */
+#define LARGEST 1e150
+
 static bool usable(const axes *a, double x, double y)
 {
-    return isfinite(x) && isfinite(y) && (!a->log_y || y > 0);
+    return fabs(x) <= LARGEST && fabs(y) <= LARGEST && (!a->log_y || y >= 1 / LARGEST);
 }
 
 /* Ranges from the data, widened a little; every range is left with low < high. */

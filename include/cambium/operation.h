@@ -53,7 +53,8 @@ typedef cbm_status (*cbm_kernel_fn)(const cbm_launch *launch);
 
 /* What vjp gets: the node's operands and results, and the gradients of its results (NULL: zero). It puts the gradients
    of its inputs, made with operations, into in_gradient; NULL stays for none. A gradient may have the broadcast shape:
-   the sum back to the input's shape is done for it. in[i] or out[i] may be used only if op->saves names it. */
+   the sum back to the input's shape is done for it. The elements of in[i] or out[i] may be used only if op->saves names
+   it; shape and dtype always. */
 typedef struct cbm_vjp {
     cbm_context *cx;
     const cbm_op *op;
@@ -82,7 +83,8 @@ typedef struct cbm_attribute {
 } cbm_attribute;
 
 /* One way to try the operation, for the gradient check and the comparisons. Tensors of a sample are filled from a fixed
-   seed in [low, high] (integers: whole numbers in [low, high]; distinct: a shuffled grid, so no two are equal). */
+   seed in [low, high] (integers: whole numbers in [low, high]; distinct: a shuffled grid, so no two are equal). Floating
+   inputs are declared f64, for the gradient check; comparisons of f32 kernels put f32 in its place. */
 typedef struct cbm_sample_input {
     cbm_shape shape;
     cbm_dtype dtype;

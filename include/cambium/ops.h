@@ -41,8 +41,8 @@ CBM_API cbm_tensor *cbm_greater_equal(cbm_tensor *a, cbm_tensor *b);
 CBM_API cbm_tensor *cbm_where(cbm_tensor *condition, cbm_tensor *a, cbm_tensor *b); /* condition (bool) ? a : b */
 CBM_API cbm_tensor *cbm_cast(cbm_tensor *x, cbm_dtype dtype); /* float to integer truncates; to bool: x != 0 */
 
-/* Reductions over axes (none named: all of them). keepdim leaves extents of 1 behind. sum, mean of an empty set: 0, NaN;
-   max, argmax of one: an error. argmax is i64, the first of equals, over one axis, or over the flattened tensor. */
+/* Reductions over axes (none named: all of them). keepdim leaves extents of 1 behind. sum of integers or bool is i64; mean
+   takes floats. sum, mean of an empty set: 0, NaN; max, argmax of one: an error. argmax is i64, the first of equals, over one axis, or over the flattened tensor. */
 typedef struct cbm_reduce_options {
     uint64_t struct_size;
     cbm_shape axes CBM_DEFAULT({});
@@ -65,7 +65,8 @@ CBM_API cbm_tensor *cbm_flatten(cbm_tensor *x, int64_t first_axis); /* axes from
 CBM_API cbm_tensor *cbm_permute(cbm_tensor *x, cbm_shape order);  /* axis i of the result is axis order[i] of x */
 CBM_API cbm_tensor *cbm_transpose(cbm_tensor *x, int64_t axis_a, int64_t axis_b);
 CBM_API cbm_tensor *cbm_expand(cbm_tensor *x, cbm_shape shape);   /* broadcasts x to shape */
-/* x[start:stop:step] along axis, step >= 1; start and stop may be negative and are clipped as in Python. */
+/* x[start:stop:step] along axis, step >= 1; start and stop may be negative and are clipped as in Python. Another start
+   makes no new plan. */
 CBM_API cbm_tensor *cbm_slice(cbm_tensor *x, int64_t axis, int64_t start, int64_t stop, int64_t step);
 CBM_API cbm_tensor *cbm_concat(cbm_tensor *const *tensors, size_t count, int64_t axis);
 
@@ -101,7 +102,7 @@ CBM_API cbm_tensor *cbm_avg_pool2d_with(cbm_tensor *x, cbm_shape kernel, const c
 /* Batch normalisation over every axis but 1 (Ioffe and Szegedy 2015): y = (x - mean) / sqrt(var + eps) * weight + bias.
    training: batch statistics (biased variance); running_mean and running_var, when given, are assigned
    (1 - momentum) old + momentum new (unbiased variance), as in PyTorch. Otherwise the running ones are used.
-   weight and bias may be NULL. */
+   weight and bias may be NULL. Training needs two values a channel at least. */
 CBM_API cbm_tensor *cbm_batch_norm(cbm_tensor *x, cbm_tensor *running_mean, cbm_tensor *running_var, cbm_tensor *weight,
                                    cbm_tensor *bias, bool training, double momentum, double eps);
 

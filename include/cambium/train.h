@@ -71,7 +71,7 @@ typedef enum cbm_fit_end {
 typedef struct cbm_fit_result {
     cbm_fit_end end;
     int64_t epochs_done, total_steps;
-    cbm_epoch last;                  /* the last finished epoch; epoch 0 if none */
+    cbm_epoch last;                  /* the last finished epoch; epoch 0 and NaN if none */
     double seconds;
     char explanation[1024];          /* for stopped and diverged: what happened, and what to do; "" otherwise */
 } cbm_fit_result;

@@ -1,7 +1,6 @@
 /* backward.c: gradients by walking recorded nodes from the newest to the oldest and asking each operation's vjp, which
    records operations itself. Sums over broadcast axes happen here, for every operation. Rests on op/. */
-#define CBM_NO_CALL_SITES
-#include "op/record.h"
+#include "op/families.h"
 #include <cambium/autograd.h>
 #include <cambium/ops.h>
 #include <string.h>
@@ -117,7 +116,8 @@ static void vjp_by_decomposition(cbm_vjp *v)
     cbm_tensor *in[CBM_MAX_INPUTS], *out[CBM_MAX_OUTPUTS] = { 0 }, *xs[CBM_MAX_INPUTS], *grads[CBM_MAX_INPUTS] = { 0 };
     size_t places[CBM_MAX_INPUTS], asked = 0;
     for (size_t i = 0; i < v->n_in; i++) {
-        in[i] = v->in[i];
+        /* Under other names, so that the walk ends here: an operand may itself depend on another one. */
+        in[i] = cbm_tensor_requires_grad(v->in[i]) ? cbm_apply(cx, &cbm_op_copy, &v->in[i], 1, NULL, NULL) : v->in[i];
         if (v->needed[i]) {
             places[asked] = i;
             xs[asked++] = in[i];

@@ -169,14 +169,14 @@ static bool check_names(cbm_heap *heap, const cbm_array *members, cbm_problem *p
 
 static bool parse(cbm_npz *z, cbm_heap *heap, cbm_problem *problem)
 {
-    directory d;
+    directory d = { 0 };
     if (!find_directory(z->bytes, z->size, &d, problem))
         return false;
     z->directory = d.offset;
     size_t at = 0;
     for (uint64_t i = 0; i < d.count; ++i) {
         member m;
-        size_t used;
+        size_t used = 0;
         if (!read_member(z->bytes + d.offset + at, (size_t)d.size - at, &d, &m, &used, problem))
             return false;
         if (!cbm_array_push(&z->members, &m))

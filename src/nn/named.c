@@ -6,6 +6,7 @@ typedef struct walk {
     const cbm_module *root;
     bool state;          /* buffers too, and shared parameters at each of their places, as in state_dict */
     size_t seen;         /* entries passed */
+    size_t parameters;   /* parameters passed, repeated ones included */
     size_t wanted;       /* stop at this one */
     const char *name;    /* or at the one of this name */
     cbm_named *out;      /* NULL: only count */
@@ -15,18 +16,26 @@ typedef struct walk {
 
 static bool descend(walk *w, const cbm_module *m);
 
-/* The first part below m that is this variable. */
-static const cbm_part *first_place(const cbm_module *m, const cbm_tensor *tensor)
+/* Is this variable met before the parameter with this number? *number counts every one that the search passes. */
+static bool met_before(const cbm_module *m, const cbm_tensor *tensor, size_t limit, size_t *number)
 {
-    for (size_t i = 0; i < m->parts->parameters.count; i++)
+    for (size_t i = 0; i < m->parts->parameters.count; i++) {
+        if (*number >= limit)
+            return false;
         if (CBM_PART(m->parts->parameters, i).tensor == tensor)
-            return &CBM_PART(m->parts->parameters, i);
-    for (size_t i = 0; i < m->parts->children.count; i++) {
-        const cbm_part *found = first_place(CBM_PART(m->parts->children, i).child, tensor);
-        if (found)
-            return found;
+            return true;
+        ++*number;
     }
-    return NULL;
+    for (size_t i = 0; i < m->parts->children.count && *number < limit; i++)
+        if (met_before(CBM_PART(m->parts->children, i).child, tensor, limit, number))
+            return true;
+    return false;
+}
+
+static bool repeated(walk *w, const cbm_tensor *tensor)
+{
+    size_t number = 0;
+    return met_before(w->root, tensor, w->parameters++, &number);
 }
 
 /* Appends a name to the path; its old length, or SIZE_MAX if the path would not fit. */
@@ -56,7 +65,7 @@ static bool visit(walk *w, const cbm_array *array, bool buffers)
 {
     for (size_t i = 0; i < array->count; i++) {
         const cbm_part *part = &CBM_PART(*array, i);
-        if (!buffers && !w->state && first_place(w->root, part->tensor) != part)
+        if (!buffers && !w->state && repeated(w, part->tensor))
             continue;
         size_t index = w->seen++;
         if (!w->out || (!w->name && index != w->wanted))

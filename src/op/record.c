@@ -91,11 +91,10 @@ static bool operands_usable(cbm_context *cx, const cbm_op *op, cbm_tensor *const
         return false;
     }
     for (size_t i = 0; i < n_in; i++)
-        if (!cbm_usable(cx, inputs[i])) {
-            if (!inputs[i]) {
-                cbm_clear(cx);
-                cbm_fail(cx, CBM_ERROR_INVALID, "[%s] operand %zu is NULL", op->name, i);
-            }
+        if (!inputs[i]) {
+            cbm_fail(cx, CBM_ERROR_INVALID, "[%s] operand %zu is NULL", op->name, i);
+            return false;
+        } else if (!cbm_usable(cx, inputs[i])) {
             return false;
         }
     return true;
@@ -213,7 +212,6 @@ cbm_tensor *cbm_variable(cbm_tensor *initial, bool trainable)
     if (trainable && !floating(initial->value->dtype))
         return cbm_fail_tensor(cx, CBM_ERROR_DTYPE, "[variable] a trainable variable holds floats, not %s",
                                cbm_dtype_name((cbm_dtype)initial->value->dtype));
-    bool computed = initial->value->storage != NULL;
     cbm_value *v = own_version(cx, initial);
     cbm_tensor *t = v ? cbm_heap_take_zero(cx->heap, sizeof *t) : NULL;
     if (!t || !cbm_array_push(&cx->variables, &t)) {
@@ -230,10 +228,7 @@ cbm_tensor *cbm_variable(cbm_tensor *initial, bool trainable)
     cbm_value_set_variable(v, t);
     v->requires_grad = trainable;
     cbm_slot_set(&t->value, v);
-    if (computed)
-        cbm_slot_set(&t->committed, v);
-    else
-        cbm_variable_dirty(t);
+    cbm_slot_set(&t->committed, v); /* also before it is computed: no failed step takes the first value away */
     cbm_value_release(v);
     return t;
 }
@@ -302,6 +297,8 @@ cbm_status cbm_write(cbm_tensor *variable, const void *data, size_t size)
         return cx->status;
     become(variable, t->value);
     cbm_release(t);
+    if (!cx->pending) /* nothing that could fail stands before it */
+        cbm_commit(cx);
     return cx->status;
 }
 
@@ -313,9 +310,14 @@ cbm_tensor *cbm_detach(cbm_tensor *t)
     if (t->value->storage && !t->variable) {
         cbm_storage_retain(t->value->storage);
         cbm_value *v = cbm_value_leaf(cx, (cbm_dtype)t->value->dtype, &t->value->shape, t->value->storage);
-        if (!v)
-            return cbm_fail_tensor(cx, CBM_ERROR_MEMORY, "[detach] no memory");
-        return cbm_handle(cx, v);
+        if (!v) {
+            cbm_fail_memory(cx, "a tensor");
+            return &cx->failed;
+        }
+        cbm_value_retain(v);
+        cbm_tensor *d = cbm_handle(cx, v);
+        cbm_value_release(v);
+        return d;
     }
     if (!t->value->requires_grad)
         return cbm_handle(cx, t->value);

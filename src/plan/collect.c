@@ -10,10 +10,15 @@ static bool push_leaf(cbm_collected *g, cbm_value *v)
     return cbm_array_push(&g->leaves, &v) != NULL;
 }
 
-static cbm_status overwritten(cbm_context *cx, const cbm_node *reader, const char *what)
+static cbm_status cannot_compute(cbm_context *cx, const cbm_node *reader, const cbm_value *v)
 {
-    cbm_fail(cx, CBM_ERROR_STATE, "[%s] needs %s to be computed again, but what it was made from has been overwritten. "
-                                  "HINT: cbm_want it before cbm_step", reader ? reader->op->name : "read", what);
+    const char *who = reader ? reader->op->name : "read";
+    if (v->overwritten)
+        cbm_fail(cx, CBM_ERROR_STATE, "[%s] needs a value to be computed again, but what it was made from has been "
+                                      "overwritten. HINT: cbm_want it before cbm_step", who);
+    else
+        cbm_fail(cx, CBM_ERROR_STATE, "[%s] needs a value that was never computed, because of an earlier error. "
+                                      "HINT: record it again", who);
     if (reader)
         cbm_locate(cx, reader->file, reader->line);
     return cx->status;
@@ -27,7 +32,7 @@ static bool add_again(cbm_collected *g, cbm_value *v, const cbm_node *reader)
     cbm_array stack = CBM_ARRAY(cx->heap, cbm_node *);
     bool ok = true;
     if (!v->node || v->node->state == CBM_NODE_SHELL) {
-        overwritten(cx, reader, "a value");
+        cannot_compute(cx, reader, v);
         return false;
     }
     if (v->node->stamp == cx->stamp)
@@ -45,7 +50,7 @@ static bool add_again(cbm_collected *g, cbm_value *v, const cbm_node *reader)
             if (in->storage || (in->node && in->node->stamp == cx->stamp) || (in->node && in->node->state == CBM_NODE_PENDING))
                 continue;
             if (!in->node || in->node->state == CBM_NODE_SHELL || in->overwritten) {
-                overwritten(cx, n, "an operand");
+                cannot_compute(cx, n, in);
                 cbm_array_free(&stack);
                 return false;
             }
@@ -69,7 +74,7 @@ static bool gather_nodes(cbm_collected *g, cbm_value *const *asked, size_t count
         if (!asked[i]->storage && asked[i]->node && asked[i]->node->state != CBM_NODE_PENDING && !add_again(g, asked[i], NULL))
             return false;
         else if (!asked[i]->storage && !asked[i]->node) {
-            overwritten(cx, NULL, "a value");
+            cannot_compute(cx, NULL, asked[i]);
             return false;
         }
     for (cbm_node *n = cx->first_pending; n; n = n->next)
@@ -140,6 +145,8 @@ static bool key_leaf(cbm_collected *g, const cbm_value *v)
 
 static uint8_t demand_of(const cbm_context *cx, const cbm_node *n, const cbm_value *v, bool pending)
 {
+    if (v->storage) /* of a node that runs again for another result */
+        return 0;
     uint8_t d = v->stamp == cx->stamp ? CBM_DEMAND_ASKED : 0;
     if (!pending)
         return d;
@@ -171,10 +178,12 @@ bool cbm_collect(cbm_context *cx, cbm_value *const *asked, size_t count, cbm_col
         arrays[i]->count = 0;
     g->cx = cx;
     cx->stamp++;
-    if (!gather_nodes(g, asked, count))
+    if (!gather_nodes(g, asked, count)) {
+        cbm_fail_memory(cx, "an evaluation"); /* unless the error is known */
         return false;
-    uint64_t settings[2] = { (uint64_t)(uintptr_t)cx->backend, (uint64_t)cx->threads | (uint64_t)cx->deterministic << 32 |
-                                                                   (uint64_t)cx->naive << 33 };
+    }
+    uint64_t settings[3] = { (uint64_t)(uintptr_t)cx->backend, (uint64_t)g->nodes.count,
+                             (uint64_t)cx->threads | (uint64_t)cx->deterministic << 32 | (uint64_t)cx->naive << 33 };
     bool ok = key_bytes(g, settings, sizeof settings);
     for (size_t i = 0; i < g->nodes.count && ok; i++) {
         cbm_node *n = CBM_AT(&g->nodes, cbm_node *, i);

@@ -2,19 +2,6 @@
 #include "plan/plan.h"
 #include <string.h>
 
-/* After a failed evaluation everything pending is dropped: its values stay without storage and fail when read. */
-static void drop_pending(cbm_context *cx)
-{
-    while (cx->first_pending) {
-        cbm_node *n = cx->first_pending;
-        cbm_value_retain(n->out);
-        n->pinned = false;
-        cbm_node_unlist(n);
-        cbm_node_forget(n);
-        cbm_value_release(n->out);
-    }
-}
-
 static cbm_status run_pending(cbm_context *cx, cbm_value *const *asked, size_t count)
 {
     cbm_planner *p = cx->planner;
@@ -42,13 +29,16 @@ static cbm_status evaluate(cbm_context *cx, cbm_value *const *asked, size_t coun
 {
     if (!cbm_context_ready(cx))
         return cx->status;
-    if (!cx->pending && !count)
+    if (!cx->pending && !count) {
+        cbm_commit(cx);
         return CBM_OK;
+    }
     cx->pending_evaluating++;
     cbm_status status = run_pending(cx, asked, count);
     if (status != CBM_OK) {
         cbm_rollback(cx);
-        drop_pending(cx);
+        cbm_drop_pending(cx);
+        cx->located = true; /* or no line is known; the next operation's is not it */
     } else {
         cbm_commit(cx);
     }
@@ -118,6 +108,14 @@ cbm_context *cbm_open(const cbm_context_options *options)
     return cx;
 }
 
+static void release_all(cbm_scope *scope)
+{
+    while (scope->first) {
+        scope->first->refs = 1;
+        cbm_release(scope->first);
+    }
+}
+
 void cbm_close(cbm_context *cx)
 {
     if (!cx || cx->broken)
@@ -128,20 +126,18 @@ void cbm_close(cbm_context *cx)
         cbm_owned o = CBM_AT(&cx->owned, cbm_owned, --cx->owned.count);
         o.destroy(o.object);
     }
-    drop_pending(cx);
     while (cx->scope != &cx->root) {
         cx->scope->quiet = true;
         cbm_scope_end(cx->scope);
     }
-    while (cx->root.first) {
-        cx->root.first->refs = 1;
-        cbm_release(cx->root.first);
-    }
+    release_all(&cx->root);
+    release_all(&cx->loose);
     while (cx->variables.count) {
         cbm_tensor *t = CBM_AT(&cx->variables, cbm_tensor *, cx->variables.count - 1);
         t->refs = 1;
         cbm_release(t);
     }
+    cbm_drop_pending(cx); /* effects that an error kept from happening */
     planner_free(cx);
     cbm_context_free(cx);
 }

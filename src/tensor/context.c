@@ -53,7 +53,7 @@ cbm_context *cbm_context_new(const cbm_context_options *options)
     }
     cx->heap = heap;
     cx->failed = (cbm_tensor){ .cx = cx, .failed = true, .refs = 1 };
-    cx->root = (cbm_scope){ .cx = cx };
+    cx->root = cx->loose = (cbm_scope){ .cx = cx };
     cx->scope = &cx->root;
     cx->seed = o.seed;
     cx->threads = o.threads > 0 ? o.threads : cbm_parallel_cores();
@@ -102,10 +102,15 @@ const char *cbm_message(const cbm_context *cx)
     return cx->message;
 }
 
+/* What was recorded since the last evaluation goes with the error: half a step must not happen later. */
 void cbm_clear(cbm_context *cx)
 {
     if (cx->broken)
         return;
+    if (cx->status != CBM_OK && !cx->pending_evaluating) {
+        cbm_rollback(cx);
+        cbm_drop_pending(cx);
+    }
     cx->status = CBM_OK;
     cx->located = false;
     cx->message[0] = 0;

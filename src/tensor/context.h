@@ -37,6 +37,7 @@ struct cbm_context {
     cbm_tensor failed; /* the failed tensor */
     cbm_scope *scope;  /* innermost */
     cbm_scope root;
+    cbm_scope loose; /* handles that somebody retained past the end of their scope */
     cbm_node *first_pending, *last_pending;
     cbm_node *doomed; /* nodes being freed */
     bool freeing;

@@ -105,10 +105,8 @@ cbm_node *cbm_node_new(cbm_context *cx, const cbm_op *op, size_t n_in, size_t n_
     return n;
 }
 
-void cbm_node_list(cbm_node *node)
+static void append(cbm_context *cx, cbm_node *node)
 {
-    cbm_context *cx = node->cx;
-    node->sequence = ++cx->sequence;
     node->prev = cx->last_pending;
     node->next = NULL;
     if (cx->last_pending)
@@ -117,7 +115,13 @@ void cbm_node_list(cbm_node *node)
         cx->first_pending = node;
     cx->last_pending = node;
     cx->pending++;
-    cx->statistics.nodes_recorded++;
+}
+
+void cbm_node_list(cbm_node *node)
+{
+    node->sequence = ++node->cx->sequence;
+    append(node->cx, node);
+    node->cx->statistics.nodes_recorded++;
 }
 
 void cbm_node_unlist(cbm_node *node)
@@ -183,11 +187,52 @@ void cbm_node_settle(cbm_node *node)
     cbm_node_forget(node);
 }
 
-void cbm_node_unpin(cbm_node *node)
+/* ---- after an error ---- */
+
+/* A random operation that stays has used its place in the stream of numbers: later ones come after it. */
+static void skip_position(cbm_context *cx, const cbm_node *n)
 {
-    if (!node->pinned)
-        return;
-    node->pinned = false;
-    if (node->live == 0)
-        doom(node);
+    for (size_t i = 0; (n->op->flags & CBM_OP_RANDOM) && i < n->op->n_attributes; i++)
+        if (strcmp(n->op->attributes[i].name, "position") == 0) {
+            uint64_t position;
+            memcpy(&position, (const char *)n->attributes + n->op->attributes[i].offset, sizeof position);
+            if (position >= cx->position)
+                cx->position = cx->committed_position = position + 1;
+        }
+}
+
+void cbm_drop_pending(cbm_context *cx)
+{
+    uint64_t first_values = ++cx->stamp;
+    for (size_t i = 0; i < cx->variables.count; i++) {
+        cbm_value *v = CBM_AT(&cx->variables, cbm_tensor *, i)->committed;
+        if (v && !v->storage)
+            v->stamp = first_values;
+    }
+    for (cbm_node *n = cx->last_pending; n; n = n->prev) {
+        bool stays = false;
+        for (size_t i = 0; i < n->n_out; i++)
+            stays = stays || n->out[i].stamp == first_values;
+        for (size_t i = 0; i < n->n_in && stays; i++)
+            n->in[i]->stamp = first_values;
+        n->stamp = stays ? first_values : 0;
+    }
+    cbm_node *kept = NULL, **end = &kept;
+    for (cbm_node *n; (n = cx->first_pending);) {
+        cbm_node_unlist(n);
+        if (n->stamp == first_values) {
+            *end = n;
+            end = &n->next;
+            continue;
+        }
+        cbm_value_retain(n->out);
+        n->pinned = false;
+        cbm_node_forget(n);
+        cbm_value_release(n->out);
+    }
+    for (cbm_node *n; (n = kept);) {
+        kept = n->next;
+        append(cx, n);
+        skip_position(cx, n);
+    }
 }

@@ -114,7 +114,9 @@ void cbm_node_discard(cbm_node *node);      /* frees a node that was never liste
 void cbm_node_end_history(cbm_node *node);  /* its saved values are no longer needed for backward */
 void cbm_node_forget(cbm_node *node);       /* makes it a shell */
 void cbm_node_settle(cbm_node *node);       /* a shell, if nothing can ask for its inputs any more */
-void cbm_node_unpin(cbm_node *node);
+/* Everything pending is dropped: its results stay without storage and fail when read. What variables' first values are
+   made from stays. */
+void cbm_drop_pending(cbm_context *cx);
 
 /* handle.c */
 cbm_tensor *cbm_handle(cbm_context *cx, cbm_value *value); /* in the current scope; the failed tensor when no memory */

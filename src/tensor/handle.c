@@ -148,15 +148,22 @@ cbm_scope *cbm_scope_begin_no_grad(cbm_context *cx)
     return cbm_scope_begin_with(cx, &options);
 }
 
-static void move_to_parent(cbm_tensor *t)
+static void move_to(cbm_tensor *t, cbm_scope *scope)
 {
-    cbm_scope *parent = t->scope->parent;
     unlink_from_scope(t);
-    t->scope = parent;
-    t->next = parent->first;
+    t->scope = scope;
+    t->next = scope->first;
     if (t->next)
         t->next->previous = t;
-    parent->first = t;
+    scope->first = t;
+}
+
+/* Whether scope is outer or opened inside it. */
+static bool within(const cbm_scope *scope, const cbm_scope *outer)
+{
+    while (scope && scope != outer)
+        scope = scope->parent;
+    return scope != NULL;
 }
 
 /* Lets go of the scope's handles; those that somebody retained stay, outside any scope. */
@@ -166,7 +173,8 @@ static void empty_scope(cbm_scope *s, cbm_array *survivors)
         cbm_tensor *t = s->first;
         if (t->refs > 1 && t->value && survivors && !cbm_array_push(survivors, &t->value))
             cbm_fail_memory(s->cx, "the end of a scope");
-        unlink_from_scope(t);
+        if (t->refs > 1)
+            move_to(t, &s->cx->loose);
         cbm_release(t);
     }
 }
@@ -193,21 +201,18 @@ static cbm_tensor *end_scope(cbm_scope *scope, cbm_tensor *result)
     if (!scope)
         return result;
     cbm_context *cx = scope->cx;
-    bool open = false;
-    for (cbm_scope *s = cx->scope; s; s = s->parent)
-        open = open || s == scope;
-    if (!open) {
+    if (!within(cx->scope, scope)) {
         cbm_fail(cx, CBM_ERROR_STATE, "[scope] the scope has ended already");
         return result;
     }
-    while (result && !result->failed && result->scope && result->scope != scope && result->scope != scope->parent &&
-           result->scope != &cx->root)
-        move_to_parent(result);
+    bool given = result && !result->failed && within(result->scope, scope); /* else it lives longer anyway */
+    if (given)
+        move_to(result, scope);
     while (cx->scope != scope) /* scopes opened inside end with it */
         end_scope(cx->scope, NULL);
     cbm_array survivors = CBM_ARRAY(cx->heap, cbm_value *);
-    if (result && !result->failed && result->scope == scope) {
-        move_to_parent(result);
+    if (given) {
+        move_to(result, scope->parent);
         if (!scope->quiet && !cbm_array_push(&survivors, &result->value))
             cbm_fail_memory(cx, "the end of a scope");
     }

@@ -303,6 +303,7 @@ cbm_status cbm_fit_with(cbm_module *net, const cbm_fit_options *o, cbm_fit_resul
     cbm_fit_result *r = result ? result : &unused;
     memset(r, 0, sizeof *r);
     r->end = CBM_FIT_FAILED;
+    r->last = (cbm_epoch){ .train_loss = NAN, .train_error = NAN, .validation_loss = NAN, .validation_error = NAN };
     if (!net || !net->cx)
         return CBM_ERROR_INVALID;
     if (check_options(net, o) != CBM_OK)

@@ -1,157 +1,21 @@
 /* test_backends.c: the fast backend in f32 against the reference backend in f64, forward and backward: every operation on
    every sample, and larger shapes that meet the kernels' vector tails, tiles, threads and special cases. */
 #define CBM_NO_CALL_SITES
-#include "base/base.h"
-#include "support/cases.h"
-#include <cambium/autograd.h>
+#include "support/compare.h"
 #include <cambium/ops.h>
 
-#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include <cmocka.h>
-
-#define MAX_RESULTS (CBM_MAX_OUTPUTS + 8)
-#define TOLERANCE 3e-5 /* of a result's largest element */
-
-/* What is compared: tensors of inputs; results' gradients follow from their sum with fixed weights. */
-typedef struct subject {
-    const char *name;
-    size_t n_in;
-    case_tensor in[8];
-    /* forward results from inputs; returns how many */
-    size_t (*forward)(const struct subject *s, cbm_context *cx, bool f32, cbm_tensor *const *in, cbm_tensor **out);
-    const op_case *sample;
-    size_t number; /* of a larger shape, in its table */
-} subject;
-
-typedef struct outcome {
-    size_t count;
-    case_tensor result[MAX_RESULTS];
-    char message[256];
-} outcome;
-
-static bool floating(cbm_dtype dtype)
-{
-    return dtype == CBM_F32 || dtype == CBM_F64;
-}
-
-static cbm_tensor *weights_for(cbm_context *cx, cbm_tensor *t, uint64_t stream)
-{
-    int64_t count = cbm_tensor_count(t);
-    case_tensor w = { .dtype = CBM_F32, .shape = cbm_tensor_shape(t), .count = count };
-    float *data = malloc((size_t)count * sizeof *data + 1);
-    for (int64_t i = 0; i < count; i++)
-        data[i] = 2 * cbm_philox_uniform(3, stream, (uint64_t)i) - 1;
-    w.data = data;
-    case_tensor same = case_tensor_cast(&w, cbm_tensor_dtype(t));
-    cbm_tensor *r = case_tensor_load(cx, &same, LAYOUT_PLAIN);
-    free(data);
-    free(same.data);
-    return r;
-}
-
-/* Results, then the gradient of every floating input. */
-static outcome evaluate(const subject *s, const char *device, bool f32, bool backward)
-{
-    outcome o = { 0 };
-    cbm_context *cx = open_device(device);
-    cbm_tensor *in[8], *xs[8], *grads[8], *out[CBM_MAX_OUTPUTS] = { NULL }, *keep[MAX_RESULTS];
-    size_t n_xs = 0, kept = 0;
-    for (size_t i = 0; i < s->n_in; i++) {
-        case_tensor t = case_tensor_cast(&s->in[i], f32 && s->in[i].dtype == CBM_F64 ? CBM_F32 : s->in[i].dtype);
-        in[i] = case_tensor_load(cx, &t, LAYOUT_PLAIN);
-        if (floating(t.dtype)) {
-            in[i] = cbm_variable(in[i], true);
-            xs[n_xs++] = in[i];
-        }
-        free(t.data);
-    }
-    size_t n_out = s->forward(s, cx, f32, in, out);
-    cbm_tensor *loss = NULL;
-    for (size_t i = 0; i < n_out; i++) {
-        keep[kept++] = out[i];
-        if (!floating(cbm_tensor_dtype(out[i])) || !cbm_tensor_requires_grad(out[i]))
-            continue;
-        cbm_tensor *part = cbm_sum_with(cbm_mul(out[i], weights_for(cx, out[i], i)), NULL);
-        loss = loss ? cbm_add(loss, part) : part;
-    }
-    if (backward && loss && cbm_grad_of(loss, xs, n_xs, grads) == CBM_OK)
-        for (size_t i = 0; i < n_xs; i++)
-            keep[kept++] = grads[i];
-    cbm_compute(keep, kept);
-    for (size_t i = 0; i < kept; i++)
-        o.result[o.count++] = case_tensor_read(keep[i]);
-    snprintf(o.message, sizeof o.message, "%s", cbm_message(cx));
-    cbm_close(cx);
-    return o;
-}
-
-static void drop(outcome *o)
-{
-    for (size_t i = 0; i < o->count; i++)
-        free(o->result[i].data);
-}
-
-/* Largest difference as a part of the largest finite element (at least 1). */
-static double distance(const case_tensor *got, const case_tensor *want)
-{
-    double scale = 1, worst = 0;
-    for (int64_t i = 0; i < want->count; i++)
-        if (isfinite(case_tensor_at(want, i)))
-            scale = fmax(scale, fabs(case_tensor_at(want, i)));
-    for (int64_t i = 0; i < want->count; i++) {
-        double a = case_tensor_at(got, i), b = case_tensor_at(want, i);
-        if (a == b || (isnan(a) && isnan(b)))
-            continue;
-        worst = fmax(worst, isfinite(a) && isfinite(b) ? fabs(a - b) / scale : INFINITY);
-    }
-    return worst;
-}
-
-/* cpu f32, cpu f64 and reference f32 against reference f64. */
-static int compare(const subject *s, bool backward)
-{
-    static const struct {
-        const char *device;
-        bool f32;
-        double tolerance;
-    } runs[] = { { "cpu", true, TOLERANCE }, { "cpu", false, 1e-11 }, { "reference", true, TOLERANCE } };
-    outcome want = evaluate(s, "reference", false, backward);
-    int failures = 0;
-    if (want.message[0]) {
-        print_error("%s, reference: %s\n", s->name, want.message);
-        failures++;
-    }
-    for (size_t r = 0; r < sizeof runs / sizeof *runs && !failures; r++) {
-        outcome got = evaluate(s, runs[r].device, runs[r].f32, backward);
-        const char *type = runs[r].f32 ? "f32" : "f64";
-        if (got.message[0] || got.count != want.count) {
-            print_error("%s, %s %s: %s (%zu results)\n", s->name, runs[r].device, type, got.message, got.count);
-            failures++;
-        }
-        for (size_t i = 0; i < got.count && i < want.count && !got.message[0]; i++) {
-            double error = case_same_shape(&got.result[i], &want.result[i]) ? distance(&got.result[i], &want.result[i]) : INFINITY;
-            if (error <= runs[r].tolerance)
-                continue;
-            print_error("%s, %s %s, result or gradient %zu: differs by %g\n", s->name, runs[r].device, type, i, error);
-            failures++;
-        }
-        drop(&got);
-    }
-    drop(&want);
-    return failures;
-}
 
 /* ---- every operation, every sample ---- */
 
 static size_t apply_sample(const subject *s, cbm_context *cx, bool f32, cbm_tensor *const *in, cbm_tensor **out)
 {
-    const cbm_op *op = cbm_op_named(s->sample->op);
-    void *attributes = case_attributes(op, s->sample, f32);
+    const cbm_op *op = cbm_op_named(((const op_case *)s->user)->op);
+    void *attributes = case_attributes(op, s->user, f32);
     cbm_apply(cx, op, in, s->n_in, op->attributes_size ? attributes : NULL, out);
     free(attributes);
     return (size_t)op->n_out;
@@ -168,10 +32,10 @@ static void every_sample(void **state)
         const cbm_op *op = cbm_op_named(c->op);
         char name[160];
         snprintf(name, sizeof name, "[%s] %s", c->op, c->label);
-        subject s = { .name = name, .n_in = c->n_in, .forward = apply_sample, .sample = c };
+        subject s = { .name = name, .n_in = c->n_in, .forward = apply_sample, .user = c };
         for (size_t k = 0; k < c->n_in; k++)
             s.in[k] = c->in[k];
-        failures += compare(&s, op->vjp || op->decompose);
+        failures += compare_backends(&s, op->vjp || op->decompose);
     }
     cases_free(&samples);
     assert_int_equal(failures, 0);
@@ -328,7 +192,7 @@ static size_t apply_larger(const subject *s, cbm_context *cx, bool f32, cbm_tens
 {
     (void)cx;
     (void)f32;
-    out[0] = table[s->number].f(in);
+    out[0] = ((const larger *)s->user)->f(in);
     return 1;
 }
 
@@ -337,17 +201,13 @@ static void larger_shapes(void **state)
     (void)state;
     int failures = 0;
     for (size_t n = 0; n < sizeof table / sizeof *table; n++) {
-        subject s = { .name = table[n].name, .forward = apply_larger, .number = n };
-        for (; s.n_in < 4 && table[n].in[s.n_in].v[0] >= 0; s.n_in++) {
-            case_tensor *t = &s.in[s.n_in];
-            *t = (case_tensor){ .dtype = CBM_F64, .shape = table[n].in[s.n_in], .present = true };
-            t->count = cbm_shape_count(&t->shape);
-            double *data = malloc((size_t)t->count * sizeof *data + 1);
-            for (int64_t i = 0; i < t->count; i++)
-                data[i] = 2 * (double)cbm_philox_uniform(n, s.n_in, (uint64_t)i) - 1;
-            t->data = data;
+        subject s = { .name = table[n].name, .forward = apply_larger, .user = &table[n] };
+        for (; s.n_in < 4 && table[n].in[s.n_in].v[0] >= 0; s.n_in++)
+            s.in[s.n_in] = compare_tensor(table[n].in[s.n_in], 10 * n + s.n_in);
+        for (int layout = 0; layout < LAYOUTS; layout++) {
+            s.layout = (case_layout)layout;
+            failures += compare_backends(&s, true);
         }
-        failures += compare(&s, true);
         for (size_t i = 0; i < s.n_in; i++)
             free(s.in[i].data);
     }
@@ -377,7 +237,7 @@ static void losses(void **state)
     subject s = { .name = "cross entropy", .n_in = 2, .forward = apply_loss };
     s.in[0] = (case_tensor){ CBM_F64, CBM_SHAPE(ROWS, CLASSES), ROWS * CLASSES, true, logits };
     s.in[1] = (case_tensor){ CBM_I64, CBM_SHAPE(ROWS), ROWS, true, labels };
-    assert_int_equal(compare(&s, true), 0);
+    assert_int_equal(compare_backends(&s, true), 0);
 }
 
 int main(void)

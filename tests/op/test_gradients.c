@@ -76,7 +76,7 @@ static void functions_of_the_user(void **state)
 
     assert_int_equal(cbm_gradcheck(cx, detached_part, NULL, in, 1, false, &error), CBM_ERROR_INVALID);
     assert_true(error > 0.1);
-    assert_non_null(strstr(cbm_message(cx), "order 1, input 0, element 0"));
+    assert_non_null(strstr(cbm_message(cx), "order 1, input 0, element "));
     cbm_clear(cx);
 
     assert_int_equal(cbm_gradcheck(cx, hooked, NULL, in, 1, false, &error), CBM_OK);

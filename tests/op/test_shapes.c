@@ -218,8 +218,8 @@ static const struct {
     { pool_padding, CBM_ERROR_INVALID, { "[max_pool2d]", "half" } },
     { avg_pool_padding, CBM_ERROR_INVALID, { "[avg_pool2d]", "half" } },
     { norm_rank, CBM_ERROR_SHAPE, { "[batch_norm]", "" } },
-    { norm_weight, CBM_ERROR_SHAPE, { "[batch_norm]", "weight" } },
-    { norm_no_statistics, CBM_ERROR_INVALID, { "[batch_norm]", "running" } },
+    { norm_weight, CBM_ERROR_SHAPE, { "[batch_norm]", "channels has shape (4), but must have (3)" } },
+    { norm_no_statistics, CBM_ERROR_STATE, { "[batch_norm]", "running" } },
     { dropout_p, CBM_ERROR_INVALID, { "[dropout]", "" } },
     { dropout_nan, CBM_ERROR_INVALID, { "[dropout]", "" } },
     { loss_shapes, CBM_ERROR_SHAPE, { "[cross_entropy]", "(4" } },
@@ -227,7 +227,7 @@ static const struct {
     { loss_label, CBM_ERROR_RANGE, { "[cross_entropy]", "label 3 at position 0 is outside 0..2" } },
     { loss_negative, CBM_ERROR_RANGE, { "[cross_entropy]", "label -1 at position 0 is outside 0..2" } },
     { mse_shapes, CBM_ERROR_SHAPE, { "[", "(5, 3)" } },
-    { uniform_whole, CBM_ERROR_DTYPE, { "[uniform]", "i64" } },
+    { uniform_whole, CBM_ERROR_DTYPE, { "[uniform]", "f32 or f64" } },
     { normal_shape, CBM_ERROR_SHAPE, { "[normal]", "" } },
 };
 

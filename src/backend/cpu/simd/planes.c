@@ -91,7 +91,7 @@ INLINE void window(const cbm_pool_plane *p, int axis, int64_t at, int64_t size, 
 
 static void max_pool(const cbm_pool_plane *p)
 {
-    if (is_two_by_two(p)) {
+    if (is_two_by_two(p) && p->y) {
         for (int64_t h = 0; h < p->out_height; h++) {
             const float *row = p->x + 2 * h * p->width;
             max_row_two(row, row + p->width, (int32_t)(2 * h * p->width), (int32_t)p->width, p->y + h * p->out_width,
@@ -115,7 +115,8 @@ static void max_pool(const cbm_pool_plane *p)
                         best = j;
                     }
                 }
-            p->y[h * p->out_width + w] = value;
+            if (p->y)
+                p->y[h * p->out_width + w] = value;
             if (p->index)
                 p->index[h * p->out_width + w] = best;
         }

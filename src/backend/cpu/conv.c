@@ -1,0 +1,93 @@
+/* conv.c: convolution and its two gradients on f32, by oneDNN. Rests on onednn.h. */
+#include "backend/cpu/cpu.h"
+#include "backend/cpu/onednn.h"
+
+#include <stdio.h>
+
+static cbm_dnn_conv describe(const cbm_launch *l, cbm_dnn_direction direction)
+{
+    const cbm_conv2d_attributes *a = l->attributes;
+    const int64_t *x = a->input_shape.v + 1, *w = a->weight_shape.v + 1;
+    const cbm_buffer *y = direction == CBM_DNN_FORWARD ? &l->out[0] : direction == CBM_DNN_INPUT_GRAD ? &l->in[0] : &l->in[1];
+    cbm_dnn_conv c = { .direction = direction, .batch = x[0], .channels = x[1], .height = x[2], .width = x[3],
+                       .out_channels = w[0], .out_height = y->shape[2], .out_width = y->shape[3], .groups = a->groups,
+                       .bias = direction == CBM_DNN_FORWARD && l->n_in > 2 };
+    for (int d = 0; d < 2; d++) {
+        c.kernel[d] = w[2 + d];
+        c.stride[d] = a->stride.v[1 + d];
+        c.padding[d] = a->padding.v[1 + d];
+        c.dilation[d] = a->dilation.v[1 + d];
+    }
+    return c;
+}
+
+static cbm_status prepare(cbm_prepare *p, cbm_dnn_direction direction)
+{
+    cbm_dnn_conv c = describe(p->launch, direction);
+    c.direct_only = p->deterministic;
+    cbm_dnn *d = cbm_dnn_convolution(&c, p->threads);
+    if (!d) {
+        if (p->message)
+            snprintf(p->message, 256, "no convolution of this shape could be made (no memory, or not supported)");
+        return CBM_ERROR_UNSUPPORTED;
+    }
+    p->state = d;
+    p->workspace = cbm_dnn_workspace(d);
+    return CBM_OK;
+}
+
+static cbm_status prepare_forward(cbm_prepare *p)
+{
+    return prepare(p, CBM_DNN_FORWARD);
+}
+static cbm_status prepare_input_grad(cbm_prepare *p)
+{
+    return prepare(p, CBM_DNN_INPUT_GRAD);
+}
+static cbm_status prepare_weight_grad(cbm_prepare *p)
+{
+    return prepare(p, CBM_DNN_WEIGHT_GRAD);
+}
+
+static cbm_status run(const cbm_launch *l, void *x, void *weight, void *y, void *bias)
+{
+    void *const pointers[] = { x, weight, y, bias };
+    if (cbm_dnn_run(l->state, pointers, l->workspace))
+        return CBM_OK;
+    if (l->message)
+        snprintf(l->message, 256, "the convolution failed while running (no memory?)");
+    return CBM_ERROR_MEMORY;
+}
+
+static cbm_status forward(const cbm_launch *l) /* x, weight[, bias] -> y */
+{
+    return run(l, l->in[0].data, l->in[1].data, l->out[0].data, l->n_in > 2 ? l->in[2].data : NULL);
+}
+static cbm_status input_grad(const cbm_launch *l) /* g, weight -> dx */
+{
+    return run(l, l->out[0].data, l->in[1].data, l->in[0].data, NULL);
+}
+static cbm_status weight_grad(const cbm_launch *l) /* x, g -> dweight */
+{
+    return run(l, l->in[0].data, l->out[0].data, l->in[1].data, NULL);
+}
+
+static bool supports(const cbm_launch *l)
+{
+    for (size_t i = 0; i < l->n_in; i++)
+        if (l->in[i].dtype != CBM_F32 || l->in[i].count == 0)
+            return false;
+    return l->out[0].count > 0 && cbm_dnn_present();
+}
+
+static void release(void *state)
+{
+    cbm_dnn_free(state);
+}
+
+const cbm_kernel cbm_cpu_conv[] = {
+    { .op = "conv2d", .supports = supports, .prepare = prepare_forward, .launch = forward, .release = release },
+    { .op = "conv2d_input_grad", .supports = supports, .prepare = prepare_input_grad, .launch = input_grad, .release = release },
+    { .op = "conv2d_weight_grad", .supports = supports, .prepare = prepare_weight_grad, .launch = weight_grad, .release = release },
+    { .op = NULL },
+};

@@ -1,0 +1,251 @@
+/* test_pytorch.c: layers and optimizers against PyTorch: from the same weights and batches, 100 steps in f64 on the
+   reference backend agree to 1e-9; f32 on the fast one: the first gradients to 1e-5, the last loss to 1e-3. The numbers
+   were stored by make_trajectories.py. */
+#include <cambium/cambium.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#define STEPS 100
+#define BATCHES 10
+#define CLASSES 5
+
+static cbm_module *make_mlp(cbm_context *cx, int64_t t)
+{
+    return cbm_sequential(cx, cbm_nn_linear(cx, 8, 16, .dtype = t), cbm_nn_relu(cx), cbm_nn_linear(cx, 16, 12, .dtype = t),
+                          cbm_nn_tanh(cx), cbm_nn_linear(cx, 12, CLASSES, .dtype = t), CBM_END);
+}
+
+static cbm_module *make_cnn(cbm_context *cx, int64_t t)
+{
+    return cbm_sequential(cx, cbm_nn_conv2d(cx, 1, 4, 3, .dtype = t), cbm_nn_relu(cx), cbm_nn_max_pool2d(cx, 2),
+                          cbm_nn_conv2d(cx, 4, 6, 3, .padding = CBM_SHAPE(1), .dtype = t), cbm_nn_gelu(cx),
+                          cbm_nn_flatten(cx), cbm_nn_linear(cx, 54, CLASSES, .dtype = t), CBM_END);
+}
+
+static cbm_module *make_norm(cbm_context *cx, int64_t t)
+{
+    return cbm_sequential(
+        cx, cbm_nn_conv2d(cx, 2, 4, 3, .stride = CBM_SHAPE(2), .padding = CBM_SHAPE(1), .bias = false, .dtype = t),
+        cbm_nn_batch_norm2d(cx, 4, .dtype = t), cbm_nn_relu(cx),
+        cbm_nn_conv2d(cx, 4, 4, 3, .padding = CBM_SHAPE(2), .dilation = CBM_SHAPE(2), .groups = 2, .dtype = t),
+        cbm_nn_sigmoid(cx), cbm_nn_avg_pool2d(cx, 2), cbm_nn_flatten(cx), cbm_nn_linear(cx, 16, 10, .bias = false, .dtype = t),
+        cbm_nn_batch_norm1d(cx, 10, .dtype = t), cbm_nn_tanh(cx), cbm_nn_linear(cx, 10, CLASSES, .dtype = t), CBM_END);
+}
+
+typedef struct network {
+    const char *name;
+    cbm_module *(*make)(cbm_context *cx, int64_t dtype);
+    double f32_slack; /* batch norm takes small differences of large numbers: f32 loses a digit there, in PyTorch too */
+} network;
+static const network networks[] = { { "mlp", make_mlp, 1 }, { "cnn", make_cnn, 1 }, { "norm", make_norm, 10 } };
+
+static cbm_optimizer *sgd(cbm_module *net) { return cbm_sgd(net, .lr = 0.05); }
+static cbm_optimizer *momentum(cbm_module *net)
+{
+    return cbm_sgd(net, .lr = 0.02, .momentum = 0.9, .dampening = 0.3, .weight_decay = 0.01);
+}
+static cbm_optimizer *nesterov(cbm_module *net)
+{
+    return cbm_sgd(net, .lr = 0.02, .momentum = 0.9, .nesterov = true, .weight_decay = 0.01);
+}
+static cbm_optimizer *adam(cbm_module *net) { return cbm_adam(net, .lr = 0.003, .weight_decay = 0.01); }
+static cbm_optimizer *adamw(cbm_module *net)
+{
+    return cbm_adamw(net, .lr = 0.003, .beta1 = 0.8, .beta2 = 0.99, .eps = 1e-6, .weight_decay = 0.05);
+}
+static cbm_optimizer *sgd_fast(cbm_module *net) { return cbm_sgd(net, .lr = 0.1, .momentum = 0.9); }
+static cbm_optimizer *adam_fast(cbm_module *net) { return cbm_adam(net, .lr = 0.01); }
+static cbm_schedule *by_steps(cbm_optimizer *opt) { return cbm_schedule_step(opt, .step_size = 30, .gamma = 0.5); }
+static cbm_schedule *by_cosine(cbm_optimizer *opt) { return cbm_schedule_cosine(opt, .steps = STEPS, .minimum = 1e-4); }
+
+typedef struct course {
+    const char *name;
+    cbm_optimizer *(*make)(cbm_module *net);
+    cbm_schedule *(*schedule)(cbm_optimizer *opt);
+    double clip;
+} course;
+static const course courses[] = {
+    { "sgd", sgd, NULL, 0 },           { "momentum", momentum, NULL, 0 }, { "nesterov", nesterov, NULL, 0 },
+    { "adam", adam, NULL, 0 },         { "adamw", adamw, NULL, 0 },       { "step", sgd_fast, by_steps, 0.5 },
+    { "cosine", adam_fast, by_cosine, 0 },
+};
+
+/* ---- reading and comparing ---- */
+
+typedef struct numbers {
+    double *at;
+    int64_t count;
+} numbers;
+
+static numbers take(cbm_tensor *t)
+{
+    cbm_context *cx = cbm_tensor_context(t);
+    CBM_NO_GRAD(scope, cx);
+    cbm_tensor *wide = cbm_tensor_dtype(t) == CBM_F64 ? t : cbm_cast(t, CBM_F64);
+    numbers n = { .count = cbm_tensor_count(wide) };
+    n.at = calloc((size_t)n.count + 1, sizeof *n.at);
+    assert_non_null(n.at);
+    assert_int_equal(cbm_read(wide, n.at, (size_t)n.count * sizeof *n.at), CBM_OK);
+    return n;
+}
+
+/* The largest difference, relative to the largest number expected. */
+static double distance(numbers got, numbers want)
+{
+    assert_int_equal(got.count, want.count);
+    double largest = 0, difference = 0;
+    for (int64_t i = 0; i < want.count; i++) {
+        largest = fmax(largest, fabs(want.at[i]));
+        difference = fmax(difference, fabs(got.at[i] - want.at[i]));
+        if (isnan(got.at[i]))
+            difference = INFINITY;
+    }
+    return largest > 0 ? difference / largest : difference;
+}
+
+static double compare(cbm_tensor *got, cbm_tensor *want)
+{
+    numbers a = take(got), b = take(want);
+    double d = distance(a, b);
+    free(a.at);
+    free(b.at);
+    return d;
+}
+
+static void good(cbm_context *cx)
+{
+    if (cbm_context_status(cx) != CBM_OK)
+        fail_msg("%s", cbm_message(cx));
+}
+
+/* ---- one trajectory ---- */
+
+typedef struct limits {
+    const char *device;
+    cbm_dtype dtype;
+    double first_gradient, each_loss, last_loss, final;
+} limits;
+
+static cbm_tensor *batch_of(cbm_tensor *all, int64_t i, cbm_dtype dtype)
+{
+    cbm_shape shape = cbm_tensor_shape(all), one = { { shape.v[0] - 1 } };
+    for (int64_t k = 1; k <= one.v[0]; k++)
+        one.v[k] = shape.v[k + 1];
+    cbm_tensor *t = cbm_reshape(cbm_slice(all, 0, i, i + 1, 1), one);
+    return cbm_tensor_dtype(t) == dtype ? t : cbm_cast(t, dtype);
+}
+
+static void load_initial(cbm_module *net, const char *path)
+{
+    cbm_load(net, path, .prefix = "init.", .cast = true);
+    good(net->cx);
+}
+
+static void check_gradients(cbm_module *net, cbm_safetensors *file, const char *what, double limit)
+{
+    cbm_named named;
+    for (size_t i = 0; cbm_parameter_at(net, i, &named); i++) {
+        char name[300];
+        snprintf(name, sizeof name, "grad.%s", named.name);
+        cbm_tensor *gradient = cbm_gradient(named.tensor);
+        assert_non_null(gradient);
+        double d = compare(gradient, cbm_safetensors_tensor(file, name));
+        good(net->cx);
+        if (!(d <= limit))
+            fail_msg("%s: the first gradient of %s differs by %g", what, named.name, d);
+    }
+}
+
+static void check_final(cbm_module *net, cbm_safetensors *file, const char *course_name, const char *what, double limit)
+{
+    cbm_named named;
+    for (size_t i = 0; cbm_state_at(net, i, &named); i++) {
+        char name[300];
+        snprintf(name, sizeof name, "%s.final.%s", course_name, named.name);
+        double d = compare(named.tensor, cbm_safetensors_tensor(file, name));
+        good(net->cx);
+        if (!(d <= limit))
+            fail_msg("%s: after %d steps %s differs by %g", what, STEPS, named.name, d);
+    }
+}
+
+static void follow(const network *n, const course *c, const limits *l)
+{
+    char path[600], what[100], name[100];
+    snprintf(path, sizeof path, "%s/tests/trajectory/data/%s.safetensors", CBM_SOURCE_DIR, n->name);
+    snprintf(what, sizeof what, "%s, %s, %s", l->device, n->name, c->name);
+    cbm_context *cx = cbm_open_with(.device = l->device);
+    cbm_module *net = n->make(cx, l->dtype);
+    cbm_optimizer *opt = c->make(net);
+    cbm_schedule *schedule = c->schedule ? c->schedule(opt) : NULL;
+    good(cx);
+    load_initial(net, path);
+    cbm_safetensors *file = cbm_safetensors_open(cx, path);
+    cbm_tensor *x = cbm_safetensors_tensor(file, "x"), *y = cbm_safetensors_tensor(file, "y");
+    snprintf(name, sizeof name, "%s.losses", c->name);
+    numbers losses = take(cbm_safetensors_tensor(file, name));
+    good(cx);
+    assert_int_equal(losses.count, STEPS);
+    for (int i = 0; i < STEPS; i++) {
+        CBM_SCOPE(step, cx);
+        cbm_tensor *loss = cbm_cross_entropy(cbm_call(net, batch_of(x, i % BATCHES, l->dtype)),
+                                             batch_of(y, i % BATCHES, CBM_I64));
+        cbm_backward(loss);
+        if (i == 0)
+            check_gradients(net, file, what, l->first_gradient * (l->dtype == CBM_F32 ? n->f32_slack : 1));
+        if (c->clip > 0)
+            cbm_clip_grad_norm(opt, c->clip);
+        assert_int_equal(cbm_step(opt), CBM_OK);
+        if (schedule)
+            cbm_schedule_next(schedule);
+        double got = cbm_item(loss), d = fabs(got - losses.at[i]) / fabs(losses.at[i]);
+        good(cx);
+        if (!(d <= l->each_loss) || (i == STEPS - 1 && !(d <= l->last_loss)))
+            fail_msg("%s: the loss of step %d is %.17g, not %.17g (%g)", what, i + 1, got, losses.at[i], d);
+    }
+    check_final(net, file, c->name, what, l->final);
+    assert_int_equal(cbm_step_count(opt), STEPS);
+    free(losses.at);
+    cbm_safetensors_close(file);
+    cbm_close(cx);
+}
+
+static void follow_all(const limits *l)
+{
+    for (size_t i = 0; i < sizeof networks / sizeof networks[0]; i++)
+        for (size_t j = 0; j < sizeof courses / sizeof courses[0]; j++)
+            follow(&networks[i], &courses[j], l);
+}
+
+static void test_reference_f64(void **state)
+{
+    (void)state;
+    follow_all(&(limits){ "reference", CBM_F64, 1e-9, 1e-9, 1e-9, 1e-9 });
+}
+
+static void test_reference_f32(void **state)
+{
+    (void)state;
+    follow_all(&(limits){ "reference", CBM_F32, 1e-5, 1e-2, 1e-3, 1e-2 });
+}
+
+static void test_cpu_f32(void **state)
+{
+    (void)state;
+    follow_all(&(limits){ "cpu", CBM_F32, 1e-5, 1e-2, 1e-3, 1e-2 });
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_reference_f64),
+        cmocka_unit_test(test_reference_f32),
+        cmocka_unit_test(test_cpu_f32),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
