@@ -4,10 +4,8 @@
 static void on_log(cbm_log_level level, const char *message, void *user)
 {
     (void)user;
-    if (level > CBM_LOG_WARNING)
-        return;
-    cbm_live_clear();
-    fprintf(stderr, "cambium: %s: %s\n", level == CBM_LOG_ERROR ? "error" : "warning", message);
+    if (level == CBM_LOG_WARNING) /* errors are reported where they are met */
+        cbm_report("warning: %s", message);
 }
 
 cbm_context *cbm_open_common(const cbm_common *common, uint64_t seed, bool deterministic)

@@ -75,8 +75,11 @@ static int get(const data_options *o, const char *name)
     char folder[CBM_PATH_ROOM];
     if (!set) {
         const char *near = cbm_nearest(name, set_name_at, NULL);
-        return near ? cbm_report("there is no data set '%s'; did you mean %s?", name, near)
-                    : cbm_report("there is no data set '%s'\nHINT: `%s data list` shows those there are", name, cbm_program);
+        if (near)
+            cbm_report("there is no data set '%s'; did you mean %s?", name, near);
+        else
+            cbm_report("there is no data set '%s'\nHINT: `%s data list` shows those there are", name, cbm_program);
+        return CBM_EXIT_USAGE;
     }
     if (!cbm_path_join(folder, o->data, set->name))
         return CBM_EXIT_FAILURE;

@@ -49,7 +49,7 @@ static int run(const void *options, const cbm_arguments *arguments)
         return cbm_report_usage("eval", "--split is train or test, not '%s'", o->split);
     const cbm_recipe *recipe = cbm_find_recipe(arguments->at[0]);
     if (!recipe)
-        return CBM_EXIT_FAILURE;
+        return CBM_EXIT_USAGE;
     if (!recipe->dataset)
         return cbm_report("%s has no data set to be evaluated on", recipe->name);
     char data[CBM_PATH_ROOM], weights[CBM_PATH_ROOM];

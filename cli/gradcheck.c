@@ -65,8 +65,8 @@ static int check_ops(const gradcheck_options *o, output *out)
     const cbm_op *one = o->op ? cbm_op_named(o->op) : NULL;
     if (o->op && !one) {
         const char *near = cbm_nearest(o->op, op_name_at, NULL);
-        return near ? cbm_report("there is no operation '%s'; did you mean %s?", o->op, near)
-                    : cbm_report("there is no operation '%s'", o->op);
+        cbm_report(near ? "there is no operation '%s'; did you mean %s?" : "there is no operation '%s'", o->op, near);
+        return CBM_EXIT_USAGE;
     }
     if (one && !differentiable(one))
         return cbm_report("the operation %s has no gradient", one->name);
@@ -87,7 +87,7 @@ static int check_recipe(const char *name, const gradcheck_options *o, output *ou
 {
     const cbm_recipe *recipe = cbm_find_recipe(name);
     if (!recipe)
-        return CBM_EXIT_FAILURE;
+        return CBM_EXIT_USAGE;
     cbm_common common = o->common;
     common.device = "reference";
     cbm_context *cx = cbm_open_common(&common, 0, true);

@@ -44,7 +44,7 @@ static int run(const void *options, const cbm_arguments *arguments)
     const list_options *o = options;
     const cbm_recipe *only = arguments->count > 0 ? cbm_find_recipe(arguments->at[0]) : NULL;
     if (arguments->count > 0 && !only)
-        return CBM_EXIT_FAILURE;
+        return CBM_EXIT_USAGE;
     if (o->common.json)
         return print_json(only);
     if (only)

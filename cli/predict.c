@@ -233,7 +233,7 @@ static int run(const void *options, const cbm_arguments *arguments)
     const cbm_recipe *recipe = cbm_find_recipe(arguments->at[0]);
     char weights[CBM_PATH_ROOM];
     if (!recipe)
-        return CBM_EXIT_FAILURE;
+        return CBM_EXIT_USAGE;
     if (!recipe->model || recipe->classes < 1)
         return cbm_report("%s does not classify anything", recipe->name);
     if (!cbm_find_weights(recipe->name, o->weights, o->run, weights))

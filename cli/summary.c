@@ -222,7 +222,7 @@ static int run(const void *options, const cbm_arguments *arguments)
     bool looks_like_file = strchr(what, '/') || strchr(what, '.') || cbm_file_exists(what);
     if (!recipe && !looks_like_file) {
         cbm_find_recipe(what);
-        return CBM_EXIT_FAILURE;
+        return CBM_EXIT_USAGE;
     }
     cbm_context *cx = cbm_open_common(&o->common, 0, false);
     int code;

@@ -188,8 +188,8 @@ static int report_end(const cbm_recipe *recipe, cbm_context *cx, const char *run
         return cbm_report_context(cx);
     if (status != CBM_OK)
         return cbm_report("%s", r->explanation[0] ? r->explanation : cbm_status_name(status));
-    if (isfinite(r->last.validation_error))
-        fprintf(out, "validation accuracy %.2f %%\n", 100 * (1 - r->last.validation_error));
+    if (isfinite(r->last.validation_error) && r->last.epoch > 0) /* the recipes validate on the test split */
+        fprintf(out, "test accuracy %.2f %%\n", 100 * (1 - r->last.validation_error));
     fprintf(out, "run: %s\n", run);
     if (cbm_path_join(picture, run, "curves.png") && cbm_file_exists(picture))
         fprintf(out, "picture: %s\n", picture);
@@ -221,7 +221,9 @@ static int run(const void *options, const cbm_arguments *arguments)
     const train_options *o = options;
     const cbm_recipe *recipe = cbm_find_recipe(arguments->at[0]);
     char data[CBM_PATH_ROOM], run_dir[CBM_PATH_ROOM];
-    if (!recipe || !cbm_find_data(recipe, o->data, data) || !choose_run(recipe, o, run_dir))
+    if (!recipe)
+        return CBM_EXIT_USAGE;
+    if (!cbm_find_data(recipe, o->data, data) || !choose_run(recipe, o, run_dir))
         return CBM_EXIT_FAILURE;
     cbm_recipe_settings s = settings_from(recipe, o);
     s.data_dir = data;

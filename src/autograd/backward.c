@@ -178,8 +178,8 @@ static void pass_node(walk *w, cbm_node *n)
         n->op->vjp(&v);
     else
         vjp_by_decomposition(&v);
-    for (size_t i = 0; i < n->n_in && cx->status == CBM_OK; i++) {
-        if (needed[i] && in_gradient[i])
+    for (size_t i = 0; i < n->n_in; i++) {
+        if (needed[i] && in_gradient[i] && cx->status == CBM_OK)
             add_gradient(w, n->in[i], in_gradient[i]);
         if (in_gradient[i] && !n->op->vjp)
             cbm_release(in_gradient[i]);
@@ -323,8 +323,10 @@ cbm_status cbm_grad_with(cbm_tensor *y, cbm_tensor *const *xs, size_t count, cbm
     }
     close_walk(&w);
     cbm_scope_end(scope);
-    for (size_t i = 0; i < count && !cbm_tensor_failed(grads[i]); i++) { /* into the caller's scope */
+    for (size_t i = 0; i < count; i++) { /* into the caller's scope */
         cbm_tensor *held = grads[i];
+        if (cbm_tensor_failed(held))
+            continue;
         grads[i] = cbm_handle(cx, held->value);
         cbm_release(held);
     }
@@ -410,6 +412,7 @@ static cbm_status backward(cbm_tensor *loss, cbm_tensor *const *variables, size_
     }
     close_walk(&w);
     cbm_scope_end(scope);
+    cx->located = cx->located || cx->status != CBM_OK; /* the next operation's line is not the error's */
     return cx->status;
 }
 

@@ -87,6 +87,28 @@ void cbm_text_free(cbm_text *t)
     cbm_array_free(&t->chars);
 }
 
+static void put_char(char *buffer, size_t size, size_t *at, char c)
+{
+    if (*at + 1 < size)
+        buffer[(*at)++] = c;
+    buffer[*at] = 0;
+}
+
+static void put_int(char *buffer, size_t size, size_t *at, int64_t value)
+{
+    char digits[24];
+    int n = 0;
+    uint64_t rest = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+    do
+        digits[n++] = (char)('0' + rest % 10);
+    while ((rest /= 10) != 0);
+    if (value < 0)
+        digits[n++] = '-';
+    while (n > 0)
+        put_char(buffer, size, at, digits[--n]);
+}
+
+/* Without printf: shape rules prepare this text before they know whether they need it. */
 char *cbm_shape_text(const cbm_shape *s, char *buffer, size_t size)
 {
     if (size == 0)
@@ -96,11 +118,16 @@ char *cbm_shape_text(const cbm_shape *s, char *buffer, size_t size)
         snprintf(buffer, size, "(%" PRId64 " entries: too many)", count);
         return buffer;
     }
-    size_t at = (size_t)snprintf(buffer, size, "(");
-    for (int64_t i = 1; i <= count && at < size; i++)
-        at += (size_t)snprintf(buffer + at, size - at, "%s%" PRId64, i > 1 ? ", " : "", s->v[i]);
-    if (at < size)
-        snprintf(buffer + at, size - at, ")");
+    size_t at = 0;
+    put_char(buffer, size, &at, '(');
+    for (int64_t i = 1; i <= count; i++) {
+        if (i > 1) {
+            put_char(buffer, size, &at, ',');
+            put_char(buffer, size, &at, ' ');
+        }
+        put_int(buffer, size, &at, s->v[i]);
+    }
+    put_char(buffer, size, &at, ')');
     return buffer;
 }
 

@@ -1,27 +1,33 @@
 /* checkpoint.c: a whole training run in one safetensors file: tensors model.*, optimizer.*, gradient.*, and in the
-   metadata a JSON text "cambium" with step counts, schedule, loader position and random numbers. Loading checks all of it
-   before it changes anything. Rests on weights.h, optim and data. */
+   metadata a JSON text "cambium" with step counts, schedule, loader position, random numbers and the sums of the tensors'
+   checksums. Loading checks all of it before it changes anything. Rests on weights.h, optim, data and zlib. */
 #include "data/loader.h"
 #include "io/weights.h"
 #include <cambium/optim.h>
 #include <math.h>
 #include <string.h>
+#include <zlib.h>
 
 #define VERSION 1
 #define STATE_MAX 65536u /* bytes of the state's JSON; it needs a few hundred */
 #define MODEL "model."
 #define OPTIMIZER "optimizer."
 #define GRADIENT "gradient."
+enum { SUM_MODEL, SUM_OPTIMIZER, SUM_GRADIENT, SUMS };
+static const char *const sum_names[SUMS] = { "model", "optimizer", "gradient" };
 
 /* ---- saving ---- */
 
 typedef struct piece {
     char name[256 + sizeof OPTIMIZER];
     cbm_tensor *tensor;
+    int sum;
 } piece;
 
-static bool add_piece(cbm_context *cx, cbm_array *pieces, const char *prefix, const char *name, cbm_tensor *t)
+static bool add_piece(cbm_context *cx, cbm_array *pieces, int sum, const char *name, cbm_tensor *t)
 {
+    static const char *const prefixes[SUMS] = { MODEL, OPTIMIZER, GRADIENT };
+    const char *prefix = prefixes[sum];
     piece *p = cbm_array_push(pieces, NULL);
     if (!p) {
         cbm_fail_memory(cx, "a list of weights");
@@ -31,34 +37,46 @@ static bool add_piece(cbm_context *cx, cbm_array *pieces, const char *prefix, co
     memcpy(p->name, prefix, front);
     memcpy(p->name + front, name, length + 1);
     p->tensor = t;
+    p->sum = sum;
     return true;
+}
+
+/* The checksum of a tensor's elements; sums of these do not depend on the order of tensors. */
+static uint64_t checksum(cbm_tensor *t)
+{
+    const void *data = cbm_tensor_data(t);
+    size_t bytes = (size_t)cbm_tensor_count(t) * cbm_dtype_size(cbm_tensor_dtype(t));
+    return data && bytes ? crc32_z(crc32_z(0, NULL, 0), data, bytes) : 0;
 }
 
 static bool collect(cbm_context *cx, const cbm_checkpoint *c, cbm_array *pieces)
 {
     cbm_named named;
     for (size_t i = 0; cbm_state_at(c->module, i, &named); ++i)
-        if (!add_piece(cx, pieces, MODEL, named.name, named.tensor))
+        if (!add_piece(cx, pieces, SUM_MODEL, named.name, named.tensor))
             return false;
     for (size_t i = 0; cbm_parameter_at(c->module, i, &named); ++i) {
         cbm_tensor *gradient = cbm_gradient(named.tensor);
-        if (gradient && !add_piece(cx, pieces, GRADIENT, named.name, gradient))
+        if (gradient && !add_piece(cx, pieces, SUM_GRADIENT, named.name, gradient))
             return false;
     }
     for (size_t i = 0; c->optimizer && cbm_optimizer_state_at(c->optimizer, i, &named); ++i)
-        if (!add_piece(cx, pieces, OPTIMIZER, named.name, named.tensor))
+        if (!add_piece(cx, pieces, SUM_OPTIMIZER, named.name, named.tensor))
             return false;
     return cbm_context_status(cx) == CBM_OK;
 }
 
 /* 64-bit numbers without sign are written as the signed ones of the same bits: JSON's integers here are int64_t. */
-static bool write_state(cbm_text *t, cbm_context *cx, const cbm_checkpoint *c)
+static bool write_state(cbm_text *t, cbm_context *cx, const cbm_checkpoint *c, const uint64_t sums[SUMS])
 {
     uint64_t seed, position;
     char rate[40];
     cbm_random_state(cx, &seed, &position);
     bool fine = cbm_text_append(t, "{\"version\":%d,\"random\":{\"seed\":%lld,\"position\":%lld}", VERSION,
                                 (long long)(int64_t)seed, (long long)(int64_t)position);
+    for (int i = 0; i < SUMS && fine; ++i)
+        fine = cbm_text_append(t, "%s\"%s\":%lld%s", i ? "," : ",\"sums\":{", sum_names[i], (long long)sums[i],
+                               i == SUMS - 1 ? "}" : "");
     if (c->optimizer && fine)
         fine = cbm_text_append(t, ",\"optimizer\":{\"name\":\"%s\",\"steps\":%lld,\"learning_rate\":\"%s\"}",
                                cbm_optimizer_name(c->optimizer), (long long)cbm_step_count(c->optimizer),
@@ -82,11 +100,15 @@ static cbm_status write_pieces(cbm_context *cx, const char *path, const cbm_chec
     cbm_array names = CBM_ARRAY(heap, const char *), tensors = CBM_ARRAY(heap, cbm_tensor *);
     cbm_text state = cbm_text_open(heap);
     bool fine = true;
+    uint64_t sums[SUMS] = { 0 };
     for (size_t i = 0; i < pieces->count && fine; ++i) {
         const char *name = CBM_AT(pieces, piece, i).name;
         fine = cbm_array_push(&names, &name) && cbm_array_push(&tensors, &CBM_AT(pieces, piece, i).tensor);
     }
-    if (fine && write_state(&state, cx, c)) {
+    if (fine && cbm_compute(tensors.data, tensors.count) == CBM_OK)
+        for (size_t i = 0; i < pieces->count; ++i)
+            sums[CBM_AT(pieces, piece, i).sum] += checksum(CBM_AT(pieces, piece, i).tensor);
+    if (fine && write_state(&state, cx, c, sums)) {
         const char *metadata[] = { "cambium", cbm_text_get(&state), c->metadata ? "user" : NULL, c->metadata, NULL };
         cbm_safetensors_write(cx, path, names.data, tensors.data, pieces->count, metadata);
     } else {
@@ -136,6 +158,7 @@ typedef struct state {
     int64_t steps, schedule;
     double rate;
     cbm_loader_position loader;
+    uint64_t sums[SUMS];
 } state;
 
 static cbm_status refuse(const cbm_safetensors *f, const char *why)
@@ -203,6 +226,9 @@ static cbm_status read_json(const cbm_safetensors *f, const json_t *root, const 
         return refuse(f, "it was written by a newer version of the library");
     if (!get_bits(random, "seed", &s->seed) || !get_bits(random, "position", &s->position))
         return refuse(f, "its random numbers are damaged");
+    for (int i = 0; i < SUMS; ++i)
+        if (!get_bits(json_object_get(root, "sums"), sum_names[i], &s->sums[i]))
+            return refuse(f, "its checksums are damaged");
     if (c->optimizer && read_optimizer(f, json_object_get(root, "optimizer"), c->optimizer, s) != CBM_OK)
         return cbm_context_status(f->cx);
     if (c->schedule && !get_int(schedule, "position", 0, &s->schedule))
@@ -256,9 +282,20 @@ static cbm_status check_gradients(const cbm_safetensors *f, const cbm_array *gra
     return stored == matched ? CBM_OK : refuse(f, "it holds gradients of parameters that the module does not have");
 }
 
+static cbm_status read_and_sum(cbm_safetensors *f, cbm_array *targets, uint64_t expected)
+{
+    uint64_t sum = 0;
+    if (cbm_targets_read(f, targets) != CBM_OK)
+        return cbm_context_status(f->cx);
+    for (size_t i = 0; i < targets->count; ++i)
+        if (CBM_AT(targets, cbm_target, i).value)
+            sum += checksum(CBM_AT(targets, cbm_target, i).value);
+    return sum == expected ? CBM_OK : refuse(f, "the checksum of its tensors is wrong: the file is damaged");
+}
+
 /* All names, shapes and dtypes checked, all values read: three lists of targets. */
-static cbm_status prepare(cbm_safetensors *f, const cbm_checkpoint *c, cbm_array *model, cbm_array *gradients,
-                          cbm_array *optimizer)
+static cbm_status prepare(cbm_safetensors *f, const cbm_checkpoint *c, const state *s, cbm_array *model,
+                          cbm_array *gradients, cbm_array *optimizer)
 {
     cbm_named named;
     if (!cbm_targets_add_module(model, c->module))
@@ -273,8 +310,9 @@ static cbm_status prepare(cbm_safetensors *f, const cbm_checkpoint *c, cbm_array
         match(f, gradients, GRADIENT, false, "the module's gradients") != CBM_OK || check_gradients(f, gradients) != CBM_OK ||
         (c->optimizer && match(f, optimizer, OPTIMIZER, true, "the optimizer") != CBM_OK))
         return cbm_context_status(f->cx);
-    if (cbm_targets_read(f, model) == CBM_OK && cbm_targets_read(f, gradients) == CBM_OK &&
-        cbm_targets_read(f, optimizer) == CBM_OK)
+    if (read_and_sum(f, model, s->sums[SUM_MODEL]) == CBM_OK &&
+        read_and_sum(f, gradients, s->sums[SUM_GRADIENT]) == CBM_OK &&
+        (!c->optimizer || read_and_sum(f, optimizer, s->sums[SUM_OPTIMIZER]) == CBM_OK))
         cbm_flush(f->cx);
     return cbm_context_status(f->cx);
 }
@@ -314,7 +352,7 @@ static cbm_status load(cbm_safetensors *f, const cbm_checkpoint *c)
               optimizer = CBM_ARRAY(heap, cbm_target);
     state s = { 0 };
     CBM_NO_GRAD(scope, cx);
-    if (read_state(f, c, &s) == CBM_OK && prepare(f, c, &model, &gradients, &optimizer) == CBM_OK)
+    if (read_state(f, c, &s) == CBM_OK && prepare(f, c, &s, &model, &gradients, &optimizer) == CBM_OK)
         commit(cx, c, &s, &model, &gradients, &optimizer);
     cbm_array_free(&model);
     cbm_array_free(&gradients);

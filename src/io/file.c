@@ -26,7 +26,7 @@ bool cbm_refuse(cbm_problem *problem, cbm_status status, const char *format, ...
 
 cbm_status cbm_report(cbm_context *cx, const char *operation, const char *path, const cbm_problem *problem)
 {
-    cbm_fail(cx, problem->status, "[%s] %s: %s", operation, path ? path : "(memory)", problem->text);
+    cbm_fail(cx, problem->status, "[%s] %.400s: %s", operation, path ? path : "(memory)", problem->text);
     return cbm_context_status(cx);
 }
 
@@ -142,7 +142,7 @@ static size_t folder_length(const char *path)
 static cbm_status writer_fail(cbm_writer *w, const char *what, int error)
 {
     cbm_writer_abort(w);
-    cbm_fail(w->cx, CBM_ERROR_IO, "[%s] %s: %s: %s%s", w->operation, w->path, what, strerror(error),
+    cbm_fail(w->cx, CBM_ERROR_IO, "[%s] %.400s: %s: %s%s", w->operation, w->path, what, strerror(error),
              error == ENOSPC || error == EDQUOT ? ". HINT: free some space; the file that was there is unchanged" : "");
     return cbm_context_status(w->cx);
 }
@@ -157,13 +157,13 @@ cbm_status cbm_writer_open(cbm_writer *w, cbm_context *cx, const char *operation
         return cbm_fail(cx, CBM_ERROR_INVALID, "[%s] the path is empty", operation);
     size_t folder = folder_length(path);
     if (!path[folder])
-        return cbm_fail(cx, CBM_ERROR_INVALID, "[%s] %s names a folder, not a file", operation, path);
+        return cbm_fail(cx, CBM_ERROR_INVALID, "[%s] %.400s names a folder, not a file", operation, path);
     struct stat old;
     bool exists = stat(path, &old) == 0;
     if (exists && S_ISDIR(old.st_mode))
         return writer_fail(w, "cannot write", EISDIR);
     if (exists && !S_ISREG(old.st_mode))
-        return cbm_fail(cx, CBM_ERROR_IO, "[%s] %s: is not a regular file", operation, path);
+        return cbm_fail(cx, CBM_ERROR_IO, "[%s] %.400s: is not a regular file", operation, path);
     int length = snprintf(w->temporary, sizeof w->temporary, "%.*s.cambium-%ld-%u.tmp", (int)folder, path, (long)getpid(),
                           atomic_fetch_add(&number, 1u));
     if (folder > sizeof w->temporary || length < 0 || (size_t)length >= sizeof w->temporary)

@@ -38,30 +38,48 @@ static void div_vjp(cbm_vjp *v)
     { .n_in = 2, .in = { CBM_FLOATS(low_, high_, 2, 3), CBM_FLOATS(low_b, high_b, 2, 3) } },                           \
         { .n_in = 2, .in = { CBM_FLOATS(low_, high_, 2, 3, 4), CBM_FLOATS(low_b, high_b, 3, 1) } },                    \
         { .n_in = 2, .in = { CBM_FLOATS(low_, high_, 1, 5), CBM_FLOATS(low_b, high_b, 4, 1) } },                       \
-        { .n_in = 2, .in = { CBM_FLOATS(low_, high_, 33), CBM_FLOAT(low_b, high_b) } },                               \
-        { .n_in = 2, .in = { CBM_FLOAT(low_, high_), CBM_FLOAT(low_b, high_b) } },                                   \
-        { .n_in = 2, .in = { CBM_FLOATS(low_, high_, 0, 3), CBM_FLOATS(low_b, high_b, 3) } }
+        { .n_in = 2, .in = { CBM_FLOATS(low_, high_, 33), CBM_FLOAT(low_b, high_b) } },                                \
+        { .n_in = 2, .in = { CBM_FLOAT(low_, high_), CBM_FLOAT(low_b, high_b) } },                                     \
+    {                                                                                                                  \
+        .n_in = 2, .in = { CBM_FLOATS(low_, high_, 0, 3), CBM_FLOATS(low_b, high_b, 3) }                               \
+    }
 #define TWO_I64                                                                                                        \
-    { .n_in = 2, .in = { CBM_INDICES(-9, 9, 2, 3), CBM_INDICES(-9, 9, 3) } }
+    {                                                                                                                  \
+        .n_in = 2, .in = { CBM_INDICES(-9, 9, 2, 3), CBM_INDICES(-9, 9, 3) }                                           \
+    }
 
 static const cbm_sample sum_samples[] = { TWO_F64(-2, 2, -2, 2), TWO_I64 };
 static const cbm_sample div_samples[] = { TWO_F64(-2, 2, 0.5, 2) };
 
 static const cbm_op add_op = {
-    CBM_OP_RECORD("add"), FORMULA("a + b"), .n_in = 2, .n_out = 1, .expression = "a + b",
-    .infer = cbm_infer_numeric, .vjp = add_vjp, CBM_SAMPLES(sum_samples),
+    CBM_OP_RECORD("add"),  FORMULA("a + b"),           .n_in = 2,      .n_out = 1,
+    .expression = "a + b", .infer = cbm_infer_numeric, .vjp = add_vjp, CBM_SAMPLES(sum_samples),
 };
 static const cbm_op sub_op = {
-    CBM_OP_RECORD("sub"), FORMULA("a - b"), .n_in = 2, .n_out = 1, .expression = "a - b",
-    .infer = cbm_infer_numeric, .vjp = sub_vjp, CBM_SAMPLES(sum_samples),
+    CBM_OP_RECORD("sub"),  FORMULA("a - b"),           .n_in = 2,      .n_out = 1,
+    .expression = "a - b", .infer = cbm_infer_numeric, .vjp = sub_vjp, CBM_SAMPLES(sum_samples),
 };
 static const cbm_op mul_op = {
-    CBM_OP_RECORD("mul"), FORMULA("a * b"), .n_in = 2, .n_out = 1, .expression = "a * b",
-    .saves = CBM_SAVES_IN(0) | CBM_SAVES_IN(1), .infer = cbm_infer_numeric, .vjp = mul_vjp, CBM_SAMPLES(sum_samples),
+    CBM_OP_RECORD("mul"),
+    FORMULA("a * b"),
+    .n_in = 2,
+    .n_out = 1,
+    .expression = "a * b",
+    .saves = CBM_SAVES_IN(0) | CBM_SAVES_IN(1),
+    .infer = cbm_infer_numeric,
+    .vjp = mul_vjp,
+    CBM_SAMPLES(sum_samples),
 };
 static const cbm_op div_op = {
-    CBM_OP_RECORD("div"), FORMULA("a / b"), .n_in = 2, .n_out = 1, .expression = "a / b",
-    .saves = CBM_SAVES_IN(1) | CBM_SAVES_OUT(0), .infer = cbm_infer_floating, .vjp = div_vjp, CBM_SAMPLES(div_samples),
+    CBM_OP_RECORD("div"),
+    FORMULA("a / b"),
+    .n_in = 2,
+    .n_out = 1,
+    .expression = "a / b",
+    .saves = CBM_SAVES_IN(1) | CBM_SAVES_OUT(0),
+    .infer = cbm_infer_floating,
+    .vjp = div_vjp,
+    CBM_SAMPLES(div_samples),
 };
 
 /* ---- pow: d/da = b a^(b-1), 0 where b is 0; d/db = a^b log a, 0 where a is 0 and b >= 0 ---- */
@@ -88,8 +106,14 @@ static const cbm_sample pow_samples[] = {
     TWO_F64(0.5, 2, -2, 3),
 };
 static const cbm_op pow_op = {
-    CBM_OP_RECORD("pow"), FORMULA("a^b"), .n_in = 2, .n_out = 1, .expression = "pow(a, b)",
-    .saves = CBM_SAVES_IN(0) | CBM_SAVES_IN(1) | CBM_SAVES_OUT(0), .infer = cbm_infer_floating, .vjp = pow_vjp,
+    CBM_OP_RECORD("pow"),
+    FORMULA("a^b"),
+    .n_in = 2,
+    .n_out = 1,
+    .expression = "pow(a, b)",
+    .saves = CBM_SAVES_IN(0) | CBM_SAVES_IN(1) | CBM_SAVES_OUT(0),
+    .infer = cbm_infer_floating,
+    .vjp = pow_vjp,
     CBM_SAMPLES(pow_samples),
 };
 
@@ -125,14 +149,26 @@ static const cbm_sample extreme_samples[] = {
     TWO_I64,
 };
 static const cbm_op maximum_op = {
-    CBM_OP_RECORD("maximum"), FORMULA("max(a, b), NaN if either is"), .n_in = 2, .n_out = 1,
-    .expression = "max(a, b)", .saves = CBM_SAVES_IN(0) | CBM_SAVES_IN(1), .infer = cbm_infer_numeric,
-    .vjp = maximum_vjp, CBM_SAMPLES(extreme_samples),
+    CBM_OP_RECORD("maximum"),
+    FORMULA("max(a, b), NaN if either is"),
+    .n_in = 2,
+    .n_out = 1,
+    .expression = "max(a, b)",
+    .saves = CBM_SAVES_IN(0) | CBM_SAVES_IN(1),
+    .infer = cbm_infer_numeric,
+    .vjp = maximum_vjp,
+    CBM_SAMPLES(extreme_samples),
 };
 static const cbm_op minimum_op = {
-    CBM_OP_RECORD("minimum"), FORMULA("min(a, b), NaN if either is"), .n_in = 2, .n_out = 1,
-    .expression = "min(a, b)", .saves = CBM_SAVES_IN(0) | CBM_SAVES_IN(1), .infer = cbm_infer_numeric,
-    .vjp = minimum_vjp, CBM_SAMPLES(extreme_samples),
+    CBM_OP_RECORD("minimum"),
+    FORMULA("min(a, b), NaN if either is"),
+    .n_in = 2,
+    .n_out = 1,
+    .expression = "min(a, b)",
+    .saves = CBM_SAVES_IN(0) | CBM_SAVES_IN(1),
+    .infer = cbm_infer_numeric,
+    .vjp = minimum_vjp,
+    CBM_SAMPLES(extreme_samples),
 };
 
 /* ---- neg, abs ---- */
@@ -161,12 +197,25 @@ static const cbm_sample abs_samples[] = {
     { .n_in = 1, .in = { CBM_INDICES(-9, 9, 5) } },
 };
 static const cbm_op neg_op = {
-    CBM_OP_RECORD("neg"), FORMULA("-x"), .n_in = 1, .n_out = 1, .expression = "-a", .infer = cbm_infer_numeric,
-    .vjp = neg_vjp, CBM_SAMPLES(neg_samples),
+    CBM_OP_RECORD("neg"),
+    FORMULA("-x"),
+    .n_in = 1,
+    .n_out = 1,
+    .expression = "-a",
+    .infer = cbm_infer_numeric,
+    .vjp = neg_vjp,
+    CBM_SAMPLES(neg_samples),
 };
 static const cbm_op abs_op = {
-    CBM_OP_RECORD("abs"), FORMULA("|x|; its slope at 0 is 0"), .n_in = 1, .n_out = 1, .expression = "abs(a)",
-    .saves = CBM_SAVES_IN(0), .infer = cbm_infer_numeric, .vjp = abs_vjp, CBM_SAMPLES(abs_samples),
+    CBM_OP_RECORD("abs"),
+    FORMULA("|x|; its slope at 0 is 0"),
+    .n_in = 1,
+    .n_out = 1,
+    .expression = "abs(a)",
+    .saves = CBM_SAVES_IN(0),
+    .infer = cbm_infer_numeric,
+    .vjp = abs_vjp,
+    CBM_SAMPLES(abs_samples),
 };
 
 const cbm_op *const cbm_ops_arithmetic[] = {

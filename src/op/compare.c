@@ -22,7 +22,7 @@ static const cbm_sample compare_samples[] = {
 #define COMPARISON(name_, sign_)                                                                                       \
     {                                                                                                                  \
         CBM_OP_RECORD(name_), .formula = "a " sign_ " b", .n_in = 2, .n_out = 1, .infer = compare_infer,               \
-        .expression = "a " sign_ " b", CBM_SAMPLES(compare_samples)                                                    \
+                              .expression = "a " sign_ " b", CBM_SAMPLES(compare_samples)                              \
     }
 static const cbm_op equal_op = COMPARISON("equal", "==");
 static const cbm_op not_equal_op = COMPARISON("not_equal", "!=");
@@ -50,7 +50,10 @@ static void where_vjp(cbm_vjp *v)
         v->in_gradient[2] = cbm_where(v->in[0], zero, g);
 }
 
-#define CONDITION(...) { CBM_DIMS(__VA_ARGS__), CBM_BOOL, 0, 1, false }
+#define CONDITION(...)                                                                                                 \
+    {                                                                                                                  \
+        CBM_DIMS(__VA_ARGS__), CBM_BOOL, 0, 1, false                                                                   \
+    }
 static const cbm_sample where_samples[] = {
     { .n_in = 3, .in = { CONDITION(2, 3), CBM_FLOATS(-2, 2, 2, 3), CBM_FLOATS(-2, 2, 2, 3) } },
     { .n_in = 3, .in = { CONDITION(4, 1), CBM_FLOATS(-2, 2, 5), CBM_FLOAT(-2, 2) } },
@@ -59,8 +62,15 @@ static const cbm_sample where_samples[] = {
     { .n_in = 3, .in = { CONDITION(6), CBM_INDICES(-9, 9, 6), CBM_INDICES(-9, 9, 6) } },
 };
 static const cbm_op where_op = {
-    CBM_OP_RECORD("where"), .formula = "condition ? a : b", .n_in = 3, .n_out = 1, .saves = CBM_SAVES_IN(0),
-    .infer = where_infer, .expression = "select(a, b, c)", .vjp = where_vjp, .differentiable_in = 6,
+    CBM_OP_RECORD("where"),
+    .formula = "condition ? a : b",
+    .n_in = 3,
+    .n_out = 1,
+    .saves = CBM_SAVES_IN(0),
+    .infer = where_infer,
+    .expression = "select(a, b, c)",
+    .vjp = where_vjp,
+    .differentiable_in = 6,
     CBM_SAMPLES(where_samples),
 };
 
@@ -95,14 +105,21 @@ static const cbm_sample cast_samples[] = {
     { .n_in = 1, .in = { CBM_INDICES(0, 2, 17) }, .attributes = &to_bool },
 };
 const cbm_op cbm_op_cast = {
-    CBM_OP_RECORD("cast"), .formula = "x in another element type", .n_in = 1, .n_out = 1,
-    .attributes_size = sizeof(cbm_cast_attributes), .attributes = cast_fields, .n_attributes = CBM_COUNTOF(cast_fields),
-    .infer = cast_infer, .expression = "cast(a)", .vjp = cast_vjp, CBM_SAMPLES(cast_samples),
+    CBM_OP_RECORD("cast"),
+    .formula = "x in another element type",
+    .n_in = 1,
+    .n_out = 1,
+    .attributes_size = sizeof(cbm_cast_attributes),
+    .attributes = cast_fields,
+    .n_attributes = CBM_COUNTOF(cast_fields),
+    .infer = cast_infer,
+    .expression = "cast(a)",
+    .vjp = cast_vjp,
+    CBM_SAMPLES(cast_samples),
 };
 
 const cbm_op *const cbm_ops_compare[] = {
-    &equal_op,         &not_equal_op, &less_op,     &less_equal_op, &greater_op,
-    &greater_equal_op, &where_op,     &cbm_op_cast, NULL,
+    &equal_op, &not_equal_op, &less_op, &less_equal_op, &greater_op, &greater_equal_op, &where_op, &cbm_op_cast, NULL,
 };
 
 cbm_tensor *cbm_equal(cbm_tensor *a, cbm_tensor *b)

@@ -23,14 +23,15 @@ static bool conv_shape(cbm_infer *infer, cbm_shape *y)
     cbm_shape_text(x, tx, sizeof tx);
     cbm_shape_text(w, tw, sizeof tw);
     if (!canonical_pair(&a->stride, 1) || !canonical_pair(&a->dilation, 1) || !canonical_pair(&a->padding, 0))
-        return cbm_infer_fail(infer, CBM_ERROR_INVALID, "strides and dilations must be at least 1, paddings at least 0");
+        return cbm_infer_fail(infer, CBM_ERROR_INVALID,
+                              "strides and dilations must be at least 1, paddings at least 0");
     if (a->groups < 1 || w->v[1] < 1 || w->v[2] < 1 || w->v[3] < 1 || w->v[4] < 1)
         return cbm_infer_fail(infer, CBM_ERROR_INVALID, "groups (%lld) and weight's extents %s must be at least 1",
                               (long long)a->groups, tw);
     if (x->v[2] % a->groups != 0 || w->v[1] % a->groups != 0 || x->v[2] / a->groups != w->v[2])
         return cbm_infer_fail(infer, CBM_ERROR_SHAPE,
-                              "x %s has %lld channels, but weight %s with %lld groups takes %lld", tx, (long long)x->v[2],
-                              tw, (long long)a->groups, (long long)(w->v[2] * a->groups));
+                              "x %s has %lld channels, but weight %s with %lld groups takes %lld", tx,
+                              (long long)x->v[2], tw, (long long)a->groups, (long long)(w->v[2] * a->groups));
     *y = (cbm_shape){ { 4, x->v[1], w->v[1] } };
     for (int i = 1; i <= 2; i++) {
         const int64_t size = x->v[2 + i], kernel = w->v[2 + i];
@@ -119,7 +120,9 @@ static void conv_cost(const cbm_launch *shapes, cbm_cost *cost)
     const cbm_shape *x = &a->input_shape, *w = &a->weight_shape;
     double sums = (double)x->v[1] * (double)w->v[1];
     for (int i = 1; i <= 2; i++)
-        sums *= (double)((x->v[2 + i] + 2 * a->padding.v[i] - a->dilation.v[i] * (w->v[2 + i] - 1) - 1) / a->stride.v[i] + 1);
+        sums *=
+            (double)((x->v[2 + i] + 2 * a->padding.v[i] - a->dilation.v[i] * (w->v[2 + i] - 1) - 1) / a->stride.v[i] +
+                     1);
     cost->flops = 2 * sums * (double)(w->v[2] * w->v[3] * w->v[4]);
     cost->bytes = (double)shapes->out[0].count * (double)cbm_dtype_size(shapes->out[0].dtype);
     for (size_t i = 0; i < shapes->n_in; i++)
@@ -166,7 +169,9 @@ static const cbm_attribute conv_fields[] = {
 #define WIDE_Y 2, 16, 9, 9
 
 #define CASE(stride_, padding_, dilation_, groups_, name_)                                                             \
-    { CBM_DIMS stride_, CBM_DIMS padding_, CBM_DIMS dilation_, groups_, CBM_DIMS(name_##_X), CBM_DIMS(name_##_W) }
+    {                                                                                                                  \
+        CBM_DIMS stride_, CBM_DIMS padding_, CBM_DIMS dilation_, groups_, CBM_DIMS(name_##_X), CBM_DIMS(name_##_W)     \
+    }
 static const cbm_conv2d_attributes plain = CASE((1, 1), (0, 0), (1, 1), 1, PLAIN);
 static const cbm_conv2d_attributes mixed = CASE((2, 2), (1, 1), (1, 1), 1, MIXED);
 static const cbm_conv2d_attributes dilated = CASE((1, 2), (1, 2), (2, 1), 1, DILATED);
@@ -178,30 +183,52 @@ static const cbm_conv2d_attributes empty = CASE((1, 1), (0, 0), (1, 1), 1, EMPTY
 static const cbm_conv2d_attributes wide = CASE((1, 1), (1, 1), (1, 1), 1, WIDE);
 
 #define F(...) CBM_FLOATS(-1, 1, __VA_ARGS__)
-#define CONV(a_, name_) { .n_in = 2, .in = { F(name_##_X), F(name_##_W) }, .attributes = &(a_) }
-#define CONV_BIAS(a_, name_, o_) { .n_in = 3, .in = { F(name_##_X), F(name_##_W), F(o_) }, .attributes = &(a_) }
-#define INPUT(a_, name_) { .n_in = 2, .in = { F(name_##_Y), F(name_##_W) }, .attributes = &(a_) }
-#define WEIGHT(a_, name_) { .n_in = 2, .in = { F(name_##_X), F(name_##_Y) }, .attributes = &(a_) }
+#define CONV(a_, name_)                                                                                                \
+    {                                                                                                                  \
+        .n_in = 2, .in = { F(name_##_X), F(name_##_W) }, .attributes = &(a_)                                           \
+    }
+#define CONV_BIAS(a_, name_, o_)                                                                                       \
+    {                                                                                                                  \
+        .n_in = 3, .in = { F(name_##_X), F(name_##_W), F(o_) }, .attributes = &(a_)                                    \
+    }
+#define INPUT(a_, name_)                                                                                               \
+    {                                                                                                                  \
+        .n_in = 2, .in = { F(name_##_Y), F(name_##_W) }, .attributes = &(a_)                                           \
+    }
+#define WEIGHT(a_, name_)                                                                                              \
+    {                                                                                                                  \
+        .n_in = 2, .in = { F(name_##_X), F(name_##_Y) }, .attributes = &(a_)                                           \
+    }
 static const cbm_sample conv2d_samples[] = {
-    CONV(plain, PLAIN),           CONV_BIAS(plain, PLAIN, 4), CONV_BIAS(mixed, MIXED, 3), CONV(dilated, DILATED),
-    CONV_BIAS(grouped, GROUPED, 6), CONV(depthwise, DEPTH),     CONV_BIAS(pointwise, POINT, 5),
-    CONV(skipping, SKIP),         CONV_BIAS(empty, EMPTY, 3), CONV(wide, WIDE),
+    CONV(plain, PLAIN),
+    CONV_BIAS(plain, PLAIN, 4),
+    CONV_BIAS(mixed, MIXED, 3),
+    CONV(dilated, DILATED),
+    CONV_BIAS(grouped, GROUPED, 6),
+    CONV(depthwise, DEPTH),
+    CONV_BIAS(pointwise, POINT, 5),
+    CONV(skipping, SKIP),
+    CONV_BIAS(empty, EMPTY, 3),
+    CONV(wide, WIDE),
 };
 static const cbm_sample input_grad_samples[] = {
-    INPUT(plain, PLAIN),     INPUT(mixed, MIXED),   INPUT(dilated, DILATED), INPUT(grouped, GROUPED), INPUT(depthwise, DEPTH),
-    INPUT(pointwise, POINT), INPUT(skipping, SKIP), INPUT(empty, EMPTY),     INPUT(wide, WIDE),
+    INPUT(plain, PLAIN),     INPUT(mixed, MIXED),     INPUT(dilated, DILATED),
+    INPUT(grouped, GROUPED), INPUT(depthwise, DEPTH), INPUT(pointwise, POINT),
+    INPUT(skipping, SKIP),   INPUT(empty, EMPTY),     INPUT(wide, WIDE),
 };
 static const cbm_sample weight_grad_samples[] = {
-    WEIGHT(plain, PLAIN),     WEIGHT(mixed, MIXED),   WEIGHT(dilated, DILATED), WEIGHT(grouped, GROUPED),
-    WEIGHT(depthwise, DEPTH), WEIGHT(pointwise, POINT), WEIGHT(skipping, SKIP), WEIGHT(empty, EMPTY), WEIGHT(wide, WIDE),
+    WEIGHT(plain, PLAIN),     WEIGHT(mixed, MIXED),     WEIGHT(dilated, DILATED),
+    WEIGHT(grouped, GROUPED), WEIGHT(depthwise, DEPTH), WEIGHT(pointwise, POINT),
+    WEIGHT(skipping, SKIP),   WEIGHT(empty, EMPTY),     WEIGHT(wide, WIDE),
 };
 
 #define CONVOLUTION(name_, formula_, n_in_, infer_, vjp_, samples_)                                                    \
     {                                                                                                                  \
-        CBM_OP_RECORD(name_), .formula = (formula_), .n_in = (n_in_), .n_out = 1,                                      \
-        .saves = CBM_SAVES_IN(0) | CBM_SAVES_IN(1), .attributes_size = sizeof(cbm_conv2d_attributes),                  \
-        .attributes = conv_fields, .n_attributes = CBM_COUNTOF(conv_fields), .infer = (infer_), .vjp = (vjp_),         \
-        .cost = conv_cost, CBM_SAMPLES(samples_)                                                                       \
+        CBM_OP_RECORD(name_),                                                                                          \
+            .formula = (formula_), .n_in = (n_in_), .n_out = 1, .saves = CBM_SAVES_IN(0) | CBM_SAVES_IN(1),            \
+            .attributes_size = sizeof(cbm_conv2d_attributes), .attributes = conv_fields,                               \
+            .n_attributes = CBM_COUNTOF(conv_fields), .infer = (infer_), .vjp = (vjp_), .cost = conv_cost,             \
+            CBM_SAMPLES(samples_)                                                                                      \
     }
 static const cbm_op conv2d_op =
     CONVOLUTION("conv2d",

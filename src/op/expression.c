@@ -23,10 +23,10 @@ typedef struct function {
 } function;
 
 static const function functions[] = {
-    { "exp", 1, CBM_EXPR_EXP },         { "log", 1, CBM_EXPR_LOG },       { "sqrt", 1, CBM_EXPR_SQRT },
-    { "abs", 1, CBM_EXPR_ABS },         { "tanh", 1, CBM_EXPR_TANH },     { "erf", 1, CBM_EXPR_ERF },
-    { "pow", 2, CBM_EXPR_POW },         { "max", 2, CBM_EXPR_MAX },       { "min", 2, CBM_EXPR_MIN },
-    { "select", 3, CBM_EXPR_SELECT },   { "cast", 1, CBM_EXPR_CAST },     { "uniform", 0, CBM_EXPR_UNIFORM },
+    { "exp", 1, CBM_EXPR_EXP },       { "log", 1, CBM_EXPR_LOG },   { "sqrt", 1, CBM_EXPR_SQRT },
+    { "abs", 1, CBM_EXPR_ABS },       { "tanh", 1, CBM_EXPR_TANH }, { "erf", 1, CBM_EXPR_ERF },
+    { "pow", 2, CBM_EXPR_POW },       { "max", 2, CBM_EXPR_MAX },   { "min", 2, CBM_EXPR_MIN },
+    { "select", 3, CBM_EXPR_SELECT }, { "cast", 1, CBM_EXPR_CAST }, { "uniform", 0, CBM_EXPR_UNIFORM },
     { "normal", 0, CBM_EXPR_NORMAL },
 };
 
@@ -272,42 +272,34 @@ static bool relate(classes *c, const cbm_expr_instruction *code, int i, const cb
 {
     const cbm_expr_instruction *k = &code[i];
     switch ((cbm_expr_code)k->code) {
-    case CBM_EXPR_INPUT:
-        return is(c, i, (int)in[k->arg]);
+    case CBM_EXPR_INPUT: return is(c, i, (int)in[k->arg]);
     case CBM_EXPR_NUMBER:
-    case CBM_EXPR_FIELD:
-        return true;
+    case CBM_EXPR_FIELD: return true;
     case CBM_EXPR_CAST:
     case CBM_EXPR_UNIFORM:
-    case CBM_EXPR_NORMAL:
-        return is(c, i, (int)out);
+    case CBM_EXPR_NORMAL: return is(c, i, (int)out);
     case CBM_EXPR_LT:
     case CBM_EXPR_LE:
     case CBM_EXPR_GT:
     case CBM_EXPR_GE:
     case CBM_EXPR_EQ:
-    case CBM_EXPR_NE:
-        return is(c, i, (int)CBM_BOOL) && same(c, k->x, k->y);
-    case CBM_EXPR_SELECT:
-        return is(c, k->x, (int)CBM_BOOL) && same(c, k->y, k->z) && same(c, i, k->y);
+    case CBM_EXPR_NE: return is(c, i, (int)CBM_BOOL) && same(c, k->x, k->y);
+    case CBM_EXPR_SELECT: return is(c, k->x, (int)CBM_BOOL) && same(c, k->y, k->z) && same(c, i, k->y);
     case CBM_EXPR_ADD:
     case CBM_EXPR_SUB:
     case CBM_EXPR_MUL:
     case CBM_EXPR_DIV:
     case CBM_EXPR_POW:
     case CBM_EXPR_MAX:
-    case CBM_EXPR_MIN:
-        return same(c, k->x, k->y) && same(c, i, k->x);
+    case CBM_EXPR_MIN: return same(c, k->x, k->y) && same(c, i, k->x);
     case CBM_EXPR_NEG:
     case CBM_EXPR_EXP:
     case CBM_EXPR_LOG:
     case CBM_EXPR_SQRT:
     case CBM_EXPR_ABS:
     case CBM_EXPR_TANH:
-    case CBM_EXPR_ERF:
-        return same(c, i, k->x);
-    case CBM_EXPR_CODES:
-        break;
+    case CBM_EXPR_ERF: return same(c, i, k->x);
+    case CBM_EXPR_CODES: break;
     }
     return false;
 }
@@ -324,16 +316,13 @@ static bool computes(cbm_expr_code code, cbm_dtype dtype)
     case CBM_EXPR_TANH:
     case CBM_EXPR_ERF:
     case CBM_EXPR_UNIFORM:
-    case CBM_EXPR_NORMAL:
-        return dtype == CBM_F32 || dtype == CBM_F64;
+    case CBM_EXPR_NORMAL: return dtype == CBM_F32 || dtype == CBM_F64;
     case CBM_EXPR_ADD:
     case CBM_EXPR_SUB:
     case CBM_EXPR_MUL:
     case CBM_EXPR_NEG:
-    case CBM_EXPR_ABS:
-        return dtype != CBM_BOOL;
-    default:
-        return true;
+    case CBM_EXPR_ABS: return dtype != CBM_BOOL;
+    default: return true;
     }
 }
 

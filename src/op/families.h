@@ -44,12 +44,32 @@ extern const cbm_op cbm_op_scatter_add;
 #define CBM_SAMPLES(array_) .samples = (array_), .n_samples = CBM_COUNTOF(array_)
 /* A shape as a constant initialiser, and inputs of samples: an f64 scalar, an f64 tensor, one without equal elements, one
    of i64. */
-#define CBM_DIMS(...) { { CBM_COUNT_(__VA_ARGS__), __VA_ARGS__ } }
-#define CBM_FLOAT(low_, high_) { CBM_DIMS(), CBM_F64, (low_), (high_), false }
-#define CBM_FLOATS(low_, high_, ...) { CBM_DIMS(__VA_ARGS__), CBM_F64, (low_), (high_), false }
-#define CBM_DISTINCT(low_, high_, ...) { CBM_DIMS(__VA_ARGS__), CBM_F64, (low_), (high_), true }
-#define CBM_INDICES(low_, high_, ...) { CBM_DIMS(__VA_ARGS__), CBM_I64, (low_), (high_), false }
-#define CBM_FIELD(type_, field_, kind_, at_run_) { #field_, kind_, offsetof(type_, field_), at_run_ }
+#define CBM_DIMS(...)                                                                                                  \
+    {                                                                                                                  \
+        {                                                                                                              \
+            CBM_COUNT_(__VA_ARGS__), __VA_ARGS__                                                                       \
+        }                                                                                                              \
+    }
+#define CBM_FLOAT(low_, high_)                                                                                         \
+    {                                                                                                                  \
+        CBM_DIMS(), CBM_F64, (low_), (high_), false                                                                    \
+    }
+#define CBM_FLOATS(low_, high_, ...)                                                                                   \
+    {                                                                                                                  \
+        CBM_DIMS(__VA_ARGS__), CBM_F64, (low_), (high_), false                                                         \
+    }
+#define CBM_DISTINCT(low_, high_, ...)                                                                                 \
+    {                                                                                                                  \
+        CBM_DIMS(__VA_ARGS__), CBM_F64, (low_), (high_), true                                                          \
+    }
+#define CBM_INDICES(low_, high_, ...)                                                                                  \
+    {                                                                                                                  \
+        CBM_DIMS(__VA_ARGS__), CBM_I64, (low_), (high_), false                                                         \
+    }
+#define CBM_FIELD(type_, field_, kind_, at_run_)                                                                       \
+    {                                                                                                                  \
+#field_, kind_, offsetof(type_, field_), at_run_                                                               \
+    }
 
 /* ---- for shape rules; on failure each has reported it and returns false ---- */
 bool cbm_is_floating(cbm_dtype dtype);

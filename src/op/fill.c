@@ -30,14 +30,18 @@ static const cbm_full_attributes yes = { CBM_DIMS(5), CBM_BOOL, 1 };
 static const cbm_full_attributes empty = { CBM_DIMS(0, 3), CBM_F64, 1 };
 static const cbm_sample scalar_samples[] = { { .attributes = &half }, { .attributes = &seven } };
 static const cbm_sample full_samples[] = {
-    { .attributes = &block }, { .attributes = &bytes }, { .attributes = &yes }, { .attributes = &empty },
+    { .attributes = &block },
+    { .attributes = &bytes },
+    { .attributes = &yes },
+    { .attributes = &empty },
 };
 
 #define FILL(name_, formula_, samples_)                                                                                \
     {                                                                                                                  \
         CBM_OP_RECORD(name_), .formula = (formula_), .n_in = 0, .n_out = 1,                                            \
-        .attributes_size = sizeof(cbm_full_attributes), .attributes = full_fields,                                     \
-        .n_attributes = CBM_COUNTOF(full_fields), .infer = full_infer, .expression = "value", CBM_SAMPLES(samples_)    \
+                              .attributes_size = sizeof(cbm_full_attributes), .attributes = full_fields,               \
+                              .n_attributes = CBM_COUNTOF(full_fields), .infer = full_infer, .expression = "value",    \
+                              CBM_SAMPLES(samples_)                                                                    \
     }
 const cbm_op cbm_op_scalar = FILL("scalar", "value", scalar_samples);
 const cbm_op cbm_op_full = FILL("full", "value everywhere", full_samples);
@@ -62,8 +66,14 @@ static const cbm_sample copy_samples[] = {
     { .n_in = 1, .in = { { CBM_DIMS(9), CBM_BOOL, 0, 1, false } } },
 };
 const cbm_op cbm_op_copy = {
-    CBM_OP_RECORD("copy"), .formula = "x, in row-major order without gaps", .n_in = 1, .n_out = 1, .infer = copy_infer,
-    .expression = "a", .vjp = copy_vjp, CBM_SAMPLES(copy_samples),
+    CBM_OP_RECORD("copy"),
+    .formula = "x, in row-major order without gaps",
+    .n_in = 1,
+    .n_out = 1,
+    .infer = copy_infer,
+    .expression = "a",
+    .vjp = copy_vjp,
+    CBM_SAMPLES(copy_samples),
 };
 
 /* ---- assign ---- */
@@ -80,8 +90,14 @@ static const cbm_sample assign_samples[] = {
     { .n_in = 2, .in = { CBM_INDICES(-9, 9, 4), CBM_INDICES(-9, 9, 4) } },
 };
 const cbm_op cbm_op_assign = {
-    CBM_OP_RECORD("assign"), .formula = "the new value, in the old one's place", .n_in = 2, .n_out = 1,
-    .flags = CBM_OP_EFFECT | CBM_OP_ASSIGN, .infer = assign_infer, .expression = "b", CBM_SAMPLES(assign_samples),
+    CBM_OP_RECORD("assign"),
+    .formula = "the new value, in the old one's place",
+    .n_in = 2,
+    .n_out = 1,
+    .flags = CBM_OP_EFFECT | CBM_OP_ASSIGN,
+    .infer = assign_infer,
+    .expression = "b",
+    CBM_SAMPLES(assign_samples),
 };
 
 const cbm_op *const cbm_ops_fill[] = { &cbm_op_scalar, &cbm_op_full, &cbm_op_copy, &cbm_op_assign, NULL };

@@ -5,7 +5,8 @@
 #define UNARY(name_, formula_, expression_, saves_, vjp_, samples_)                                                    \
     {                                                                                                                  \
         CBM_OP_RECORD(name_), .formula = (formula_), .n_in = 1, .n_out = 1, .saves = (saves_),                         \
-        .infer = cbm_infer_floating, .expression = (expression_), .vjp = (vjp_), CBM_SAMPLES(samples_)                 \
+                              .infer = cbm_infer_floating, .expression = (expression_), .vjp = (vjp_),                 \
+                              CBM_SAMPLES(samples_)                                                                    \
     }
 
 static const double TWO_BY_SQRT_PI = 1.1283791670955126;
@@ -48,7 +49,8 @@ static void sqrt_vjp(cbm_vjp *v)
 {
     v->in_gradient[0] = cbm_div(cbm_mul_scalar(v->out_gradient[0], 0.5), v->out[0]);
 }
-static const cbm_op sqrt_op = UNARY("sqrt", "square root of x", "sqrt(a)", CBM_SAVES_OUT(0), sqrt_vjp, positive_samples);
+static const cbm_op sqrt_op =
+    UNARY("sqrt", "square root of x", "sqrt(a)", CBM_SAVES_OUT(0), sqrt_vjp, positive_samples);
 
 static void relu_vjp(cbm_vjp *v)
 {

@@ -37,9 +37,16 @@ static const cbm_sample one_hot_samples[] = {
     { .n_in = 1, .in = { CBM_INDICES(0, 4, 0) }, .attributes = &five },
 };
 static const cbm_op one_hot_op = {
-    CBM_OP_RECORD("one_hot"), .formula = "y[.., c] = 1 where the index is c, else 0", .n_in = 1, .n_out = 1,
-    .flags = CBM_OP_CHECKS, .attributes_size = sizeof(cbm_one_hot_attributes), .attributes = one_hot_fields,
-    .n_attributes = CBM_COUNTOF(one_hot_fields), .infer = one_hot_infer, CBM_SAMPLES(one_hot_samples),
+    CBM_OP_RECORD("one_hot"),
+    .formula = "y[.., c] = 1 where the index is c, else 0",
+    .n_in = 1,
+    .n_out = 1,
+    .flags = CBM_OP_CHECKS,
+    .attributes_size = sizeof(cbm_one_hot_attributes),
+    .attributes = one_hot_fields,
+    .n_attributes = CBM_COUNTOF(one_hot_fields),
+    .infer = one_hot_infer,
+    CBM_SAMPLES(one_hot_samples),
 };
 
 /* ---- gather, scatter_add ---- */
@@ -105,7 +112,9 @@ static const cbm_sample gather_samples[] = {
     { .n_in = 2, .in = { CBM_FLOATS(-2, 2, 3, 4), CBM_INDICES(0, 3, 3, 2) }, .attributes = &axis_1 },
     { .n_in = 2, .in = { CBM_FLOATS(-2, 2, 3, 4), CBM_INDICES(0, 2, 6, 3) }, .attributes = &axis_0 },
     { .n_in = 2, .in = { CBM_FLOATS(-2, 2, 2, 3, 5), CBM_INDICES(0, 4, 2, 1, 7) }, .attributes = &axis_2 },
-    { .n_in = 2, .in = { CBM_FLOATS(-2, 2, 2, 3, 5), { CBM_DIMS(2, 4, 5), CBM_I32, 0, 2, false } }, .attributes = &axis_1 },
+    { .n_in = 2,
+      .in = { CBM_FLOATS(-2, 2, 2, 3, 5), { CBM_DIMS(2, 4, 5), CBM_I32, 0, 2, false } },
+      .attributes = &axis_1 },
     { .n_in = 2, .in = { CBM_FLOATS(-2, 2, 3, 4), CBM_INDICES(0, 3, 0, 2) }, .attributes = &axis_1 },
     { .n_in = 2, .in = { CBM_INDICES(-9, 9, 7), CBM_INDICES(0, 6, 4) }, .attributes = &axis_0 },
 };
@@ -122,22 +131,38 @@ static const cbm_sample scatter_add_samples[] = {
     { .n_in = 3,
       .in = { CBM_FLOATS(-2, 2, 2, 3), { CBM_DIMS(2, 0), CBM_I32, 0, 2, false }, CBM_FLOATS(-2, 2, 2, 0) },
       .attributes = &axis_1 },
-    { .n_in = 3,
-      .in = { CBM_INDICES(-9, 9, 7), CBM_INDICES(0, 6, 9), CBM_INDICES(-9, 9, 9) },
-      .attributes = &axis_0 },
+    { .n_in = 3, .in = { CBM_INDICES(-9, 9, 7), CBM_INDICES(0, 6, 9), CBM_INDICES(-9, 9, 9) }, .attributes = &axis_0 },
 };
 
 const cbm_op cbm_op_gather = {
-    CBM_OP_RECORD("gather"), .formula = "y[i, j, k] = x[i, index[i, j, k], k] (axis 1)", .n_in = 2, .n_out = 1,
-    .flags = CBM_OP_CHECKS, .saves = CBM_SAVES_IN(1), .attributes_size = sizeof(cbm_axis_attributes),
-    .attributes = axis_fields, .n_attributes = CBM_COUNTOF(axis_fields), .infer = gather_infer, .vjp = gather_vjp,
-    .differentiable_in = 1, CBM_SAMPLES(gather_samples),
+    CBM_OP_RECORD("gather"),
+    .formula = "y[i, j, k] = x[i, index[i, j, k], k] (axis 1)",
+    .n_in = 2,
+    .n_out = 1,
+    .flags = CBM_OP_CHECKS,
+    .saves = CBM_SAVES_IN(1),
+    .attributes_size = sizeof(cbm_axis_attributes),
+    .attributes = axis_fields,
+    .n_attributes = CBM_COUNTOF(axis_fields),
+    .infer = gather_infer,
+    .vjp = gather_vjp,
+    .differentiable_in = 1,
+    CBM_SAMPLES(gather_samples),
 };
 const cbm_op cbm_op_scatter_add = {
-    CBM_OP_RECORD("scatter_add"), .formula = "x, and y[i, index[i, j, k], k] += source[i, j, k] (axis 1)", .n_in = 3,
-    .n_out = 1, .flags = CBM_OP_CHECKS, .saves = CBM_SAVES_IN(1), .attributes_size = sizeof(cbm_axis_attributes),
-    .attributes = axis_fields, .n_attributes = CBM_COUNTOF(axis_fields), .infer = scatter_add_infer,
-    .vjp = scatter_add_vjp, .differentiable_in = 5, CBM_SAMPLES(scatter_add_samples),
+    CBM_OP_RECORD("scatter_add"),
+    .formula = "x, and y[i, index[i, j, k], k] += source[i, j, k] (axis 1)",
+    .n_in = 3,
+    .n_out = 1,
+    .flags = CBM_OP_CHECKS,
+    .saves = CBM_SAVES_IN(1),
+    .attributes_size = sizeof(cbm_axis_attributes),
+    .attributes = axis_fields,
+    .n_attributes = CBM_COUNTOF(axis_fields),
+    .infer = scatter_add_infer,
+    .vjp = scatter_add_vjp,
+    .differentiable_in = 5,
+    CBM_SAMPLES(scatter_add_samples),
 };
 
 const cbm_op *const cbm_ops_index[] = { &one_hot_op, &cbm_op_gather, &cbm_op_scatter_add, NULL };

@@ -10,18 +10,21 @@ static bool logits_and_targets(cbm_infer *infer, cbm_shape *rows)
     if (!cbm_rule_floating(infer, 0))
         return false;
     if (dtype != CBM_I64 && dtype != CBM_I32 && dtype != CBM_U8)
-        return cbm_infer_fail(infer, CBM_ERROR_DTYPE,
-                              "targets must be class numbers in i64, i32 or u8, not %s. HINT: cbm_argmax turns one-hot rows "
-                              "into class numbers, cbm_cast floats into integers",
-                              cbm_dtype_name(dtype));
+        return cbm_infer_fail(
+            infer, CBM_ERROR_DTYPE,
+            "targets must be class numbers in i64, i32 or u8, not %s. HINT: cbm_argmax turns one-hot rows "
+            "into class numbers, cbm_cast floats into integers",
+            cbm_dtype_name(dtype));
     cbm_shape_text(logits, tl, sizeof tl);
     if (logits->v[0] < 2 || logits->v[2] < 1)
-        return cbm_infer_fail(infer, CBM_ERROR_SHAPE, "logits %s must have shape (N, C) or (N, C, ...) with classes", tl);
+        return cbm_infer_fail(infer, CBM_ERROR_SHAPE, "logits %s must have shape (N, C) or (N, C, ...) with classes",
+                              tl);
     *rows = (cbm_shape){ { logits->v[0] - 1, logits->v[1] } };
     for (int64_t i = 3; i <= logits->v[0]; i++)
         rows->v[i - 1] = logits->v[i];
     if (!cbm_shape_equal(targets, rows))
-        return cbm_infer_fail(infer, CBM_ERROR_SHAPE, "targets %s do not match logits %s: one class number for each row",
+        return cbm_infer_fail(infer, CBM_ERROR_SHAPE,
+                              "targets %s do not match logits %s: one class number for each row",
                               cbm_shape_text(targets, tt, sizeof tt), tl);
     return true;
 }
@@ -126,14 +129,23 @@ static const cbm_sample cross_entropy_samples[] = {
     { .n_in = 2, .in = { CBM_FLOATS(-2, 2, 4, 5), { CBM_DIMS(4), CBM_U8, 0, 4, false } } },
 };
 static const cbm_op cross_entropy_op = {
-    CBM_OP_RECORD("cross_entropy"), .formula = "mean over rows of log sum over c of e^x[c] - x[target]", .n_in = 2, .n_out = 2,
-    .flags = CBM_OP_CHECKS, .saves = CBM_SAVES_IN(0) | CBM_SAVES_IN(1) | CBM_SAVES_OUT(1), .infer = cross_entropy_infer,
-    .vjp = cross_entropy_vjp, .decompose = cross_entropy_decompose, .cost = loss_cost, .differentiable_in = 1,
+    CBM_OP_RECORD("cross_entropy"),
+    .formula = "mean over rows of log sum over c of e^x[c] - x[target]",
+    .n_in = 2,
+    .n_out = 2,
+    .flags = CBM_OP_CHECKS,
+    .saves = CBM_SAVES_IN(0) | CBM_SAVES_IN(1) | CBM_SAVES_OUT(1),
+    .infer = cross_entropy_infer,
+    .vjp = cross_entropy_vjp,
+    .decompose = cross_entropy_decompose,
+    .cost = loss_cost,
+    .differentiable_in = 1,
     CBM_SAMPLES(cross_entropy_samples),
 };
 
 /* ---- cross_entropy_backward ---- */
-static bool backward_decompose(cbm_context *cx, const void *attributes, cbm_tensor *const *in, size_t n, cbm_tensor **out)
+static bool backward_decompose(cbm_context *cx, const void *attributes, cbm_tensor *const *in, size_t n,
+                               cbm_tensor **out)
 {
     (void)cx;
     (void)attributes;
@@ -146,15 +158,27 @@ static bool backward_decompose(cbm_context *cx, const void *attributes, cbm_tens
 static const cbm_sample backward_samples[] = {
     { .n_in = 4, .in = { CBM_FLOATS(-2, 2, 4, 5), CBM_INDICES(0, 4, 4), CBM_FLOATS(2, 3, 4), CBM_FLOAT(0.5, 1) } },
     { .n_in = 4,
-      .in = { CBM_FLOATS(-2, 2, 2, 3, 4, 2), CBM_INDICES(0, 2, 2, 4, 2), CBM_FLOATS(1, 3, 2, 4, 2), CBM_FLOAT(0.5, 1) } },
+      .in = { CBM_FLOATS(-2, 2, 2, 3, 4, 2), CBM_INDICES(0, 2, 2, 4, 2), CBM_FLOATS(1, 3, 2, 4, 2),
+              CBM_FLOAT(0.5, 1) } },
     { .n_in = 4, .in = { CBM_FLOATS(-2, 2, 3, 1), CBM_INDICES(0, 0, 3), CBM_FLOATS(1, 2, 3), CBM_FLOAT(0.5, 1) } },
     { .n_in = 4,
-      .in = { CBM_FLOATS(-2, 2, 2, 33), { CBM_DIMS(2), CBM_U8, 0, 32, false }, CBM_FLOATS(3, 4, 2), CBM_FLOAT(0.5, 1) } },
+      .in = { CBM_FLOATS(-2, 2, 2, 33),
+              { CBM_DIMS(2), CBM_U8, 0, 32, false },
+              CBM_FLOATS(3, 4, 2),
+              CBM_FLOAT(0.5, 1) } },
 };
 static const cbm_op backward_op = {
-    CBM_OP_RECORD("cross_entropy_backward"), .formula = "(e^(x - log-sum-exp) - one-hot target) g / rows", .n_in = 4, .n_out = 1,
-    .flags = CBM_OP_CHECKS, .saves = CBM_SAVES_ALL_IN, .infer = backward_infer, .decompose = backward_decompose,
-    .cost = loss_cost, .differentiable_in = 1 | 4 | 8, CBM_SAMPLES(backward_samples),
+    CBM_OP_RECORD("cross_entropy_backward"),
+    .formula = "(e^(x - log-sum-exp) - one-hot target) g / rows",
+    .n_in = 4,
+    .n_out = 1,
+    .flags = CBM_OP_CHECKS,
+    .saves = CBM_SAVES_ALL_IN,
+    .infer = backward_infer,
+    .decompose = backward_decompose,
+    .cost = loss_cost,
+    .differentiable_in = 1 | 4 | 8,
+    CBM_SAMPLES(backward_samples),
 };
 
 const cbm_op *const cbm_ops_loss[] = { &cross_entropy_op, &backward_op, NULL };

@@ -12,12 +12,11 @@ static bool matmul_infer(cbm_infer *infer)
     cbm_shape_text(a, ta, sizeof ta);
     cbm_shape_text(b, tb, sizeof tb);
     if (ra < 2 || rb < 2)
-        return cbm_infer_fail(infer, CBM_ERROR_SHAPE, "a %s and b %s must have at least one dimension, and as an operation two",
-                              ta, tb);
-    if (a->v[ra] != b->v[rb - 1])
         return cbm_infer_fail(infer, CBM_ERROR_SHAPE,
-                              "last dimension of a %s does not match second last of b %s%s", ta, tb,
-                              a->v[ra] == b->v[rb] ? ". HINT: cbm_transpose(b, -2, -1)" : "");
+                              "a %s and b %s must have at least one dimension, and as an operation two", ta, tb);
+    if (a->v[ra] != b->v[rb - 1])
+        return cbm_infer_fail(infer, CBM_ERROR_SHAPE, "last dimension of a %s does not match second last of b %s%s", ta,
+                              tb, a->v[ra] == b->v[rb] ? ". HINT: cbm_transpose(b, -2, -1)" : "");
     cbm_shape batch_a = *a, batch_b = *b, out;
     batch_a.v[0] -= 2;
     batch_b.v[0] -= 2;
@@ -60,8 +59,14 @@ static const cbm_sample matmul_samples[] = {
     { .n_in = 2, .in = { CBM_FLOATS(-1, 1, 3, 0), CBM_FLOATS(-1, 1, 0, 5) } },
 };
 static const cbm_op matmul_op = {
-    CBM_OP_RECORD("matmul"), .formula = "y[.., i, j] = sum over k of a[.., i, k] b[.., k, j]", .n_in = 2, .n_out = 1,
-    .saves = CBM_SAVES_IN(0) | CBM_SAVES_IN(1), .infer = matmul_infer, .vjp = matmul_vjp, .cost = matmul_cost,
+    CBM_OP_RECORD("matmul"),
+    .formula = "y[.., i, j] = sum over k of a[.., i, k] b[.., k, j]",
+    .n_in = 2,
+    .n_out = 1,
+    .saves = CBM_SAVES_IN(0) | CBM_SAVES_IN(1),
+    .infer = matmul_infer,
+    .vjp = matmul_vjp,
+    .cost = matmul_cost,
     CBM_SAMPLES(matmul_samples),
 };
 

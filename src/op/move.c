@@ -9,9 +9,9 @@ static const cbm_attribute shape_fields[] = {
 #define MOVEMENT(name_, formula_, infer_, view_, vjp_, samples_)                                                       \
     {                                                                                                                  \
         CBM_OP_RECORD(name_), .formula = (formula_), .n_in = 1, .n_out = 1, .flags = CBM_OP_VIEW,                      \
-        .attributes_size = sizeof(cbm_shape_attributes), .attributes = shape_fields,                                   \
-        .n_attributes = CBM_COUNTOF(shape_fields), .infer = (infer_), .vjp = (vjp_), .view = (view_),                  \
-        .cost = move_cost, CBM_SAMPLES(samples_)                                                                       \
+                              .attributes_size = sizeof(cbm_shape_attributes), .attributes = shape_fields,             \
+                              .n_attributes = CBM_COUNTOF(shape_fields), .infer = (infer_), .vjp = (vjp_),             \
+                              .view = (view_), .cost = move_cost, CBM_SAMPLES(samples_)                                \
     }
 
 static void move_cost(const cbm_launch *shapes, cbm_cost *cost)
@@ -27,8 +27,10 @@ static bool reshape_infer(cbm_infer *infer)
     const cbm_shape *shape = &((const cbm_shape_attributes *)infer->attributes)->shape;
     const int64_t count = cbm_shape_count(shape);
     if (count < 0)
-        return cbm_infer_fail(infer, CBM_ERROR_SHAPE, "the new shape has a negative extent, more than %d dimensions or too "
-                                                      "many elements", CBM_MAX_DIMS);
+        return cbm_infer_fail(infer, CBM_ERROR_SHAPE,
+                              "the new shape has a negative extent, more than %d dimensions or too "
+                              "many elements",
+                              CBM_MAX_DIMS);
     if (count != cbm_shape_count(&infer->in_shape[0]))
         return cbm_infer_fail(infer, CBM_ERROR_SHAPE, "%s has %lld elements, but %s has %lld",
                               cbm_shape_text(&infer->in_shape[0], from, sizeof from),
@@ -93,8 +95,9 @@ static bool reshape_view(const void *attributes, const cbm_buffer *in, cbm_buffe
     return true; /* new axes that are left have extent 1: any stride serves */
 }
 
-static const cbm_shape_attributes to_3_2 = { CBM_DIMS(3, 2) }, to_6 = { CBM_DIMS(6) }, to_1_2_1_3 = { CBM_DIMS(1, 2, 1, 3) },
-                                  to_scalar = { CBM_DIMS() }, to_4_6 = { CBM_DIMS(4, 6) }, to_0_5 = { CBM_DIMS(0, 5) };
+static const cbm_shape_attributes to_3_2 = { CBM_DIMS(3, 2) }, to_6 = { CBM_DIMS(6) },
+                                  to_1_2_1_3 = { CBM_DIMS(1, 2, 1, 3) }, to_scalar = { CBM_DIMS() },
+                                  to_4_6 = { CBM_DIMS(4, 6) }, to_0_5 = { CBM_DIMS(0, 5) };
 static const cbm_sample reshape_samples[] = {
     { .n_in = 1, .in = { CBM_FLOATS(-2, 2, 2, 3) }, .attributes = &to_3_2 },
     { .n_in = 1, .in = { CBM_FLOATS(-2, 2, 2, 1, 3) }, .attributes = &to_6 },
@@ -127,8 +130,9 @@ static bool permute_infer(cbm_infer *infer)
     infer->out_dtype[0] = infer->in_dtype[0];
     if (good)
         return true;
-    const cbm_shape shown = { { order->v[0] < 0 || order->v[0] > CBM_MAX_DIMS ? 0 : order->v[0], order->v[1], order->v[2],
-                                order->v[3], order->v[4], order->v[5], order->v[6], order->v[7], order->v[8] } };
+    const cbm_shape shown = { { order->v[0] < 0 || order->v[0] > CBM_MAX_DIMS ? 0 : order->v[0], order->v[1],
+                                order->v[2], order->v[3], order->v[4], order->v[5], order->v[6], order->v[7],
+                                order->v[8] } };
     return cbm_infer_fail(infer, CBM_ERROR_SHAPE, "%s does not name each axis of shape %s once",
                           cbm_shape_text(&shown, to, sizeof to), cbm_shape_text(in, from, sizeof from));
 }
@@ -161,8 +165,8 @@ static const cbm_sample permute_samples[] = {
     { .n_in = 1, .in = { CBM_FLOATS(-2, 2, 0, 3) }, .attributes = &order_10 },
     { .n_in = 1, .in = { CBM_INDICES(-9, 9, 5, 3) }, .attributes = &order_10 },
 };
-static const cbm_op permute_op = MOVEMENT("permute", "axis i of y is axis order[i] of x", permute_infer, permute_view,
-                                          permute_vjp, permute_samples);
+static const cbm_op permute_op =
+    MOVEMENT("permute", "axis i of y is axis order[i] of x", permute_infer, permute_view, permute_vjp, permute_samples);
 
 /* ---- expand ---- */
 static bool expand_infer(cbm_infer *infer)
@@ -171,11 +175,14 @@ static bool expand_infer(cbm_infer *infer)
     const cbm_shape *shape = &((const cbm_shape_attributes *)infer->attributes)->shape;
     cbm_shape both;
     if (cbm_shape_count(shape) < 0)
-        return cbm_infer_fail(infer, CBM_ERROR_SHAPE, "the new shape has a negative extent, more than %d dimensions or too "
-                                                      "many elements", CBM_MAX_DIMS);
+        return cbm_infer_fail(infer, CBM_ERROR_SHAPE,
+                              "the new shape has a negative extent, more than %d dimensions or too "
+                              "many elements",
+                              CBM_MAX_DIMS);
     if (!cbm_broadcast_shapes(&infer->in_shape[0], shape, &both) || !cbm_shape_equal(&both, shape))
         return cbm_infer_fail(infer, CBM_ERROR_SHAPE, "%s does not broadcast to %s",
-                              cbm_shape_text(&infer->in_shape[0], from, sizeof from), cbm_shape_text(shape, to, sizeof to));
+                              cbm_shape_text(&infer->in_shape[0], from, sizeof from),
+                              cbm_shape_text(shape, to, sizeof to));
     infer->out_shape[0] = *shape;
     infer->out_dtype[0] = infer->in_dtype[0];
     return true;
@@ -199,7 +206,8 @@ static bool expand_view(const void *attributes, const cbm_buffer *in, cbm_buffer
     return true;
 }
 
-static const cbm_shape_attributes as_2_3 = { CBM_DIMS(2, 3) }, as_4_2_3 = { CBM_DIMS(4, 2, 3) }, as_0_3 = { CBM_DIMS(0, 3) };
+static const cbm_shape_attributes as_2_3 = { CBM_DIMS(2, 3) }, as_4_2_3 = { CBM_DIMS(4, 2, 3) },
+                                  as_0_3 = { CBM_DIMS(0, 3) };
 static const cbm_sample expand_samples[] = {
     { .n_in = 1, .in = { CBM_FLOATS(-2, 2, 2, 1) }, .attributes = &as_2_3 },
     { .n_in = 1, .in = { CBM_FLOATS(-2, 2, 3) }, .attributes = &as_4_2_3 },
@@ -227,8 +235,8 @@ static bool canonical(cbm_shape *s)
 
 static cbm_tensor *unusable(cbm_tensor *x, const char *op)
 {
-    return cbm_fail_tensor(cbm_tensor_context(x), CBM_ERROR_INVALID, "[%s] the input is NULL or failed, or the list too long",
-                           op);
+    return cbm_fail_tensor(cbm_tensor_context(x), CBM_ERROR_INVALID,
+                           "[%s] the input is NULL or failed, or the list too long", op);
 }
 
 cbm_tensor *cbm_reshape(cbm_tensor *x, cbm_shape shape)

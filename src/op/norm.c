@@ -73,7 +73,8 @@ static bool backward_infer(cbm_infer *infer)
 }
 
 /* ---- batch_norm ---- */
-static bool batch_norm_decompose(cbm_context *cx, const void *attributes, cbm_tensor *const *in, size_t n, cbm_tensor **out)
+static bool batch_norm_decompose(cbm_context *cx, const void *attributes, cbm_tensor *const *in, size_t n,
+                                 cbm_tensor **out)
 {
     const cbm_batch_norm_attributes *a = attributes;
     const int64_t rank = cbm_tensor_rank(in[0]);
@@ -116,8 +117,8 @@ static void batch_norm_vjp(cbm_vjp *v)
         extra = extra == NULL ? part : cbm_add(part, extra);
     }
     if (extra != NULL)
-        v->in_gradient[0] = v->in_gradient[0] == NULL ? cbm_expand(extra, cbm_tensor_shape(x))
-                                                      : cbm_add(v->in_gradient[0], extra);
+        v->in_gradient[0] =
+            v->in_gradient[0] == NULL ? cbm_expand(extra, cbm_tensor_shape(x)) : cbm_add(v->in_gradient[0], extra);
 }
 
 static void norm_cost(const cbm_launch *shapes, cbm_cost *cost)
@@ -132,24 +133,36 @@ static const cbm_attribute norm_fields[] = {
 };
 static const cbm_batch_norm_attributes usual = { 1e-5 }, large = { 0.1 };
 #define NORM_SAMPLE(eps_, c_, ...)                                                                                     \
-    { .n_in = 3,                                                                                                       \
-      .in = { CBM_FLOATS(-2, 2, __VA_ARGS__), CBM_FLOATS(0.5, 1.5, c_), CBM_FLOATS(-1, 1, c_) },                       \
-      .attributes = &(eps_) }
+    {                                                                                                                  \
+        .n_in = 3, .in = { CBM_FLOATS(-2, 2, __VA_ARGS__), CBM_FLOATS(0.5, 1.5, c_), CBM_FLOATS(-1, 1, c_) },          \
+        .attributes = &(eps_)                                                                                          \
+    }
 static const cbm_sample batch_norm_samples[] = {
-    NORM_SAMPLE(usual, 3, 2, 3, 4, 2), NORM_SAMPLE(usual, 5, 6, 5), NORM_SAMPLE(large, 1, 3, 1, 2), NORM_SAMPLE(large, 17, 4, 17, 1, 3),
+    NORM_SAMPLE(usual, 3, 2, 3, 4, 2),
+    NORM_SAMPLE(usual, 5, 6, 5),
+    NORM_SAMPLE(large, 1, 3, 1, 2),
+    NORM_SAMPLE(large, 17, 4, 17, 1, 3),
 };
 static const cbm_op batch_norm_op = {
     CBM_OP_RECORD("batch_norm"),
     .formula = "y = (x - mean) rstd weight + bias, mean and rstd = 1 / sqrt(biased variance + eps) of each channel",
-    .n_in = 3, .n_out = 3, .saves = CBM_SAVES_IN(0) | CBM_SAVES_IN(1) | CBM_SAVES_OUT(1) | CBM_SAVES_OUT(2),
-    .attributes_size = sizeof(cbm_batch_norm_attributes), .attributes = norm_fields,
-    .n_attributes = CBM_COUNTOF(norm_fields), .infer = batch_norm_infer, .vjp = batch_norm_vjp,
-    .decompose = batch_norm_decompose, .cost = norm_cost, CBM_SAMPLES(batch_norm_samples),
+    .n_in = 3,
+    .n_out = 3,
+    .saves = CBM_SAVES_IN(0) | CBM_SAVES_IN(1) | CBM_SAVES_OUT(1) | CBM_SAVES_OUT(2),
+    .attributes_size = sizeof(cbm_batch_norm_attributes),
+    .attributes = norm_fields,
+    .n_attributes = CBM_COUNTOF(norm_fields),
+    .infer = batch_norm_infer,
+    .vjp = batch_norm_vjp,
+    .decompose = batch_norm_decompose,
+    .cost = norm_cost,
+    CBM_SAMPLES(batch_norm_samples),
 };
 
 /* ---- batch_norm_backward: with z = (x - mean) rstd and n elements a channel,
         dbias = sum g, dweight = sum g z, dx = weight rstd (g - dbias / n - z dweight / n) ---- */
-static bool backward_decompose(cbm_context *cx, const void *attributes, cbm_tensor *const *in, size_t n, cbm_tensor **out)
+static bool backward_decompose(cbm_context *cx, const void *attributes, cbm_tensor *const *in, size_t n,
+                               cbm_tensor **out)
 {
     cbm_tensor *x = in[0], *weight = in[1], *mean = in[2], *rstd = in[3], *g = in[4];
     const int64_t rank = cbm_tensor_rank(x);
@@ -169,16 +182,32 @@ static bool backward_decompose(cbm_context *cx, const void *attributes, cbm_tens
 }
 
 #define BACKWARD_SAMPLE(c_, ...)                                                                                       \
-    { .n_in = 5, .in = { CBM_FLOATS(-2, 2, __VA_ARGS__), CBM_FLOATS(0.5, 1.5, c_), CBM_FLOATS(-0.5, 0.5, c_),          \
-                         CBM_FLOATS(0.5, 2, c_), CBM_FLOATS(-1, 1, __VA_ARGS__) } }
+    {                                                                                                                  \
+        .n_in = 5, .in = {                                                                                             \
+            CBM_FLOATS(-2, 2, __VA_ARGS__),                                                                            \
+            CBM_FLOATS(0.5, 1.5, c_),                                                                                  \
+            CBM_FLOATS(-0.5, 0.5, c_),                                                                                 \
+            CBM_FLOATS(0.5, 2, c_),                                                                                    \
+            CBM_FLOATS(-1, 1, __VA_ARGS__)                                                                             \
+        }                                                                                                              \
+    }
 static const cbm_sample backward_samples[] = {
-    BACKWARD_SAMPLE(3, 2, 3, 4, 2), BACKWARD_SAMPLE(5, 6, 5), BACKWARD_SAMPLE(1, 3, 1, 2), BACKWARD_SAMPLE(17, 4, 17, 1, 3),
+    BACKWARD_SAMPLE(3, 2, 3, 4, 2),
+    BACKWARD_SAMPLE(5, 6, 5),
+    BACKWARD_SAMPLE(1, 3, 1, 2),
+    BACKWARD_SAMPLE(17, 4, 17, 1, 3),
 };
 static const cbm_op backward_op = {
     CBM_OP_RECORD("batch_norm_backward"),
-    .formula = "z = (x - mean) rstd; dx = weight rstd (g - mean of g - z mean of g z), dweight = sum of g z, dbias = sum of g",
-    .n_in = 5, .n_out = 3, .saves = CBM_SAVES_ALL_IN, .infer = backward_infer, .decompose = backward_decompose,
-    .cost = norm_cost, CBM_SAMPLES(backward_samples),
+    .formula =
+        "z = (x - mean) rstd; dx = weight rstd (g - mean of g - z mean of g z), dweight = sum of g z, dbias = sum of g",
+    .n_in = 5,
+    .n_out = 3,
+    .saves = CBM_SAVES_ALL_IN,
+    .infer = backward_infer,
+    .decompose = backward_decompose,
+    .cost = norm_cost,
+    CBM_SAMPLES(backward_samples),
 };
 
 const cbm_op *const cbm_ops_norm[] = { &batch_norm_op, &backward_op, NULL };
@@ -215,8 +244,9 @@ static cbm_tensor *train(cbm_tensor *x, cbm_tensor *running_mean, cbm_tensor *ru
     const cbm_shape channels = { { 1, cbm_tensor_size(x, 1) } };
     const cbm_batch_norm_attributes attributes = { eps };
     if (channel_count(x) < 2)
-        return cbm_fail_tensor(cx, CBM_ERROR_SHAPE, "[batch_norm] training needs at least two values a channel. HINT: a "
-                                                    "larger batch (drop_last in the loader), or cbm_eval");
+        return cbm_fail_tensor(cx, CBM_ERROR_SHAPE,
+                               "[batch_norm] training needs at least two values a channel. HINT: a "
+                               "larger batch (drop_last in the loader), or cbm_eval");
     cbm_tensor *const in[] = {
         x,
         weight != NULL ? weight : cbm_ones(cx, cbm_tensor_dtype(x), channels),
@@ -249,7 +279,8 @@ cbm_tensor *cbm_batch_norm(cbm_tensor *x, cbm_tensor *running_mean, cbm_tensor *
         if (!cbm_usable(cx, vectors[i]))
             return cbm_fail_tensor(cx, CBM_ERROR_INVALID, "[batch_norm] an input failed");
         if (cbm_tensor_rank(vectors[i]) != 1 || cbm_tensor_count(vectors[i]) != cbm_tensor_size(x, 1))
-            return cbm_fail_tensor(cx, CBM_ERROR_SHAPE, "[batch_norm] x has %lld channels, a vector of theirs %lld elements",
+            return cbm_fail_tensor(cx, CBM_ERROR_SHAPE,
+                                   "[batch_norm] x has %lld channels, a vector of theirs %lld elements",
                                    (long long)cbm_tensor_size(x, 1), (long long)cbm_tensor_count(vectors[i]));
     }
     cbm_tensor *scale = one_over_sqrt(running_var, eps);

@@ -17,7 +17,8 @@ static bool pool_shape(cbm_infer *infer, cbm_shape *y)
     for (int i = 1; i <= 2; i++) {
         const int64_t size = x->v[2 + i], kernel = a->kernel.v[i], padding = a->padding.v[i], stride = a->stride.v[i];
         if (kernel < 1 || stride < 1 || padding < 0 || kernel >= LARGEST || stride >= LARGEST || size >= LARGEST)
-            return cbm_infer_fail(infer, CBM_ERROR_INVALID, "kernels and strides must be at least 1, paddings at least 0");
+            return cbm_infer_fail(infer, CBM_ERROR_INVALID,
+                                  "kernels and strides must be at least 1, paddings at least 0");
         if (padding > kernel / 2)
             return cbm_infer_fail(infer, CBM_ERROR_INVALID, "padding %lld is more than half the kernel %lld",
                                   (long long)padding, (long long)kernel);
@@ -33,7 +34,8 @@ static bool pool_shape(cbm_infer *infer, cbm_shape *y)
 static void pool_cost(const cbm_launch *shapes, cbm_cost *cost)
 {
     const cbm_pool2d_attributes *a = shapes->attributes;
-    const double windows = (double)(shapes->in[0].count < shapes->out[0].count ? shapes->in[0].count : shapes->out[0].count);
+    const double windows =
+        (double)(shapes->in[0].count < shapes->out[0].count ? shapes->in[0].count : shapes->out[0].count);
     cost->flops = windows * (double)(a->kernel.v[1] * a->kernel.v[2]);
     cost->bytes = 0;
     for (size_t i = 0; i < shapes->n_in; i++)
@@ -52,9 +54,9 @@ static const cbm_attribute pool_fields[] = {
 #define POOLING(name_, formula_, n_in_, n_out_, saves_, infer_, vjp_, samples_)                                        \
     {                                                                                                                  \
         CBM_OP_RECORD(name_), .formula = (formula_), .n_in = (n_in_), .n_out = (n_out_), .saves = (saves_),            \
-        .attributes_size = sizeof(cbm_pool2d_attributes), .attributes = pool_fields,                                   \
-        .n_attributes = CBM_COUNTOF(pool_fields), .infer = (infer_), .vjp = (vjp_), .cost = pool_cost,                 \
-        CBM_SAMPLES(samples_)                                                                                          \
+                              .attributes_size = sizeof(cbm_pool2d_attributes), .attributes = pool_fields,             \
+                              .n_attributes = CBM_COUNTOF(pool_fields), .infer = (infer_), .vjp = (vjp_),              \
+                              .cost = pool_cost, CBM_SAMPLES(samples_)                                                 \
     }
 
 /* kernel, stride, padding, exclude_pad; x's and y's extents */
@@ -71,7 +73,9 @@ static const cbm_attribute pool_fields[] = {
 #define EMPTY_X 0, 2, 4, 4
 #define EMPTY_Y 0, 2, 2, 2
 #define CASE(kernel_, stride_, padding_, exclude_, name_)                                                              \
-    { CBM_DIMS kernel_, CBM_DIMS stride_, CBM_DIMS padding_, exclude_, CBM_DIMS(name_##_X) }
+    {                                                                                                                  \
+        CBM_DIMS kernel_, CBM_DIMS stride_, CBM_DIMS padding_, exclude_, CBM_DIMS(name_##_X)                           \
+    }
 static const cbm_pool2d_attributes halves = CASE((2, 2), (2, 2), (0, 0), 0, HALVES);
 static const cbm_pool2d_attributes overlap = CASE((3, 3), (2, 1), (1, 1), 0, OVERLAP);
 static const cbm_pool2d_attributes overlap_excluding = CASE((3, 3), (2, 1), (1, 1), 1, OVERLAP);
@@ -127,20 +131,28 @@ static void max_backward_vjp(cbm_vjp *v)
     v->in_gradient[0] = cbm_reshape(taken, cbm_tensor_shape(v->in[0]));
 }
 
-#define MAX(a_, name_) { .n_in = 1, .in = { CBM_DISTINCT(-2, 2, name_##_X) }, .attributes = &(a_) }
+#define MAX(a_, name_)                                                                                                 \
+    {                                                                                                                  \
+        .n_in = 1, .in = { CBM_DISTINCT(-2, 2, name_##_X) }, .attributes = &(a_)                                       \
+    }
 #define MAX_BACK(a_, name_, last_)                                                                                     \
-    { .n_in = 2, .in = { CBM_FLOATS(-2, 2, name_##_Y), CBM_INDICES(0, last_, name_##_Y) }, .attributes = &(a_) }
+    {                                                                                                                  \
+        .n_in = 2, .in = { CBM_FLOATS(-2, 2, name_##_Y), CBM_INDICES(0, last_, name_##_Y) }, .attributes = &(a_)       \
+    }
 static const cbm_sample max_samples[] = {
-    MAX(halves, HALVES), MAX(overlap, OVERLAP), MAX(uneven, UNEVEN), MAX(whole, WHOLE), MAX(wide, WIDE), MAX(empty, EMPTY),
+    MAX(halves, HALVES), MAX(overlap, OVERLAP), MAX(uneven, UNEVEN),
+    MAX(whole, WHOLE),   MAX(wide, WIDE),       MAX(empty, EMPTY),
 };
 static const cbm_sample max_backward_samples[] = {
     MAX_BACK(halves, HALVES, 23), MAX_BACK(overlap, OVERLAP, 41), MAX_BACK(uneven, UNEVEN, 24),
     MAX_BACK(whole, WHOLE, 14),   MAX_BACK(wide, WIDE, 79),       MAX_BACK(empty, EMPTY, 15),
 };
-static const cbm_op max_pool_op = POOLING("max_pool2d", "largest x in each window (NaN wins), and its place h W + w in the plane",
-                                          1, 2, CBM_SAVES_OUT(1), max_pool_infer, max_pool_vjp, max_samples);
-static const cbm_op max_backward_op = POOLING("max_pool2d_backward", "dx[index] += g in each plane", 2, 1, CBM_SAVES_IN(1),
-                                              max_backward_infer, max_backward_vjp, max_backward_samples);
+static const cbm_op max_pool_op =
+    POOLING("max_pool2d", "largest x in each window (NaN wins), and its place h W + w in the plane", 1, 2,
+            CBM_SAVES_OUT(1), max_pool_infer, max_pool_vjp, max_samples);
+static const cbm_op max_backward_op =
+    POOLING("max_pool2d_backward", "dx[index] += g in each plane", 2, 1, CBM_SAVES_IN(1), max_backward_infer,
+            max_backward_vjp, max_backward_samples);
 
 /* ---- average ---- */
 static bool avg_pool_infer(cbm_infer *infer)
@@ -172,18 +184,26 @@ static void avg_backward_vjp(cbm_vjp *v)
     v->in_gradient[0] = cbm_apply1(&avg_pool_op, v->out_gradient[0], v->attributes);
 }
 
-#define AVG(a_, name_) { .n_in = 1, .in = { CBM_FLOATS(-2, 2, name_##_X) }, .attributes = &(a_) }
-#define AVG_BACK(a_, name_) { .n_in = 1, .in = { CBM_FLOATS(-2, 2, name_##_Y) }, .attributes = &(a_) }
+#define AVG(a_, name_)                                                                                                 \
+    {                                                                                                                  \
+        .n_in = 1, .in = { CBM_FLOATS(-2, 2, name_##_X) }, .attributes = &(a_)                                         \
+    }
+#define AVG_BACK(a_, name_)                                                                                            \
+    {                                                                                                                  \
+        .n_in = 1, .in = { CBM_FLOATS(-2, 2, name_##_Y) }, .attributes = &(a_)                                         \
+    }
 static const cbm_sample avg_samples[] = {
-    AVG(halves, HALVES), AVG(overlap, OVERLAP), AVG(overlap_excluding, OVERLAP), AVG(uneven, UNEVEN),
-    AVG(whole, WHOLE),   AVG(wide, WIDE),       AVG(empty, EMPTY),
+    AVG(halves, HALVES), AVG(overlap, OVERLAP), AVG(overlap_excluding, OVERLAP), AVG(uneven, UNEVEN), AVG(whole, WHOLE),
+    AVG(wide, WIDE),     AVG(empty, EMPTY),
 };
 static const cbm_sample avg_backward_samples[] = {
-    AVG_BACK(halves, HALVES), AVG_BACK(overlap, OVERLAP), AVG_BACK(overlap_excluding, OVERLAP), AVG_BACK(uneven, UNEVEN),
-    AVG_BACK(whole, WHOLE),   AVG_BACK(wide, WIDE),       AVG_BACK(empty, EMPTY),
+    AVG_BACK(halves, HALVES), AVG_BACK(overlap, OVERLAP), AVG_BACK(overlap_excluding, OVERLAP),
+    AVG_BACK(uneven, UNEVEN), AVG_BACK(whole, WHOLE),     AVG_BACK(wide, WIDE),
+    AVG_BACK(empty, EMPTY),
 };
-static const cbm_op avg_pool_op = POOLING("avg_pool2d", "mean of x in each window; padded zeros count unless exclude_pad", 1, 1,
-                                          0, avg_pool_infer, avg_pool_vjp, avg_samples);
+static const cbm_op avg_pool_op =
+    POOLING("avg_pool2d", "mean of x in each window; padded zeros count unless exclude_pad", 1, 1, 0, avg_pool_infer,
+            avg_pool_vjp, avg_samples);
 static const cbm_op avg_backward_op = POOLING("avg_pool2d_backward", "d(sum of g * avg_pool2d(x)) / dx", 1, 1, 0,
                                               avg_backward_infer, avg_backward_vjp, avg_backward_samples);
 
@@ -202,7 +222,8 @@ static cbm_tensor *pool(const cbm_op *op, cbm_tensor *x, const cbm_shape *kernel
         o.stride = *kernel;
     if (kernel->v[0] == 0 || !cbm_pair(kernel, 0, &a.kernel) || !cbm_pair(&o.stride, 0, &a.stride) ||
         !cbm_pair(&o.padding, 0, &a.padding))
-        return cbm_fail_tensor(cx, CBM_ERROR_INVALID, "[%s] kernel, stride and padding take one value or two", op->name);
+        return cbm_fail_tensor(cx, CBM_ERROR_INVALID, "[%s] kernel, stride and padding take one value or two",
+                               op->name);
     /* Only the average asks whether padding counts. */
     a.exclude_pad = op == &avg_pool_op && o.exclude_pad != 0;
     if (x != NULL)

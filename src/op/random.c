@@ -9,7 +9,8 @@ static bool random_infer(cbm_infer *infer)
 {
     const cbm_random_attributes *a = infer->attributes;
     if (a->dtype != CBM_F32 && a->dtype != CBM_F64)
-        return cbm_infer_fail(infer, CBM_ERROR_DTYPE, "random numbers are f32 or f64. HINT: convert them with cbm_cast");
+        return cbm_infer_fail(infer, CBM_ERROR_DTYPE,
+                              "random numbers are f32 or f64. HINT: convert them with cbm_cast");
     if (cbm_shape_count(&a->shape) < 0)
         return cbm_infer_fail(infer, CBM_ERROR_SHAPE,
                               "not a shape: more than %d dimensions, a negative extent, or too many elements",
@@ -36,15 +37,18 @@ static const cbm_random_attributes single = { CBM_DIMS(), CBM_F32, 0, 1, 7, 0 };
 static const cbm_random_attributes line = { CBM_DIMS(67), CBM_F32, 0.5, 0.25, 9, ((uint64_t)1 << 40) + 3 };
 static const cbm_random_attributes empty = { CBM_DIMS(0, 3), CBM_F32, 0, 1, 7, 0 };
 static const cbm_sample random_samples[] = {
-    { .attributes = &matrix }, { .attributes = &single }, { .attributes = &line }, { .attributes = &empty },
+    { .attributes = &matrix },
+    { .attributes = &single },
+    { .attributes = &line },
+    { .attributes = &empty },
 };
 
 #define RANDOM(name_, formula_, expression_, fields_)                                                                  \
     {                                                                                                                  \
         CBM_OP_RECORD(name_), .formula = (formula_), .n_in = 0, .n_out = 1, .flags = CBM_OP_RANDOM,                    \
-        .attributes_size = sizeof(cbm_random_attributes), .attributes = (fields_),                                     \
-        .n_attributes = CBM_COUNTOF(fields_), .infer = random_infer, .expression = (expression_),                      \
-        CBM_SAMPLES(random_samples)                                                                                    \
+                              .attributes_size = sizeof(cbm_random_attributes), .attributes = (fields_),               \
+                              .n_attributes = CBM_COUNTOF(fields_), .infer = random_infer,                             \
+                              .expression = (expression_), CBM_SAMPLES(random_samples)                                 \
     }
 static const cbm_op uniform_op =
     RANDOM("uniform", "low + (high - low) u, u uniform in [0, 1)", "low + (high - low) * uniform()", uniform_fields);
@@ -79,10 +83,18 @@ static const cbm_sample dropout_samples[] = {
     { .n_in = 1, .in = { CBM_FLOATS(-2, 2, 0, 3) }, .attributes = &third },
 };
 static const cbm_op dropout_op = {
-    CBM_OP_RECORD("dropout"), .formula = "u < p ? 0 : x / (1 - p), u uniform in [0, 1)", .n_in = 1, .n_out = 1,
-    .flags = CBM_OP_RANDOM, .attributes_size = sizeof(dropout_attributes), .attributes = dropout_fields,
-    .n_attributes = CBM_COUNTOF(dropout_fields), .infer = cbm_infer_floating,
-    .expression = "select(uniform() < p, 0, a * scale)", .vjp = dropout_vjp, CBM_SAMPLES(dropout_samples),
+    CBM_OP_RECORD("dropout"),
+    .formula = "u < p ? 0 : x / (1 - p), u uniform in [0, 1)",
+    .n_in = 1,
+    .n_out = 1,
+    .flags = CBM_OP_RANDOM,
+    .attributes_size = sizeof(dropout_attributes),
+    .attributes = dropout_fields,
+    .n_attributes = CBM_COUNTOF(dropout_fields),
+    .infer = cbm_infer_floating,
+    .expression = "select(uniform() < p, 0, a * scale)",
+    .vjp = dropout_vjp,
+    CBM_SAMPLES(dropout_samples),
 };
 
 const cbm_op *const cbm_ops_random[] = { &uniform_op, &normal_op, &dropout_op, NULL };

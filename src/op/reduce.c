@@ -123,7 +123,8 @@ static void max_vjp(cbm_vjp *v)
     v->in_gradient[0] = cbm_mul(hits, cbm_div(g, ties));
 }
 
-static bool mean_decompose(cbm_context *cx, const void *attributes, cbm_tensor *const *in, size_t n_in, cbm_tensor **out)
+static bool mean_decompose(cbm_context *cx, const void *attributes, cbm_tensor *const *in, size_t n_in,
+                           cbm_tensor **out)
 {
     const cbm_reduce_attributes *a = attributes;
     (void)cx;
@@ -138,8 +139,8 @@ static void reduce_cost(const cbm_launch *shapes, cbm_cost *cost)
 {
     const cbm_buffer *in = &shapes->in[0], *out = &shapes->out[0];
     cost->flops = (double)in->count;
-    cost->bytes = (double)in->count * (double)cbm_dtype_size(in->dtype) +
-                  (double)out->count * (double)cbm_dtype_size(out->dtype);
+    cost->bytes =
+        (double)in->count * (double)cbm_dtype_size(in->dtype) + (double)out->count * (double)cbm_dtype_size(out->dtype);
 }
 
 static const cbm_attribute reduce_fields[] = {
@@ -160,11 +161,15 @@ static const cbm_reduce_attributes channels = { CBM_DIMS(0, 2, 3), 0 };
         { .n_in = 1, .in = { CBM_DISTINCT(-2, 2, 5, 33) }, .attributes = &second },                                    \
         { .n_in = 1, .in = { CBM_DISTINCT(-2, 2, 4, 5) }, .attributes = &first_two },                                  \
         { .n_in = 1, .in = { CBM_DISTINCT(-2, 2, 1, 5) }, .attributes = &first_kept },                                 \
-        { .n_in = 1, .in = { CBM_FLOAT(1, 2) }, .attributes = &no_axes }
+    {                                                                                                                  \
+        .n_in = 1, .in = { CBM_FLOAT(1, 2) }, .attributes = &no_axes                                                   \
+    }
 #define SEVERAL_AXES                                                                                                   \
     { .n_in = 1, .in = { CBM_DISTINCT(-2, 2, 2, 3, 4) }, .attributes = &outer },                                       \
         { .n_in = 1, .in = { CBM_DISTINCT(-2, 2, 2, 3, 4) }, .attributes = &inner },                                   \
-        { .n_in = 1, .in = { CBM_DISTINCT(-2, 2, 2, 3, 4, 5) }, .attributes = &channels }
+    {                                                                                                                  \
+        .n_in = 1, .in = { CBM_DISTINCT(-2, 2, 2, 3, 4, 5) }, .attributes = &channels                                  \
+    }
 
 static const cbm_sample sum_samples[] = {
     REDUCE_SAMPLES,
@@ -192,22 +197,29 @@ static const cbm_sample argmax_samples[] = {
 
 #define REDUCTION(name_, formula_, infer_)                                                                             \
     CBM_OP_RECORD(name_), .formula = (formula_), .n_in = 1, .n_out = 1,                                                \
-        .attributes_size = sizeof(cbm_reduce_attributes), .attributes = reduce_fields,                                 \
-        .n_attributes = CBM_COUNTOF(reduce_fields), .infer = (infer_), .cost = reduce_cost
+                          .attributes_size = sizeof(cbm_reduce_attributes), .attributes = reduce_fields,               \
+                          .n_attributes = CBM_COUNTOF(reduce_fields), .infer = (infer_), .cost = reduce_cost
 
 static const cbm_op sum_op = {
-    REDUCTION("sum", "sum of x over the axes", sum_infer), .vjp = sum_vjp, CBM_SAMPLES(sum_samples),
+    REDUCTION("sum", "sum of x over the axes", sum_infer),
+    .vjp = sum_vjp,
+    CBM_SAMPLES(sum_samples),
 };
 static const cbm_op mean_op = {
-    REDUCTION("mean", "sum of x over the axes / their number of elements", mean_infer), .vjp = mean_vjp,
-    .decompose = mean_decompose, CBM_SAMPLES(mean_samples),
+    REDUCTION("mean", "sum of x over the axes / their number of elements", mean_infer),
+    .vjp = mean_vjp,
+    .decompose = mean_decompose,
+    CBM_SAMPLES(mean_samples),
 };
 static const cbm_op max_op = {
     REDUCTION("max", "largest x over the axes, NaN if any is; ties share the gradient", max_infer),
-    .saves = CBM_SAVES_IN(0) | CBM_SAVES_OUT(0), .vjp = max_vjp, CBM_SAMPLES(max_samples),
+    .saves = CBM_SAVES_IN(0) | CBM_SAVES_OUT(0),
+    .vjp = max_vjp,
+    CBM_SAMPLES(max_samples),
 };
 static const cbm_op argmax_op = {
-    REDUCTION("argmax", "index of the first largest x (or first NaN)", argmax_infer), CBM_SAMPLES(argmax_samples),
+    REDUCTION("argmax", "index of the first largest x (or first NaN)", argmax_infer),
+    CBM_SAMPLES(argmax_samples),
 };
 
 const cbm_op *const cbm_ops_reduce[] = { &sum_op, &mean_op, &max_op, &argmax_op, NULL };
@@ -232,7 +244,8 @@ static bool read_axes(const cbm_op *op, cbm_tensor *x, const cbm_reduce_options 
             return false;
         if (named[axis])
             return (void)cbm_fail_tensor(cx, CBM_ERROR_INVALID, "[%s] axis %lld is named twice", op->name,
-                                         (long long)axis), false;
+                                         (long long)axis),
+                   false;
         named[axis] = true;
     }
     *out = (cbm_reduce_attributes){ .keepdim = o.keepdim != 0 };

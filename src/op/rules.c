@@ -61,11 +61,11 @@ bool cbm_rule_broadcast(cbm_infer *infer, size_t first)
     for (size_t i = first + 1; i < infer->n_in; i++) {
         const cbm_shape so_far = shape;
         if (!cbm_broadcast_shapes(&so_far, &infer->in_shape[i], &shape))
-            return cbm_infer_fail(infer, CBM_ERROR_SHAPE,
-                                  "shapes %s and %s do not broadcast. HINT: counted from the last axis, extents must be "
-                                  "equal or one of them 1",
-                                  cbm_shape_text(&so_far, before, sizeof before),
-                                  cbm_shape_text(&infer->in_shape[i], next, sizeof next));
+            return cbm_infer_fail(
+                infer, CBM_ERROR_SHAPE,
+                "shapes %s and %s do not broadcast. HINT: counted from the last axis, extents must be "
+                "equal or one of them 1",
+                cbm_shape_text(&so_far, before, sizeof before), cbm_shape_text(&infer->in_shape[i], next, sizeof next));
     }
     infer->out_shape[0] = shape;
     return true;
@@ -86,8 +86,9 @@ bool cbm_rule_rank(cbm_infer *infer, size_t input, const char *what, int64_t ran
     char is[SHAPE_TEXT];
     if (infer->in_shape[input].v[0] == rank)
         return true;
-    return cbm_infer_fail(infer, CBM_ERROR_SHAPE, "%s must have %lld dimensions, but its shape is %s. HINT: cbm_reshape", what,
-                          (long long)rank, cbm_shape_text(&infer->in_shape[input], is, sizeof is));
+    return cbm_infer_fail(infer, CBM_ERROR_SHAPE,
+                          "%s must have %lld dimensions, but its shape is %s. HINT: cbm_reshape", what, (long long)rank,
+                          cbm_shape_text(&infer->in_shape[input], is, sizeof is));
 }
 
 bool cbm_rule_index_dtype(cbm_infer *infer, size_t input, const char *what)
@@ -95,8 +96,8 @@ bool cbm_rule_index_dtype(cbm_infer *infer, size_t input, const char *what)
     const cbm_dtype dtype = infer->in_dtype[input];
     if (dtype == CBM_I64 || dtype == CBM_I32)
         return true;
-    return cbm_infer_fail(infer, CBM_ERROR_DTYPE, "%s must hold i64 or i32, not %s. HINT: convert it with cbm_cast", what,
-                          cbm_dtype_name(dtype));
+    return cbm_infer_fail(infer, CBM_ERROR_DTYPE, "%s must hold i64 or i32, not %s. HINT: convert it with cbm_cast",
+                          what, cbm_dtype_name(dtype));
 }
 
 bool cbm_axis_normalise(int64_t axis, int64_t rank, int64_t *out)
@@ -201,7 +202,8 @@ cbm_tensor *cbm_unsqueeze(cbm_tensor *x, int64_t axis)
 {
     const cbm_shape from = cbm_tensor_shape(x);
     if (from.v[0] >= CBM_MAX_DIMS)
-        return cbm_fail_tensor(cbm_tensor_context(x), CBM_ERROR_SHAPE, "[reshape] more than %d dimensions", CBM_MAX_DIMS);
+        return cbm_fail_tensor(cbm_tensor_context(x), CBM_ERROR_SHAPE, "[reshape] more than %d dimensions",
+                               CBM_MAX_DIMS);
     cbm_shape to = { { from.v[0] + 1 } };
     for (int64_t i = 0; i <= from.v[0]; i++)
         to.v[1 + i] = i < axis ? from.v[1 + i] : i == axis ? 1 : from.v[i];

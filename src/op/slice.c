@@ -62,10 +62,17 @@ static const cbm_sample slice_samples[] = {
     { .n_in = 1, .in = { CBM_INDICES(-9, 9, 3, 5) }, .attributes = &columns },
 };
 static const cbm_op slice_op = {
-    CBM_OP_RECORD("slice"), .formula = "y[i] = x[start + i step] along the axis, i < length", .n_in = 1, .n_out = 1,
-    .attributes_size = sizeof(cbm_slice_attributes), .attributes = slice_fields,
-    .n_attributes = CBM_COUNTOF(slice_fields), .infer = slice_infer, .vjp = slice_vjp,
-    .cost = copy_cost, CBM_SAMPLES(slice_samples),
+    CBM_OP_RECORD("slice"),
+    .formula = "y[i] = x[start + i step] along the axis, i < length",
+    .n_in = 1,
+    .n_out = 1,
+    .attributes_size = sizeof(cbm_slice_attributes),
+    .attributes = slice_fields,
+    .n_attributes = CBM_COUNTOF(slice_fields),
+    .infer = slice_infer,
+    .vjp = slice_vjp,
+    .cost = copy_cost,
+    CBM_SAMPLES(slice_samples),
 };
 
 /* ---- slice_scatter: base with source in place of its slice ---- */
@@ -94,10 +101,17 @@ static const cbm_sample slice_scatter_samples[] = {
     { .n_in = 2, .in = { CBM_FLOATS(-2, 2, 3, 4), CBM_FLOATS(-2, 2, 0, 4) }, .attributes = &none },
 };
 static const cbm_op slice_scatter_op = {
-    CBM_OP_RECORD("slice_scatter"), .formula = "base, but y[start + i step] = source[i] along the axis, i < length",
-    .n_in = 2, .n_out = 1, .attributes_size = sizeof(cbm_slice_attributes), .attributes = slice_fields,
-    .n_attributes = CBM_COUNTOF(slice_fields), .infer = slice_scatter_infer, .vjp = slice_scatter_vjp,
-    .cost = copy_cost, CBM_SAMPLES(slice_scatter_samples),
+    CBM_OP_RECORD("slice_scatter"),
+    .formula = "base, but y[start + i step] = source[i] along the axis, i < length",
+    .n_in = 2,
+    .n_out = 1,
+    .attributes_size = sizeof(cbm_slice_attributes),
+    .attributes = slice_fields,
+    .n_attributes = CBM_COUNTOF(slice_fields),
+    .infer = slice_scatter_infer,
+    .vjp = slice_scatter_vjp,
+    .cost = copy_cost,
+    CBM_SAMPLES(slice_scatter_samples),
 };
 
 /* ---- concat ---- */
@@ -116,8 +130,9 @@ static bool concat_infer(cbm_infer *infer)
         for (int64_t i = 0; fits && i < out.v[0]; i++)
             fits = i == axis || in->v[1 + i] == out.v[1 + i];
         if (!fits)
-            return cbm_infer_fail(infer, CBM_ERROR_SHAPE, "tensor %zu has shape %s, which does not match %s off axis %lld",
-                                  k + 1, cbm_shape_text(in, one, sizeof one),
+            return cbm_infer_fail(infer, CBM_ERROR_SHAPE,
+                                  "tensor %zu has shape %s, which does not match %s off axis %lld", k + 1,
+                                  cbm_shape_text(in, one, sizeof one),
                                   cbm_shape_text(&infer->in_shape[0], other, sizeof other), (long long)axis);
         if (__builtin_add_overflow(out.v[1 + axis], in->v[1 + axis], &out.v[1 + axis]))
             return cbm_infer_fail(infer, CBM_ERROR_SHAPE, "the result has too many elements");
@@ -152,9 +167,16 @@ static const cbm_sample concat_samples[] = {
     { .n_in = 2, .in = { CBM_INDICES(-9, 9, 4), CBM_INDICES(-9, 9, 3) }, .attributes = &axis_0 },
 };
 static const cbm_op concat_op = {
-    CBM_OP_RECORD("concat"), .formula = "the tensors one after the other along the axis", .n_in = -1, .n_out = 1,
-    .attributes_size = sizeof(cbm_axis_attributes), .attributes = concat_fields,
-    .n_attributes = CBM_COUNTOF(concat_fields), .infer = concat_infer, .vjp = concat_vjp, .cost = copy_cost,
+    CBM_OP_RECORD("concat"),
+    .formula = "the tensors one after the other along the axis",
+    .n_in = -1,
+    .n_out = 1,
+    .attributes_size = sizeof(cbm_axis_attributes),
+    .attributes = concat_fields,
+    .n_attributes = CBM_COUNTOF(concat_fields),
+    .infer = concat_infer,
+    .vjp = concat_vjp,
+    .cost = copy_cost,
     CBM_SAMPLES(concat_samples),
 };
 
@@ -207,7 +229,8 @@ cbm_tensor *cbm_concat(cbm_tensor *const *tensors, size_t count, int64_t axis)
         for (size_t k = 0; k < pieces; k++) {
             const size_t first = k * CBM_MAX_INPUTS, left = count - first;
             cbm_tensor *out[CBM_MAX_OUTPUTS] = { NULL };
-            joined[k] = cbm_apply(cx, &concat_op, tensors + first, left < CBM_MAX_INPUTS ? left : CBM_MAX_INPUTS, &a, out);
+            joined[k] =
+                cbm_apply(cx, &concat_op, tensors + first, left < CBM_MAX_INPUTS ? left : CBM_MAX_INPUTS, &a, out);
         }
         tensors = joined;
         count = pieces;

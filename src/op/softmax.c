@@ -39,7 +39,8 @@ static cbm_tensor *shifted(cbm_tensor *x, const cbm_axis_attributes *a)
     return cbm_tensor_size(x, a->axis) == 0 ? x : cbm_sub(x, cbm_detach(cbm_max_with(x, &along)));
 }
 
-static bool softmax_decompose(cbm_context *cx, const void *attributes, cbm_tensor *const *in, size_t n, cbm_tensor **out)
+static bool softmax_decompose(cbm_context *cx, const void *attributes, cbm_tensor *const *in, size_t n,
+                              cbm_tensor **out)
 {
     (void)cx;
     (void)n;
@@ -82,9 +83,9 @@ static const cbm_sample axis_samples[] = {
 #define ALONG_AXIS(name_, formula_, vjp_, decompose_)                                                                  \
     {                                                                                                                  \
         CBM_OP_RECORD(name_), .formula = (formula_), .n_in = 1, .n_out = 1, .saves = CBM_SAVES_OUT(0),                 \
-        .attributes_size = sizeof(cbm_axis_attributes), .attributes = axis_fields,                                     \
-        .n_attributes = CBM_COUNTOF(axis_fields), .infer = axis_infer, .vjp = (vjp_), .decompose = (decompose_),       \
-        .cost = axis_cost, CBM_SAMPLES(axis_samples)                                                                   \
+                              .attributes_size = sizeof(cbm_axis_attributes), .attributes = axis_fields,               \
+                              .n_attributes = CBM_COUNTOF(axis_fields), .infer = axis_infer, .vjp = (vjp_),            \
+                              .decompose = (decompose_), .cost = axis_cost, CBM_SAMPLES(axis_samples)                  \
     }
 static const cbm_op softmax_op = ALONG_AXIS("softmax", "e^x / sum of e^x", softmax_vjp, softmax_decompose);
 static const cbm_op log_softmax_op =

@@ -91,34 +91,52 @@ static bool gather_nodes(cbm_collected *g, cbm_value *const *asked, size_t count
     return true;
 }
 
-static bool key_bytes(cbm_collected *g, const void *bytes, size_t size)
+/* Room for the next size bytes of the key; NULL: no memory. The caller writes all of them. */
+static char *key_room(cbm_collected *g, size_t size)
 {
-    return cbm_array_append(&g->key, bytes, size);
+    if (g->key.count + size > g->key.capacity && !cbm_array_reserve(&g->key, 2 * (g->key.count + size)))
+        return NULL;
+    return (char *)g->key.data + g->key.count;
 }
 
-static size_t attribute_bytes(const cbm_attribute *a, const char *attributes)
+static char *put_word(char *at, uint64_t word)
 {
-    if (a->type != CBM_ATTRIBUTE_SHAPE)
-        return 8;
-    int64_t rank = ((const cbm_shape *)(const void *)(attributes + a->offset))->v[0];
-    return sizeof(int64_t) * (size_t)(1 + (rank >= 0 && rank <= CBM_MAX_DIMS ? rank : CBM_MAX_DIMS));
+    memcpy(at, &word, sizeof word);
+    return at + sizeof word;
+}
+
+/* The structural attributes: of a shape, only the entries in use. */
+static char *put_attributes(char *at, const cbm_node *n)
+{
+    for (size_t i = 0; i < n->op->n_attributes; i++) {
+        const cbm_attribute *a = &n->op->attributes[i];
+        const int64_t *field = (const void *)((const char *)n->attributes + a->offset);
+        if (a->at_run)
+            continue;
+        size_t words = a->type != CBM_ATTRIBUTE_SHAPE ? 1
+                       : *field >= 0 && *field <= CBM_MAX_DIMS ? 1 + (size_t)*field : 1 + CBM_MAX_DIMS;
+        for (size_t k = 0; k < words; k++)
+            at = put_word(at, (uint64_t)field[k]);
+    }
+    return at;
 }
 
 static bool key_node(cbm_collected *g, const cbm_node *n)
 {
-    const cbm_op *op = n->op;
     uint32_t start = (uint32_t)g->key.count;
-    uint64_t head[2] = { (uint64_t)(uintptr_t)op, (uint64_t)n->n_in };
-    bool ok = cbm_array_push(&g->key_start, &start) && key_bytes(g, head, sizeof head);
-    for (size_t i = 0; i < op->n_attributes && ok; i++)
-        if (!op->attributes[i].at_run)
-            ok = key_bytes(g, (const char *)n->attributes + op->attributes[i].offset,
-                           attribute_bytes(&op->attributes[i], n->attributes));
-    for (size_t i = 0; i < n->n_in && ok; i++) {
+    char *at = key_room(g, 16 + n->op->attributes_size + n->n_in * sizeof(cbm_ref));
+    if (!at || !cbm_array_push(&g->key_start, &start))
+        return false;
+    at = put_word(at, (uint64_t)(uintptr_t)n->op);
+    at = put_word(at, n->n_in);
+    at = put_attributes(at, n);
+    for (size_t i = 0; i < n->n_in; i++) {
         cbm_ref ref = cbm_ref_input(n, i);
-        ok = key_bytes(g, &ref, sizeof ref);
+        memcpy(at, &ref, sizeof ref);
+        at += sizeof ref;
     }
-    return ok;
+    g->key.count = (size_t)(at - (char *)g->key.data);
+    return true;
 }
 
 cbm_ref cbm_ref_input(const cbm_node *n, size_t k)
@@ -139,8 +157,26 @@ cbm_value *cbm_ref_value(const cbm_collected *g, cbm_ref ref)
 
 static bool key_leaf(cbm_collected *g, const cbm_value *v)
 {
-    int64_t head[2] = { v->dtype | ((uintptr_t)v->storage->data % 64 ? 256 : 0), v->shape.v[0] };
-    return key_bytes(g, head, sizeof head) && key_bytes(g, v->shape.v + 1, (size_t)v->shape.v[0] * sizeof(int64_t));
+    char *at = key_room(g, sizeof(cbm_shape) + 8);
+    if (!at)
+        return false;
+    at = put_word(at, v->dtype | ((uintptr_t)v->storage->data % 64 ? 256u : 0u));
+    for (int64_t k = 0; k <= v->shape.v[0]; k++)
+        at = put_word(at, (uint64_t)v->shape.v[k]);
+    g->key.count = (size_t)(at - (char *)g->key.data);
+    return true;
+}
+
+/* What is demanded of a node's results, and whether it may overwrite. */
+static bool key_demands(cbm_collected *g, const uint8_t *demands, uint8_t over)
+{
+    char *at = key_room(g, CBM_MAX_OUTPUTS + 1);
+    if (!at || !cbm_array_append(&g->demands, demands, CBM_MAX_OUTPUTS) || !cbm_array_push(&g->in_place, &over))
+        return false;
+    memcpy(at, demands, CBM_MAX_OUTPUTS);
+    at[CBM_MAX_OUTPUTS] = (char)over;
+    g->key.count += CBM_MAX_OUTPUTS + 1;
+    return true;
 }
 
 static uint8_t demand_of(const cbm_context *cx, const cbm_node *n, const cbm_value *v, bool pending)
@@ -184,7 +220,7 @@ bool cbm_collect(cbm_context *cx, cbm_value *const *asked, size_t count, cbm_col
     }
     uint64_t settings[3] = { (uint64_t)(uintptr_t)cx->backend, (uint64_t)g->nodes.count,
                              (uint64_t)cx->threads | (uint64_t)cx->deterministic << 32 | (uint64_t)cx->naive << 33 };
-    bool ok = key_bytes(g, settings, sizeof settings);
+    bool ok = cbm_array_append(&g->key, settings, sizeof settings);
     for (size_t i = 0; i < g->nodes.count && ok; i++) {
         cbm_node *n = CBM_AT(&g->nodes, cbm_node *, i);
         n->index = (int32_t)i;
@@ -204,8 +240,7 @@ bool cbm_collect(cbm_context *cx, cbm_value *const *asked, size_t count, cbm_col
         uint8_t d[CBM_MAX_OUTPUTS] = { 0 }, over = may_overwrite(cx, n);
         for (size_t k = 0; k < n->n_out; k++)
             d[k] = demand_of(cx, n, &n->out[k], n->state == CBM_NODE_PENDING);
-        ok = cbm_array_append(&g->demands, d, sizeof d) && cbm_array_push(&g->in_place, &over) && key_bytes(g, d, sizeof d) &&
-             key_bytes(g, &over, 1);
+        ok = key_demands(g, d, over);
     }
     for (size_t i = 0; i < g->leaves.count && ok; i++)
         ok = key_leaf(g, CBM_AT(&g->leaves, cbm_value *, i));

@@ -136,11 +136,16 @@ static void publish(cbm_context *cx, cbm_plan *plan, const cbm_collected *g)
     cx->statistics.versions_copied += plan->copied;
 }
 
-/* Nodes become done; the newest first, so that what only they held goes at once. The values are held meanwhile. */
-static void finish_nodes(const cbm_collected *g)
+/* Committing lets go of old versions, whose nodes are in g perhaps: they are held until finish_nodes. */
+static void hold_nodes(const cbm_collected *g)
 {
     for (size_t i = 0; i < g->nodes.count; i++)
         cbm_value_retain(CBM_AT(&g->nodes, cbm_node *, i)->out);
+}
+
+/* Nodes become done; the newest first, so that what only they held goes at once. */
+static void finish_nodes(const cbm_collected *g)
+{
     for (size_t i = g->nodes.count; i-- > 0;) {
         cbm_node *n = CBM_AT(&g->nodes, cbm_node *, i);
         if (n->state == CBM_NODE_PENDING) {
@@ -172,6 +177,7 @@ cbm_status cbm_plan_run(cbm_context *cx, cbm_plan *plan, const cbm_collected *g)
     }
     plan->runs++;
     publish(cx, plan, g);
+    hold_nodes(g);
     cbm_commit(cx);
     finish_nodes(g);
     return CBM_OK;

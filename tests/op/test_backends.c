@@ -1,6 +1,7 @@
 /* test_backends.c: the fast backend in f32 against the reference backend in f64, forward and backward: every operation on
    every sample, and larger shapes that meet the kernels' vector tails, tiles, threads and special cases. */
 #define CBM_NO_CALL_SITES
+#include "base/base.h"
 #include "support/compare.h"
 #include <cambium/ops.h>
 

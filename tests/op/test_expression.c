@@ -28,8 +28,14 @@ static const cbm_attribute fields[] = {
 static cbm_op op_of(const char *expression)
 {
     return (cbm_op){
-        .struct_size = sizeof(cbm_op), .name = "test", .n_in = 4, .n_out = 1, .attributes_size = sizeof(settings),
-        .attributes = fields, .n_attributes = 4, .expression = expression,
+        .struct_size = sizeof(cbm_op),
+        .name = "test",
+        .n_in = 4,
+        .n_out = 1,
+        .attributes_size = sizeof(settings),
+        .attributes = fields,
+        .n_attributes = 4,
+        .expression = expression,
     };
 }
 
@@ -144,11 +150,10 @@ static void refused(void **state)
 {
     (void)state;
     static const char *const cases[] = {
-        "",        " ",        "a +",      "+ a",         "a b",       "(a",      "a)",         "()",
-        "e",       "exp",      "exp()",    "exp(a, b)",   "pow(a)",    "max(a,)", "select(a,b)", "uniform(a)",
-        "sin(a)",  "seed",     "scale_3",  "a = b",       "a & b",     "1.2.3",   "1e",         "1e+",
-        "a * / b", "a; b",     "%s",       "a\x80",       "0x10",      "nan",     ".",          "a < ",
-        "aa",      "pow(a b)", "3a",       "exp(a) + )",
+        "",        " ",     "a +",       "+ a",    "a b",     "(a",          "a)",         "()",     "e",
+        "exp",     "exp()", "exp(a, b)", "pow(a)", "max(a,)", "select(a,b)", "uniform(a)", "sin(a)", "seed",
+        "scale_3", "a = b", "a & b",     "1.2.3",  "1e",      "1e+",         "a * / b",    "a; b",   "%s",
+        "a\x80",   "0x10",  "nan",       ".",      "a < ",    "aa",          "pow(a b)",   "3a",     "exp(a) + )",
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         cbm_expression e;
@@ -264,10 +269,10 @@ static void dtypes_refused(void **state)
     (void)state;
     cbm_expression e;
     cbm_dtype t[CBM_EXPR_MAX_LENGTH];
-    assert_false(typed("a + b", CBM_F32, CBM_F64, &e, t));            /* the result is of another dtype */
-    assert_false(typed("a < b", CBM_F32, CBM_F32, &e, t));            /* a comparison gives bool */
-    assert_false(typed("select(a, b, c)", CBM_F32, CBM_F32, &e, t));  /* the condition is no bool */
-    assert_false(typed("exp(a)", CBM_I64, CBM_I64, &e, t));           /* functions are of floats */
+    assert_false(typed("a + b", CBM_F32, CBM_F64, &e, t));           /* the result is of another dtype */
+    assert_false(typed("a < b", CBM_F32, CBM_F32, &e, t));           /* a comparison gives bool */
+    assert_false(typed("select(a, b, c)", CBM_F32, CBM_F32, &e, t)); /* the condition is no bool */
+    assert_false(typed("exp(a)", CBM_I64, CBM_I64, &e, t));          /* functions are of floats */
     assert_false(typed("a / b", CBM_I32, CBM_I32, &e, t));
     assert_false(typed("a + b", CBM_BOOL, CBM_BOOL, &e, t));
     assert_false(typed("uniform()", CBM_F32, CBM_I64, &e, t));
@@ -305,8 +310,8 @@ static void built_in(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(values),        cmocka_unit_test(refused), cmocka_unit_test(limits),
-        cmocka_unit_test(operands_once), cmocka_unit_test(dtypes),  cmocka_unit_test(dtypes_refused),
+        cmocka_unit_test(values),        cmocka_unit_test(refused),  cmocka_unit_test(limits),
+        cmocka_unit_test(operands_once), cmocka_unit_test(dtypes),   cmocka_unit_test(dtypes_refused),
         cmocka_unit_test(decimal_comma), cmocka_unit_test(built_in),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -210,6 +210,14 @@ static void add_call(maker *m, bool uniform, cbm_tile_fn fn, int32_t to, const i
         m->pass->steps[m->pass->n_steps++] = s;
 }
 
+/* A repeated row whose length divides the tile is fetched once a run: its register is its own. */
+static bool may_hoist(const maker *m, int32_t root)
+{
+    const cbm_fused_instruction *c = code_at(m, root);
+    const int64_t period = c->code == CBM_EXPR_INPUT ? m->pass->inputs[c->arg].period : 0;
+    return period > 0 && period <= CBM_PASS_TILE && (period & (period - 1)) == 0;
+}
+
 /* The place of an input's elements; a step that fetches them, where they cannot be used as they lie. */
 static void place_input(maker *m, int32_t i, bool copy)
 {
@@ -220,17 +228,11 @@ static void place_input(maker *m, int32_t i, bool copy)
         m->values[i].place = new_place(m, CBM_PLACE_INPUT, c->arg, lane);
         return;
     }
-    const int32_t place = take_register(m, lane);
+    /* What is fetched once a run must not lie where another value has been before: the next tile would put it there. */
+    const int32_t place = may_hoist(m, i) ? new_place(m, CBM_PLACE_REGISTER, m->n_registers[wide(lane)]++, lane)
+                                          : take_register(m, lane);
     m->values[i].place = place;
     m->pass->steps[m->pass->n_steps++] = (cbm_pass_step){ .kind = CBM_STEP_LOAD, .to = place, .arg = c->arg };
-}
-
-/* A repeated row whose length divides the tile is fetched once a run: its register is its own. */
-static bool may_hoist(const maker *m, int32_t root)
-{
-    const cbm_fused_instruction *c = code_at(m, root);
-    const int64_t period = c->code == CBM_EXPR_INPUT ? m->pass->inputs[c->arg].period : 0;
-    return period > 0 && period <= CBM_PASS_TILE && (period & (period - 1)) == 0;
 }
 
 static cbm_tile_fn function_of(const maker *m, const cbm_fused_instruction *c)

@@ -1,0 +1,323 @@
+/* test_cpu_fused.c: fused passes of the CPU backend. Random programs of exactly rounded operations, over all dtypes, layouts
+   and in-place results, must equal the reference backend's bit for bit, at every SIMD level and thread count; elementary
+   functions must be within a few units in the last place of the C library's. */
+#include "backend/kernels.h"
+
+enum { PROGRAMS = 1500, LENGTH = 24, INPUTS = 5, OUTPUTS = 3 };
+
+typedef struct program {
+    cbm_fused_instruction code[LENGTH];
+    cbm_fused_output outputs[OUTPUTS];
+    cbm_fused fused;
+    cbm_parameter parameters[8];
+    cbm_buffer in[INPUTS], out[OUTPUTS];
+    int32_t alias[OUTPUTS]; /* the input whose memory it takes, or -1 */
+} program;
+
+static int32_t pick(const program *p, int32_t n, cbm_dtype dtype)
+{
+    for (int tries = 0; tries < 40; tries++) {
+        const int32_t i = (int32_t)draw_int(0, n - 1);
+        if (p->code[i].dtype == (int32_t)dtype)
+            return i;
+    }
+    return -1;
+}
+
+static bool floating(int32_t dtype)
+{
+    return dtype == CBM_F32 || dtype == CBM_F64;
+}
+
+/* One instruction whose arguments are among the first n; false: try again. */
+static bool random_instruction(program *p, int32_t n, cbm_fused_instruction *c)
+{
+    static const int32_t binary[] = { CBM_EXPR_ADD, CBM_EXPR_SUB, CBM_EXPR_MUL, CBM_EXPR_MAX, CBM_EXPR_MIN, CBM_EXPR_DIV };
+    static const int32_t unary[] = { CBM_EXPR_NEG, CBM_EXPR_ABS, CBM_EXPR_SQRT };
+    const int32_t x = (int32_t)draw_int(0, n - 1);
+    const cbm_dtype dtype = (cbm_dtype)p->code[x].dtype;
+    *c = (cbm_fused_instruction){ .x = x, .dtype = (int32_t)dtype };
+    switch (draw_int(0, 7)) {
+    case 0:
+    case 1:
+    case 2: c->code = binary[draw_int(0, 5)]; c->y = pick(p, n, dtype); break;
+    case 3:
+        c->code = unary[draw_int(0, 2)];
+        return c->code != CBM_EXPR_SQRT || floating(c->dtype);
+    case 4: c->code = (int32_t)draw_int(CBM_EXPR_LT, CBM_EXPR_NE); c->y = pick(p, n, dtype); c->dtype = CBM_BOOL; break;
+    case 5: c->code = CBM_EXPR_CAST; c->dtype = (int32_t)draw_int(0, CBM_DTYPE_COUNT - 1); break;
+    case 6:
+        c->code = CBM_EXPR_SELECT;
+        c->x = pick(p, n, CBM_BOOL);
+        c->y = x;
+        c->z = pick(p, n, dtype);
+        return c->x >= 0 && c->z >= 0;
+    default:
+        c->x = 0;
+        c->dtype = (int32_t)(draw() < 0.7 ? CBM_F32 : CBM_F64);
+        c->arg = (int32_t)draw_int(0, 1) * 2;
+        c->code = CBM_EXPR_UNIFORM;
+        if (draw() < 0.6) {
+            c->code = CBM_EXPR_FIELD;
+            c->arg = (int32_t)draw_int(4, 7);
+            c->dtype = (int32_t)draw_int(0, CBM_DTYPE_COUNT - 1);
+        }
+    }
+    return c->y >= 0;
+}
+
+static cbm_buffer random_operand(cbm_shape shape)
+{
+    cbm_buffer b = buffer((cbm_dtype)(draw() < 0.5 ? CBM_F32 : (cbm_dtype)draw_int(0, CBM_DTYPE_COUNT - 1)), shape);
+    const int kind = (int)draw_int(0, 5);
+    int64_t step = 1;
+    b.contiguous = kind < 3;
+    for (int64_t d = b.rank - 1; d >= 0 && kind >= 3; d--) {
+        const bool broadcast = kind == 3 ? true : kind == 4 ? d < b.rank - 1 : draw() < 0.4;
+        b.stride[d] = broadcast ? 0 : step;
+        if (!broadcast)
+            step *= b.shape[d] + (kind == 5 ? draw_int(0, 1) : 0);
+    }
+    if (kind == 5 && b.rank > 1 && draw() < 0.3) { /* transposed */
+        b.stride[b.rank - 1] = b.shape[b.rank - 2];
+        b.stride[b.rank - 2] = 1;
+    }
+    return b;
+}
+
+static bool same_place(const cbm_buffer *b)
+{
+    int64_t step = 1;
+    for (int64_t d = b->rank - 1; d >= 0; d--) {
+        if (b->shape[d] > 1 && b->stride[d] != step)
+            return false;
+        step *= b->shape[d];
+    }
+    return true;
+}
+
+static void random_program(program *p, int round)
+{
+    static const int64_t widths[] = { 1, 3, 7, 16, 33, 64, 128, 256, 1000, 1024, 5000 };
+    cbm_shape shape = { { draw_int(0, 4) } };
+    for (int64_t d = 0; d < shape.v[0]; d++)
+        shape.v[1 + d] = d == shape.v[0] - 1 ? widths[draw_int(0, 10)] : draw_int(1, round % 10 == 0 ? 20 : 6);
+    memset(p, 0, sizeof *p);
+    const int32_t n_in = (int32_t)draw_int(1, INPUTS);
+    for (int32_t i = 0; i < n_in; i++) {
+        p->in[i] = random_operand(shape);
+        fill_buffer(&p->in[i], p->in[i].dtype == CBM_BOOL ? (fill){ 0, 1 } : p->in[i].dtype == CBM_U8 ? (fill){ 0, 255 } : (fill){ -400, 400 });
+        p->code[i] = (cbm_fused_instruction){ .code = CBM_EXPR_INPUT, .arg = i, .dtype = (int32_t)p->in[i].dtype };
+    }
+    int32_t n = n_in;
+    const int32_t length = (int32_t)draw_int(n_in, LENGTH - 1);
+    if (n < length)
+        p->code[n++] = (cbm_fused_instruction){ .code = CBM_EXPR_NUMBER, .value = draw_int(-9, 9) / 4.0, .dtype = CBM_F32 };
+    while (n < length)
+        if (random_instruction(p, n, &p->code[n]))
+            n++;
+    p->fused = (cbm_fused){ (size_t)n, p->code, (size_t)draw_int(1, OUTPUTS), p->outputs, 8 };
+    for (int i = 0; i < 4; i++)
+        p->parameters[i].u = (uint64_t)draw_int(0, 1000000) * 77777777777u;
+    for (int i = 4; i < 8; i++)
+        p->parameters[i].f = (double)draw_int(-40, 300) / 8;
+    for (size_t o = 0; o < p->fused.n_out; o++) {
+        p->outputs[o].place = o == 0 ? n - 1 : (int32_t)draw_int(0, n - 1);
+        p->out[o] = buffer((cbm_dtype)p->code[p->outputs[o].place].dtype, shape);
+        p->alias[o] = -1;
+        for (int32_t i = 0; i < n_in && draw() < 0.6; i++) {
+            bool free_input = p->in[i].dtype == p->out[o].dtype && same_place(&p->in[i]);
+            for (size_t q = 0; q < o; q++)
+                free_input = free_input && p->alias[q] != i;
+            if (free_input)
+                p->alias[o] = i;
+        }
+    }
+}
+
+/* The outputs' bytes, in memory of their own. */
+static void run_program(const cbm_backend *backend, const program *p, int64_t threads, void **results)
+{
+    cbm_buffer in[INPUTS], out[OUTPUTS];
+    memcpy(in, p->in, sizeof in);
+    memcpy(out, p->out, sizeof out);
+    size_t n_in = 0;
+    for (; n_in < INPUTS && p->in[n_in].data; n_in++)
+        in[n_in].data = NULL;
+    cbm_fused_launch l = { .fused = &p->fused, .parameters = NULL, .n_in = n_in, .n_out = p->fused.n_out, .in = in,
+                           .out = out, .threads = threads };
+    assert_int_equal(backend->fused_prepare(&l, &l.state), CBM_OK);
+    l.parameters = p->parameters;
+    for (int twice = 0; twice < 2; twice++) {
+        for (size_t i = 0; i < n_in; i++) {
+            const size_t bytes = (size_t)extent_of(&p->in[i]) * cbm_dtype_size(in[i].dtype);
+            in[i].data = malloc(bytes + CANARY);
+            memcpy(in[i].data, p->in[i].data, bytes);
+            memset((char *)in[i].data + bytes, 0xee, CANARY);
+        }
+        for (size_t o = 0; o < p->fused.n_out; o++) {
+            const size_t bytes = (size_t)out[o].count * cbm_dtype_size(out[o].dtype);
+            if (p->alias[o] >= 0) {
+                out[o].data = in[p->alias[o]].data;
+            } else {
+                out[o].data = malloc(bytes + CANARY);
+                memset(out[o].data, 0xee, bytes + CANARY);
+            }
+        }
+        backend->fused_run(&l);
+        for (size_t o = 0; o < p->fused.n_out; o++) {
+            const size_t bytes = (size_t)out[o].count * cbm_dtype_size(out[o].dtype);
+            const unsigned char *end = (const unsigned char *)out[o].data + bytes;
+            for (int c = 0; c < CANARY; c++)
+                assert_int_equal(end[c], 0xee);
+            if (twice == 1) {
+                results[o] = malloc(bytes + 1);
+                memcpy(results[o], out[o].data, bytes);
+            }
+            if (p->alias[o] < 0)
+                free(out[o].data);
+        }
+        for (size_t i = 0; i < n_in; i++)
+            free(in[i].data);
+    }
+    if (backend->fused_release)
+        backend->fused_release(l.state);
+}
+
+static bool equal_elements(cbm_dtype dtype, const void *a, const void *b, int64_t n, int64_t *where)
+{
+    for (*where = 0; *where < n; ++*where) {
+        const double x = get(a, dtype, *where), y = get(b, dtype, *where);
+        if (dtype == CBM_I64 ? ((const int64_t *)a)[*where] != ((const int64_t *)b)[*where] : !(x == y || (isnan(x) && isnan(y))))
+            return false;
+    }
+    return true;
+}
+
+static void show(const program *p)
+{
+    for (size_t i = 0; i < p->fused.length; i++) {
+        const cbm_fused_instruction *c = &p->code[i];
+        print_error("%2zu: code %d x %d y %d z %d arg %d %s %g\n", i, c->code, c->x, c->y, c->z, c->arg,
+                    cbm_dtype_name((cbm_dtype)c->dtype), c->value);
+    }
+    for (size_t o = 0; o < p->fused.n_out; o++)
+        print_error("output %zu: place %d, alias %d\n", o, p->outputs[o].place, p->alias[o]);
+}
+
+static void programs(void **state)
+{
+    (void)state;
+    for (int round = 0; round < PROGRAMS; round++) {
+        program p;
+        random_program(&p, round);
+        void *want[OUTPUTS], *got[OUTPUTS];
+        run_program(&cbm_backend_reference, &p, 1, want);
+        for (int level = 0; level < N_LEVELS; level++) {
+            if (!cbm_simd_named(simd_levels[level]))
+                continue;
+            cbm_simd_choose(cbm_simd_named(simd_levels[level]));
+            run_program(&cbm_backend_cpu, &p, 1 + (round + level) % 3, got);
+            for (size_t o = 0; o < p.fused.n_out; o++) {
+                int64_t where;
+                if (!equal_elements(p.out[o].dtype, got[o], want[o], p.out[o].count, &where)) {
+                    show(&p);
+                    fail_msg("program %d at %s, output %zu, element %d of %d: %.9g, not %.9g", round, simd_levels[level], o,
+                             (int)where, (int)p.out[o].count, get(got[o], p.out[o].dtype, where),
+                             get(want[o], p.out[o].dtype, where));
+                }
+                free(got[o]);
+            }
+        }
+        for (size_t o = 0; o < p.fused.n_out; o++)
+            free(want[o]);
+        for (int i = 0; i < INPUTS; i++)
+            free(p.in[i].data);
+    }
+    cbm_simd_choose(NULL);
+}
+
+/* The distance of got from want in units of want's last place as a float. */
+static double units(float got, double want)
+{
+    const float w = (float)want;
+    if (isnan(w) || isinf(w))
+        return (isnan(w) && isnan(got)) || w == got ? 0 : INFINITY;
+    return fabs((double)got - want) / (double)(nextafterf(fabsf(w), INFINITY) - fabsf(w));
+}
+
+static void elementary_functions(void **state)
+{
+    (void)state;
+    static const struct {
+        int code;
+        double (*f)(double);
+        double most;
+    } functions[] = { { CBM_EXPR_EXP, exp, 1.5 }, { CBM_EXPR_LOG, log, 1.5 }, { CBM_EXPR_TANH, tanh, 2.5 },
+                      { CBM_EXPR_ERF, erf, 2 }, { CBM_EXPR_SQRT, sqrt, 0.5 } };
+    enum { N = 1024, STRIDE = 7919 };
+    static float x[N], y[N], r[N];
+    for (int level = 0; level < N_LEVELS; level++) {
+        const cbm_simd *s = cbm_simd_named(simd_levels[level]);
+        const cbm_tile_operand o[3] = { { (const char *)x, 1 }, { (const char *)y, 1 }, { NULL, 0 } };
+        for (size_t k = 0; s && k < sizeof functions / sizeof *functions; k++)
+            for (uint64_t first = 0; first < 0x100000000u; first += (uint64_t)N * STRIDE) { /* all magnitudes, both signs */
+                for (uint64_t i = 0; i < N; i++) {
+                    const uint32_t bits = (uint32_t)(first + i * STRIDE);
+                    memcpy(&x[i], &bits, sizeof bits);
+                }
+                const float special[] = { 0, -0.0f, INFINITY, -INFINITY, NAN, 1, 88.73f, -104, -103, 1e-40f };
+                memcpy(x, special, sizeof special);
+                s->tile[functions[k].code][CBM_LANE_F32](N, r, o);
+                for (int i = 0; i < N; i++)
+                    if (units(r[i], functions[k].f((double)x[i])) > functions[k].most)
+                        fail_msg("function %d at %s: f(%.9g) = %.9g, not %.9g", functions[k].code, s->name, (double)x[i],
+                                 (double)r[i], functions[k].f((double)x[i]));
+            }
+        static const float odd[] = { 0, -0.0f, 1, -1, INFINITY, -INFINITY, NAN, 2, -2, 3, -3, 0.5f, -0.5f };
+        for (int round = 0; s && round < 200; round++) {
+            for (int i = 0; i < N; i++) {
+                x[i] = expf((float)(draw() - 0.5) * 40);
+                y[i] = (float)(draw() - 0.5) * 20;
+                if (round == 0 && i < 169) {
+                    x[i] = odd[i / 13];
+                    y[i] = odd[i % 13];
+                }
+            }
+            s->tile[CBM_EXPR_POW][CBM_LANE_F32](N, r, o);
+            for (int i = 0; i < N; i++)
+                if (units(r[i], pow((double)x[i], (double)y[i])) > 1)
+                    fail_msg("pow(%.9g, %.9g) = %.9g at %s", (double)x[i], (double)y[i], (double)r[i], s->name);
+        }
+    }
+}
+
+static void random_numbers(void **state)
+{
+    (void)state;
+    static float r[2000];
+    for (int level = 0; level < N_LEVELS; level++) {
+        const cbm_simd *s = cbm_simd_named(simd_levels[level]);
+        for (int round = 0; s && round < 60; round++) {
+            const uint64_t seed = (uint64_t)draw_int(0, 1 << 20) * 0x123456789abu, position = (uint64_t)draw_int(0, 1 << 20) << (round % 40);
+            const uint64_t first = (uint64_t)draw_int(0, 5000) + (round % 2 ? 0x3fffffff0u : 0);
+            const int64_t n = draw_int(0, 2000);
+            s->uniform(r, n, seed, position, first);
+            for (int64_t i = 0; i < n; i++)
+                assert_true(r[i] == cbm_philox_uniform(seed, position, first + (uint64_t)i));
+            s->normal(r, n, seed, position, first);
+            for (int64_t i = 0; i < n; i++)
+                assert_true(fabs((double)r[i] - cbm_philox_normal(seed, position, first + (uint64_t)i)) < 2e-6);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(programs),
+        cmocka_unit_test(elementary_functions),
+        cmocka_unit_test(random_numbers),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
