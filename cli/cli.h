@@ -57,6 +57,8 @@ const cbm_command *cbm_command_named(const char *name);
    *help is set when --help was among them. */
 bool cbm_options_parse(const cbm_command *command, int argc, char **argv, void *options, cbm_arguments *rest, bool *help);
 void cbm_command_help(const cbm_command *command, FILE *out);
+/* A word as a shell reads it back. */
+void cbm_print_quoted(FILE *out, const char *word);
 /* The words of the command line that gave options, quoted for a shell, without those in leave_out (a list of option
    names that ends in NULL). For "resume with" hints. */
 void cbm_options_print_given(FILE *out, const char *const *leave_out);

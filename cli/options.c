@@ -176,7 +176,7 @@ void cbm_command_help(const cbm_command *c, FILE *out)
     fprintf(out, "  %-26s %s\n", "-h, --help", "this text");
 }
 
-static void print_quoted(FILE *out, const char *word)
+void cbm_print_quoted(FILE *out, const char *word)
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./,:@%";
     if (*word && strspn(word, plain) == strlen(word)) {
@@ -204,6 +204,6 @@ void cbm_options_print_given(FILE *out, const char *const *leave_out)
         if (!given[i].value)
             continue;
         fputc(' ', out);
-        print_quoted(out, given[i].value);
+        cbm_print_quoted(out, given[i].value);
     }
 }

@@ -7,7 +7,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { BAR_WIDTH = 24, LINE_ROOM = 512 };
+enum { BAR_WIDTH = 16, LINE_ROOM = 512 };
 
 static bool line_shown;
 

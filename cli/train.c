@@ -50,7 +50,7 @@ static bool on_step(const cbm_progress *p, void *user)
         cbm_text_seconds(p->seconds_left, left);
         double done = p->steps > 0 ? (double)p->step / (double)p->steps : -1;
         if (!plain)
-            cbm_live_line(done, "epoch %lld/%lld  step %lld/%lld  %.1f step/s  loss %.4f  ETA %s", (long long)p->epoch,
+            cbm_live_line(done, "epoch %lld/%lld  %lld/%lld  %.1f step/s  loss %.4f  ETA %s", (long long)p->epoch,
                           (long long)p->epochs, (long long)p->step, (long long)p->steps, p->steps_per_second,
                           p->mean_loss, left);
         else if (!first) {
@@ -138,7 +138,9 @@ static bool choose_run(const cbm_recipe *recipe, const train_options *o, char ru
 static void print_resume(FILE *out, const cbm_recipe *recipe, const char *run)
 {
     static const char *const leave_out[] = { "run", "resume", "overwrite", NULL };
-    fprintf(out, "%s train %s --resume --run %s", cbm_program, recipe->name, run);
+    cbm_print_quoted(out, cbm_program);
+    fprintf(out, " train %s --resume --run ", recipe->name);
+    cbm_print_quoted(out, run);
     cbm_options_print_given(out, leave_out);
     fputc('\n', out);
 }

@@ -89,7 +89,7 @@ static void open_leaves(check *c, cbm_tensor **leaves)
 static void release_leaves(check *c, cbm_tensor **leaves)
 {
     for (size_t i = 0; i <= c->inputs; i++)
-        if (cbm_is_variable(leaves[i]))
+        if (c->leaves[i].differentiable || i == c->inputs) /* the others went with their scope */
             cbm_release(leaves[i]);
 }
 

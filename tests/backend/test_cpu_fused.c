@@ -112,7 +112,7 @@ static void random_program(program *p, int round)
     int32_t n = n_in;
     const int32_t length = (int32_t)draw_int(n_in, LENGTH - 1);
     if (n < length)
-        p->code[n++] = (cbm_fused_instruction){ .code = CBM_EXPR_NUMBER, .value = draw_int(-9, 9) / 4.0, .dtype = CBM_F32 };
+        p->code[n++] = (cbm_fused_instruction){ .code = CBM_EXPR_NUMBER, .value = (double)draw_int(-9, 9) / 4, .dtype = CBM_F32 };
     while (n < length)
         if (random_instruction(p, n, &p->code[n]))
             n++;

