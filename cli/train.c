@@ -38,28 +38,37 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static bool on_step(const cbm_progress *p, void *user)
+/* Four digits after the point, or four in all where a loss has run away. */
+static char *loss_text(double loss, char text[static 32])
+{
+    snprintf(text, 32, fabs(loss) < 1e5 ? "%.4f" : "%.4g", loss);
+    return text;
+}
+
+/* A line about where training stands: redrawn on a terminal, else printed now and then. */
+static void show_progress(watcher *w, const cbm_progress *p)
+{
+    double t = now();
+    bool live = cbm_live(), first = w->last_shown <= 0;
+    if (t - w->last_shown < (live ? LIVE_INTERVAL : PLAIN_INTERVAL))
+        return;
+    w->last_shown = t;
+    char left[32], loss[32], line[200];
+    snprintf(line, sizeof line, "epoch %lld/%lld  %lld/%lld  %.1f step/s  loss %s  ETA %s", (long long)p->epoch,
+             (long long)p->epochs, (long long)p->step, (long long)p->steps, p->steps_per_second,
+             loss_text(p->mean_loss, loss), cbm_text_seconds(p->seconds_left, left));
+    if (live)
+        cbm_live_line(p->steps > 0 ? (double)p->step / (double)p->steps : -1, "%s", line);
+    else if (!first)
+        fprintf(w->out, "%s\n", line);
+    fflush(w->out);
+}
+
+static bool on_step(const cbm_progress *progress, void *user)
 {
     watcher *w = user;
-    double t = now();
-    bool plain = !cbm_live();
-    if (!w->options->quiet && t - w->last_shown >= (plain ? PLAIN_INTERVAL : LIVE_INTERVAL)) {
-        bool first = w->last_shown == 0;
-        w->last_shown = t;
-        char left[32];
-        cbm_text_seconds(p->seconds_left, left);
-        double done = p->steps > 0 ? (double)p->step / (double)p->steps : -1;
-        if (!plain)
-            cbm_live_line(done, "epoch %lld/%lld  %lld/%lld  %.1f step/s  loss %.4f  ETA %s", (long long)p->epoch,
-                          (long long)p->epochs, (long long)p->step, (long long)p->steps, p->steps_per_second,
-                          p->mean_loss, left);
-        else if (!first) {
-            fprintf(w->out, "epoch %lld/%lld  step %lld/%lld  %.1f step/s  loss %.4f  ETA %s\n", (long long)p->epoch,
-                    (long long)p->epochs, (long long)p->step, (long long)p->steps, p->steps_per_second, p->mean_loss,
-                    left);
-            fflush(w->out);
-        }
-    }
+    if (!w->options->quiet)
+        show_progress(w, progress);
     return !cbm_interrupted();
 }
 
@@ -72,11 +81,13 @@ static void print_error(FILE *out, double error)
 static bool on_epoch(const cbm_epoch *e, void *user)
 {
     watcher *w = user;
+    char loss[32];
     cbm_live_clear();
-    fprintf(w->out, "epoch %lld/%lld  training loss %.4f", (long long)e->epoch, (long long)e->epochs, e->train_loss);
+    fprintf(w->out, "epoch %lld/%lld  training loss %s", (long long)e->epoch, (long long)e->epochs,
+            loss_text(e->train_loss, loss));
     print_error(w->out, e->train_error);
     if (isfinite(e->validation_loss))
-        fprintf(w->out, "  validation loss %.4f", e->validation_loss);
+        fprintf(w->out, "  validation loss %s", loss_text(e->validation_loss, loss));
     print_error(w->out, e->validation_error);
     fprintf(w->out, "  %.1f s", e->seconds);
     if (isfinite(e->samples_per_second) && e->samples_per_second > 0)
@@ -252,7 +263,7 @@ static const cbm_option table[] = {
     { "overwrite", 0, CBM_OPTION_FLAG, offsetof(train_options, overwrite), NULL, "replace the run in --run's folder", 0, 0 },
     { "epochs", 'e', CBM_OPTION_INT, offsetof(train_options, epochs), "N", "passes over the training data", 1, 1e9 },
     { "batch-size", 'b', CBM_OPTION_INT, offsetof(train_options, batch_size), "N", "samples a step", 1, 1e6 },
-    { "lr", 'l', CBM_OPTION_REAL, offsetof(train_options, lr), "X", "learning rate", 0, 1e6 },
+    { "lr", 'l', CBM_OPTION_REAL, offsetof(train_options, lr), "X", "learning rate", 0, 1e38 },
     { "seed", 's', CBM_OPTION_INT, offsetof(train_options, seed), "N", "of all random numbers (0)", 0, 9e15 },
     { "max-steps", 0, CBM_OPTION_INT, offsetof(train_options, max_steps), "N", "stop after so many steps (0: no limit)", 0, 1e15 },
     { "limit", 0, CBM_OPTION_INT, offsetof(train_options, limit), "N", "use only the first N samples (0: all)", 0, 1e15 },

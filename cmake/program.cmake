@@ -19,7 +19,6 @@ target_link_libraries(cambium_program_objects PRIVATE cambium_program_settings)
 
 add_library(cambium_program_main OBJECT EXCLUDE_FROM_ALL cli/main.c)
 target_compile_definitions(cambium_program_main PRIVATE main=cbm_program_main)
-target_compile_options(cambium_program_main PRIVATE -Wno-missing-prototypes)
 target_link_libraries(cambium_program_main PRIVATE cambium_program_settings)
 
 add_executable(cambium_program cli/main.c $<TARGET_OBJECTS:cambium_program_objects>)

@@ -32,12 +32,13 @@ typedef struct cbm_dataset_options {
     int64_t input_dtype CBM_DEFAULT(CBM_F32);
     cbm_shape target_shape CBM_DEFAULT({});
     int64_t target_dtype CBM_DEFAULT(CBM_I64);
-    uint64_t no_target CBM_DEFAULT(0);       /* 1: samples have no targets; a batch's target is NULL */
-    int64_t classes CBM_DEFAULT(0);          /* of a classification target: labels are 0 .. classes - 1; 0: not said */
+    uint64_t no_target CBM_DEFAULT(0); /* 1: samples have no targets; a batch's target is NULL */
+    int64_t classes CBM_DEFAULT(0);    /* of a classification target: labels are 0 .. classes - 1; 0: not said */
     cbm_read_sample_fn read CBM_DEFAULT(NULL);
     void *user CBM_DEFAULT(NULL);
     void (*destroy)(void *user) CBM_DEFAULT(NULL); /* called when the dataset is released, also when making it failed */
 } cbm_dataset_options;
+CBM_API void cbm_dataset_options_init(cbm_dataset_options *options);
 
 /* Makes a dataset from a source of samples. It belongs to the context. NULL on error (the context says why); NULL may
    be passed on: every function of this header accepts it and does nothing. */
@@ -59,6 +60,7 @@ typedef struct cbm_image_options {
     double deviation CBM_DEFAULT(0.3081);
     int64_t classes CBM_DEFAULT(10); /* a label outside 0 .. classes - 1 is an error when opening */
 } cbm_image_options;
+CBM_API void cbm_image_options_init(cbm_image_options *options);
 
 /* MNIST, or a set of the same files: inputs (1, 28, 28) f32, targets i64 scalars. Looks in directory, then in
    directory/MNIST/raw, for train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte,
@@ -94,6 +96,7 @@ typedef struct cbm_loader_options {
     uint64_t drop_last CBM_DEFAULT(0); /* 1: a last batch of fewer samples is left out */
     uint64_t seed CBM_DEFAULT(0);      /* of the order */
 } cbm_loader_options;
+CBM_API void cbm_loader_options_init(cbm_loader_options *options);
 
 /* Opens a loader over a dataset; it belongs to the context, and keeps the dataset alive. NULL on error (an empty dataset
    is one). */

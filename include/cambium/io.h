@@ -27,13 +27,14 @@ typedef bool (*cbm_rename_fn)(void *user, const char *name, char *out, size_t si
 
 typedef struct cbm_load_options {
     uint64_t struct_size;
-    uint64_t strict CBM_DEFAULT(1);        /* 0: names that only the file or only the module has are passed over */
-    const char *prefix CBM_DEFAULT(NULL);  /* only tensors whose names begin so, without it: "encoder." */
+    uint64_t strict CBM_DEFAULT(1);         /* 0: names that only the file or only the module has are passed over */
+    const char *prefix CBM_DEFAULT(NULL);   /* only tensors whose names begin so, without it: "encoder." */
     cbm_rename_fn rename CBM_DEFAULT(NULL); /* after prefix */
     void *rename_user CBM_DEFAULT(NULL);
-    uint64_t cast CBM_DEFAULT(0);          /* 1: convert where the dtypes differ (f16 and bf16 become f32 always) */
-    int64_t *loaded CBM_DEFAULT(NULL);     /* out: how many tensors were loaded */
+    uint64_t cast CBM_DEFAULT(0);      /* 1: convert where the dtypes differ (f16 and bf16 become f32 always) */
+    int64_t *loaded CBM_DEFAULT(NULL); /* out: how many tensors were loaded */
 } cbm_load_options;
+CBM_API void cbm_load_options_init(cbm_load_options *options);
 
 /* Loads weights into module's parameters and buffers. Everything is read and checked first: after an error the module is
    as it was. The message lists missing, unexpected and mismatching names. */
@@ -51,7 +52,7 @@ typedef struct cbm_file_tensor {
     bool readable;    /* false: a type without a dtype here (F8_E4M3, U64) */
     cbm_dtype dtype;  /* that reading gives: F16 and BF16 become f32; I8, I16, U16 i32; U32 i64 */
     cbm_shape shape;
-    uint64_t bytes;   /* in the file */
+    uint64_t bytes; /* in the file */
 } cbm_file_tensor;
 
 /* Opens a file and checks its header against its size; tensors are read when asked for. Belongs to the context until
@@ -100,11 +101,11 @@ CBM_API cbm_tensor *cbm_idx_read_memory(cbm_context *cx, const void *bytes, size
    optimizer's state, step count and learning rate, the schedule, the loader's position, the context's random numbers.
    One safetensors file. Parts left NULL are not saved, and not looked for when loading. */
 typedef struct cbm_checkpoint {
-    cbm_module *module;       /* needed */
+    cbm_module *module; /* needed */
     cbm_optimizer *optimizer;
     cbm_schedule *schedule;
     cbm_loader *loader;
-    const char *metadata;     /* saved: any text of the user's (JSON by habit); read it back with
+    const char *metadata; /* saved: any text of the user's (JSON by habit); read it back with
                                  cbm_safetensors_metadata(file, "user") */
 } cbm_checkpoint;
 

@@ -67,6 +67,8 @@ double cbm_seconds(void); /* monotonic */
    same count, grain and threads; serially if count <= grain or threads == 1. */
 void cbm_parallel_for(int64_t count, int64_t grain, int64_t threads, void (*body)(void *user, int64_t begin, int64_t end),
                       void *user);
+/* How many threads another library may use from this thread: 1 where the system, or a fork, leaves it alone. */
+int64_t cbm_parallel_threads(int64_t threads);
 int64_t cbm_parallel_cores(void); /* cores this process may use */
 
 /* ---- philox.c: Philox4x32-10 (Salmon et al. 2011) ---- */

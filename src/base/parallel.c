@@ -101,9 +101,25 @@ static bool can_start(int64_t count)
 
 /* The runtime keeps a pool for each thread that opens parallel regions, so each asks once for itself. A refusal is
    remembered: this thread then goes on alone. */
+static _Thread_local int64_t proven = 1, refused = MAX_THREADS + 1;
+
+/* A fork copies the calling thread, but not the threads of its pool, for which the runtime would wait for ever. */
+static void forget_pool(void)
+{
+    if (proven > 1)
+        refused = 2;
+    proven = 1;
+}
+
+static void watch_forks(void)
+{
+    pthread_atfork(NULL, NULL, forget_pool);
+}
+
 static bool allowed(int64_t threads)
 {
-    static _Thread_local int64_t proven = 1, refused = MAX_THREADS + 1;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, watch_forks);
     if (threads <= proven)
         return true;
     if (threads >= refused)
@@ -138,6 +154,15 @@ void cbm_parallel_for(int64_t count, int64_t grain, int64_t threads, void (*body
     }
 #endif
     run_parts(&l, 0, 1);
+}
+
+int64_t cbm_parallel_threads(int64_t threads)
+{
+#if !SERIAL
+    return threads > 1 && !allowed(threads < MAX_THREADS ? threads : MAX_THREADS) ? 1 : threads;
+#else
+    return threads;
+#endif
 }
 
 int64_t cbm_parallel_cores(void)

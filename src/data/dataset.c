@@ -47,8 +47,9 @@ static cbm_status check(cbm_context *cx, const cbm_dataset_options *o, cbm_datas
         int64_t count = cbm_shape_count(shapes[i]), total;
         if (count < 0 || shapes[i]->v[0] >= CBM_MAX_DIMS || /* a batch has one axis more */
             __builtin_mul_overflow(count, (int64_t)cbm_dtype_size((cbm_dtype)dtypes[i]), &total))
-            return cbm_fail(cx, CBM_ERROR_SHAPE, "[dataset] '%s': a sample may have at most %d dimensions, none negative",
-                            d->name, CBM_MAX_DIMS - 1);
+            return cbm_fail(cx, CBM_ERROR_SHAPE,
+                            "[dataset] '%s': a sample may have at most %d dimensions, none negative", d->name,
+                            CBM_MAX_DIMS - 1);
         *bytes[i] = (size_t)total;
     }
     return CBM_OK;
@@ -65,8 +66,14 @@ static cbm_dataset *make(cbm_context *cx, const cbm_dataset_options *o)
             o->destroy(o->user);
         return NULL;
     }
-    *d = (cbm_dataset){ .cx = cx, .refs = 1, .has_target = !o->no_target, .count = o->count, .classes = o->classes,
-                        .read = o->read, .user = o->user, .destroy = o->destroy };
+    *d = (cbm_dataset){ .cx = cx,
+                        .refs = 1,
+                        .has_target = !o->no_target,
+                        .count = o->count,
+                        .classes = o->classes,
+                        .read = o->read,
+                        .user = o->user,
+                        .destroy = o->destroy };
     const char *name = o->name ? o->name : "dataset";
     size_t length = strlen(name), kept = sizeof d->name - 1; /* of a long path the end says more */
     memcpy(d->name, length > kept ? name + length - kept : name, length > kept ? kept : length);
@@ -77,9 +84,15 @@ static cbm_dataset *make(cbm_context *cx, const cbm_dataset_options *o)
     return NULL;
 }
 
+void cbm_dataset_options_init(cbm_dataset_options *options)
+{
+    *options = (cbm_dataset_options){ .struct_size = sizeof *options, CBM_DATASET_DEFAULTS };
+}
+
 cbm_dataset *cbm_dataset_with(cbm_context *cx, const cbm_dataset_options *options)
 {
-    cbm_dataset_options o = { .name = "dataset", .input_dtype = CBM_F32, .target_dtype = CBM_I64 };
+    cbm_dataset_options o;
+    cbm_dataset_options_init(&o);
     if (options)
         memcpy(&o, options, options->struct_size < sizeof o ? (size_t)options->struct_size : sizeof o);
     return make(cx, &o);
@@ -180,9 +193,15 @@ cbm_dataset *cbm_dataset_tensors(cbm_context *cx, cbm_tensor *inputs, cbm_tensor
     t->heap = cbm_context_heap(cx);
     t->input = copy_of(cx, inputs, &t->input_total);
     t->target = targets && t->input ? copy_of(cx, targets, &t->target_total) : NULL;
-    cbm_dataset_options o = { .name = "tensors", .count = count, .no_target = !targets, .read = read_table, .user = t,
-                              .destroy = destroy_table, .input_shape = row_shape(inputs),
-                              .input_dtype = cbm_tensor_dtype(inputs), .target_dtype = CBM_I64 };
+    cbm_dataset_options o = { .name = "tensors",
+                              .count = count,
+                              .no_target = !targets,
+                              .read = read_table,
+                              .user = t,
+                              .destroy = destroy_table,
+                              .input_shape = row_shape(inputs),
+                              .input_dtype = cbm_tensor_dtype(inputs),
+                              .target_dtype = CBM_I64 };
     t->input_bytes = (size_t)cbm_shape_count(&o.input_shape) * cbm_dtype_size(cbm_tensor_dtype(inputs));
     if (t->target) {
         o.target_shape = row_shape(targets);
@@ -233,10 +252,16 @@ cbm_dataset *cbm_dataset_part(cbm_dataset *dataset, int64_t first, int64_t count
     }
     *p = (part){ dataset, first };
     cbm_dataset_retain(dataset);
-    return make(cx, &(cbm_dataset_options){ .name = dataset->name, .count = count, .classes = dataset->classes,
-                                            .input_shape = dataset->input_shape, .input_dtype = dataset->input_dtype,
-                                            .target_shape = dataset->target_shape, .target_dtype = dataset->target_dtype,
-                                            .no_target = !dataset->has_target, .read = read_part, .user = p,
+    return make(cx, &(cbm_dataset_options){ .name = dataset->name,
+                                            .count = count,
+                                            .classes = dataset->classes,
+                                            .input_shape = dataset->input_shape,
+                                            .input_dtype = dataset->input_dtype,
+                                            .target_shape = dataset->target_shape,
+                                            .target_dtype = dataset->target_dtype,
+                                            .no_target = !dataset->has_target,
+                                            .read = read_part,
+                                            .user = p,
                                             .destroy = destroy_part });
 }
 
@@ -306,8 +331,8 @@ cbm_status cbm_dataset_get(cbm_dataset *d, int64_t index, cbm_tensor **input, cb
     if (!d || cbm_context_status(d->cx) != CBM_OK)
         return d ? cbm_context_status(d->cx) : CBM_ERROR_INVALID;
     if (index < 0 || index >= d->count)
-        return cbm_fail(d->cx, CBM_ERROR_RANGE, "[dataset] sample %lld of '%s', which has %lld", (long long)index, d->name,
-                        (long long)d->count);
+        return cbm_fail(d->cx, CBM_ERROR_RANGE, "[dataset] sample %lld of '%s', which has %lld", (long long)index,
+                        d->name, (long long)d->count);
     cbm_heap *heap = cbm_context_heap(d->cx);
     size_t front = (d->input_bytes + 63) / 64 * 64, total = front + d->target_bytes + 1;
     uint8_t *memory = cbm_heap_take_zero(heap, total);

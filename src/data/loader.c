@@ -21,7 +21,7 @@ struct cbm_loader {
     int64_t issue_epoch, issue_batch; /* the next batch to be queued */
     int64_t *order;                   /* of order_epoch, when shuffled */
     int64_t order_epoch;
-    cbm_tensor *input, *target;       /* lent to the user */
+    cbm_tensor *input, *target; /* lent to the user */
 };
 
 /* ---- which samples, and when ---- */
@@ -183,8 +183,9 @@ static cbm_status check(const cbm_dataset *d, const cbm_loader_options *o)
         return cbm_fail(d->cx, CBM_ERROR_INVALID, "[loader] workers must be 0 to %d, prefetch 0 to %d", WORKERS_MAX,
                         PREFETCH_MAX);
     if (o->drop_last && d->count < o->batch_size)
-        return cbm_fail(d->cx, CBM_ERROR_INVALID, "[loader] drop_last leaves nothing: '%s' has %lld samples, a batch %lld",
-                        d->name, (long long)d->count, (long long)o->batch_size);
+        return cbm_fail(d->cx, CBM_ERROR_INVALID,
+                        "[loader] drop_last leaves nothing: '%s' has %lld samples, a batch %lld", d->name,
+                        (long long)d->count, (long long)o->batch_size);
     return CBM_OK;
 }
 
@@ -197,11 +198,17 @@ static bool furnish(cbm_loader *l, int64_t workers)
     return l->pool != NULL;
 }
 
+void cbm_loader_options_init(cbm_loader_options *options)
+{
+    *options = (cbm_loader_options){ .struct_size = sizeof *options, CBM_LOADER_DEFAULTS };
+}
+
 cbm_loader *cbm_loader_open_with(cbm_dataset *dataset, const cbm_loader_options *options)
 {
     if (!dataset || cbm_context_status(dataset->cx) != CBM_OK)
         return NULL;
-    cbm_loader_options o = { CBM_LOADER_DEFAULTS };
+    cbm_loader_options o;
+    cbm_loader_options_init(&o);
     if (options)
         memcpy(&o, options, options->struct_size < sizeof o ? (size_t)options->struct_size : sizeof o);
     cbm_context *cx = dataset->cx;
@@ -213,8 +220,13 @@ cbm_loader *cbm_loader_open_with(cbm_dataset *dataset, const cbm_loader_options 
         return NULL;
     }
     int64_t size = o.batch_size < dataset->count ? o.batch_size : dataset->count;
-    *l = (cbm_loader){ .cx = cx, .dataset = dataset, .batch_size = size, .shuffle = o.shuffle != 0,
-                       .drop_last = o.drop_last != 0, .seed = o.seed, .order_epoch = -1,
+    *l = (cbm_loader){ .cx = cx,
+                       .dataset = dataset,
+                       .batch_size = size,
+                       .shuffle = o.shuffle != 0,
+                       .drop_last = o.drop_last != 0,
+                       .seed = o.seed,
+                       .order_epoch = -1,
                        .batches = dataset->count / size + (!o.drop_last && dataset->count % size != 0),
                        .prefetch = o.prefetch ? o.prefetch : 2 * (o.workers ? o.workers : 1) };
     cbm_dataset_retain(dataset);
@@ -264,8 +276,13 @@ cbm_loader_position cbm_loader_state(const cbm_loader *l)
 {
     if (!l)
         return (cbm_loader_position){ 0 };
-    return (cbm_loader_position){ .epoch = l->epoch, .batch = l->batch, .seed = l->seed, .batch_size = l->batch_size,
-                                  .samples = l->dataset->count, .shuffle = l->shuffle, .drop_last = l->drop_last };
+    return (cbm_loader_position){ .epoch = l->epoch,
+                                  .batch = l->batch,
+                                  .seed = l->seed,
+                                  .batch_size = l->batch_size,
+                                  .samples = l->dataset->count,
+                                  .shuffle = l->shuffle,
+                                  .drop_last = l->drop_last };
 }
 
 bool cbm_loader_fits(const cbm_loader *l, const cbm_loader_position *p, char *why, size_t size)

@@ -13,7 +13,9 @@ static void fill(const cbm_pool *p, cbm_slot *s)
     const cbm_dataset *d = p->dataset;
     s->status = CBM_OK;
     for (int64_t i = 0; i < s->size && s->status == CBM_OK; ++i) {
-        cbm_sample_request sample = { .index = s->samples[i], .epoch = s->epoch, .seed = s->seed,
+        cbm_sample_request sample = { .index = s->samples[i],
+                                      .epoch = s->epoch,
+                                      .seed = s->seed,
                                       .input = s->input + (size_t)i * d->input_bytes,
                                       .target = d->has_target ? s->target + (size_t)i * d->target_bytes : NULL,
                                       .message = s->message };
@@ -93,7 +95,9 @@ cbm_slot *cbm_slot_take(cbm_pool *p)
     if (!memory)
         return NULL;
     s = (cbm_slot *)(void *)memory;
-    *s = (cbm_slot){ .pool = p, .input = memory + p->input_at, .target = memory + p->target_at,
+    *s = (cbm_slot){ .pool = p,
+                     .input = memory + p->input_at,
+                     .target = memory + p->target_at,
                      .samples = (int64_t *)(void *)(memory + (sizeof *s + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT) };
     return s;
 }
@@ -210,7 +214,8 @@ void cbm_pool_withdraw(cbm_pool *p)
 static bool add_bytes(size_t *total, int64_t count, size_t each)
 {
     size_t bytes;
-    return !__builtin_mul_overflow((size_t)count, each, &bytes) && !__builtin_add_overflow(bytes, ALIGNMENT - 1, &bytes) &&
+    return !__builtin_mul_overflow((size_t)count, each, &bytes) &&
+           !__builtin_add_overflow(bytes, ALIGNMENT - 1, &bytes) &&
            !__builtin_add_overflow(*total, bytes / ALIGNMENT * ALIGNMENT, total) && *total < SIZE_MAX / 2;
 }
 

@@ -34,8 +34,8 @@ typedef struct cbm_pool {
     cbm_heap *heap;
     cbm_dataset *dataset;
     size_t slot_bytes, input_at, target_at;
-    int64_t refs;  /* the loader, and each lent slot */
-    bool closed;   /* the loader is gone: slots that come back are freed */
+    int64_t refs; /* the loader, and each lent slot */
+    bool closed;  /* the loader is gone: slots that come back are freed */
     cbm_slot *free;
     cbm_slot *first, *last; /* the queue, in order of batches */
     cbm_slot *todo;         /* the first in it that nobody has begun to fill */
@@ -58,9 +58,9 @@ void cbm_pool_close(cbm_pool *p, bool forked);
 
 cbm_slot *cbm_slot_take(cbm_pool *p); /* a free slot or a new one; NULL: no memory */
 void cbm_slot_return(cbm_slot *s);
-void cbm_slot_lend(cbm_slot *s);                  /* one more stands on it (it must not be in the queue) */
-void cbm_slot_unlend(void *memory, void *slot);   /* one less; a tensor's release function */
-void cbm_slot_unlend_none(cbm_slot *s);           /* takes back a slot of which nothing was lent after all */
+void cbm_slot_lend(cbm_slot *s);                /* one more stands on it (it must not be in the queue) */
+void cbm_slot_unlend(void *memory, void *slot); /* one less; a tensor's release function */
+void cbm_slot_unlend_none(cbm_slot *s);         /* takes back a slot of which nothing was lent after all */
 
 void cbm_pool_queue(cbm_pool *p, cbm_slot *s);
 /* The queue's first slot, filled; the queue must not be empty. */

@@ -88,8 +88,8 @@ static bool write_state(cbm_text *t, cbm_context *cx, const cbm_checkpoint *c, c
         fine = cbm_text_append(t,
                                ",\"loader\":{\"epoch\":%lld,\"batch\":%lld,\"seed\":%lld,\"batch_size\":%lld,"
                                "\"samples\":%lld,\"shuffle\":%d,\"drop_last\":%d}",
-                               (long long)p.epoch, (long long)p.batch, (long long)(int64_t)p.seed, (long long)p.batch_size,
-                               (long long)p.samples, p.shuffle != 0, p.drop_last != 0);
+                               (long long)p.epoch, (long long)p.batch, (long long)(int64_t)p.seed,
+                               (long long)p.batch_size, (long long)p.samples, p.shuffle != 0, p.drop_last != 0);
     }
     return fine && cbm_text_append(t, "}");
 }
@@ -130,8 +130,8 @@ static cbm_context *context_of(const cbm_checkpoint *c, cbm_status *status)
     bool strange = (c->optimizer && cbm_optimizer_context(c->optimizer) != cx) ||
                    (c->loader && cbm_dataset_context(cbm_loader_dataset(c->loader)) != cx);
     if (c->module->failed || strange)
-        cbm_fail(cx, CBM_ERROR_INVALID, "[checkpoint] %s", strange ? "its parts belong to different contexts"
-                                                                   : "the module has failed");
+        cbm_fail(cx, CBM_ERROR_INVALID, "[checkpoint] %s",
+                 strange ? "its parts belong to different contexts" : "the module has failed");
     *status = cbm_context_status(cx);
     return *status == CBM_OK ? cx : NULL;
 }
@@ -196,8 +196,8 @@ static cbm_status read_optimizer(const cbm_safetensors *f, const json_t *o, cons
         !get_int(o, "steps", 0, &s->steps))
         return refuse(f, "its optimizer is damaged");
     if (strcmp(name, cbm_optimizer_name(opt)) != 0)
-        return cbm_fail(f->cx, CBM_ERROR_INVALID, "[checkpoint] %s: its optimizer is %s, not %s", cbm_safetensors_shown(f),
-                        cbm_shown(name, shown), cbm_optimizer_name(opt));
+        return cbm_fail(f->cx, CBM_ERROR_INVALID, "[checkpoint] %s: its optimizer is %s, not %s",
+                        cbm_safetensors_shown(f), cbm_shown(name, shown), cbm_optimizer_name(opt));
     return CBM_OK;
 }
 
@@ -307,7 +307,8 @@ static cbm_status prepare(cbm_safetensors *f, const cbm_checkpoint *c, const sta
         if (!add_target(f->cx, optimizer, &named))
             return cbm_context_status(f->cx);
     if (match(f, model, MODEL, true, "the module") != CBM_OK ||
-        match(f, gradients, GRADIENT, false, "the module's gradients") != CBM_OK || check_gradients(f, gradients) != CBM_OK ||
+        match(f, gradients, GRADIENT, false, "the module's gradients") != CBM_OK ||
+        check_gradients(f, gradients) != CBM_OK ||
         (c->optimizer && match(f, optimizer, OPTIMIZER, true, "the optimizer") != CBM_OK))
         return cbm_context_status(f->cx);
     if (read_and_sum(f, model, s->sums[SUM_MODEL]) == CBM_OK &&
@@ -318,8 +319,8 @@ static cbm_status prepare(cbm_safetensors *f, const cbm_checkpoint *c, const sta
 }
 
 /* Tensors first, in one evaluation that happens wholly or not at all; then numbers, which cannot fail. */
-static cbm_status commit(cbm_context *cx, const cbm_checkpoint *c, const state *s, cbm_array *model, cbm_array *gradients,
-                         cbm_array *optimizer)
+static cbm_status commit(cbm_context *cx, const cbm_checkpoint *c, const state *s, cbm_array *model,
+                         cbm_array *gradients, cbm_array *optimizer)
 {
     cbm_targets_assign(model);
     cbm_targets_assign(optimizer);

@@ -164,10 +164,11 @@ cbm_status cbm_writer_open(cbm_writer *w, cbm_context *cx, const char *operation
         return writer_fail(w, "cannot write", EISDIR);
     if (exists && !S_ISREG(old.st_mode))
         return cbm_fail(cx, CBM_ERROR_IO, "[%s] %.400s: is not a regular file", operation, path);
-    int length = snprintf(w->temporary, sizeof w->temporary, "%.*s.cambium-%ld-%u.tmp", (int)folder, path, (long)getpid(),
-                          atomic_fetch_add(&number, 1u));
+    int length = snprintf(w->temporary, sizeof w->temporary, "%.*s.cambium-%ld-%u.tmp", (int)folder, path,
+                          (long)getpid(), atomic_fetch_add(&number, 1u));
     if (folder > sizeof w->temporary || length < 0 || (size_t)length >= sizeof w->temporary)
-        return cbm_fail(cx, CBM_ERROR_INVALID, "[%s] the path is longer than %zu bytes", operation, sizeof w->temporary);
+        return cbm_fail(cx, CBM_ERROR_INVALID, "[%s] the path is longer than %zu bytes", operation,
+                        sizeof w->temporary);
     w->file = open(w->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (w->file < 0)
         return writer_fail(w, "cannot write into its folder", errno);

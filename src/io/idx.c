@@ -55,8 +55,8 @@ bool cbm_idx_parse(cbm_heap *heap, const uint8_t *bytes, size_t size, cbm_idx *o
         !parse_header(head, produced, out, &total, problem))
         return false;
     if (!cbm_deflate_plausible(size, total))
-        return cbm_refuse(problem, CBM_ERROR_FORMAT, "%zu compressed bytes cannot hold the %llu that its header says", size,
-                          (unsigned long long)total);
+        return cbm_refuse(problem, CBM_ERROR_FORMAT, "%zu compressed bytes cannot hold the %llu that its header says",
+                          size, (unsigned long long)total);
     out->inflated_size = (size_t)total;
     out->inflated = cbm_heap_take(heap, (size_t)total);
     if (!out->inflated)

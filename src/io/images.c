@@ -93,7 +93,8 @@ static bool read_all(images *s, const char *paths[2], const cbm_image_options *o
 static cbm_dataset *open_pair(cbm_context *cx, const char *name, const char *paths[2], const cbm_image_options *o)
 {
     if (!(o->deviation > 0) || !isfinite(o->deviation) || !isfinite(o->mean) || o->classes < 1) {
-        cbm_fail(cx, CBM_ERROR_INVALID, "[dataset] deviation must be positive and finite, mean finite, classes at least 1");
+        cbm_fail(cx, CBM_ERROR_INVALID,
+                 "[dataset] deviation must be positive and finite, mean finite, classes at least 1");
         return NULL;
     }
     cbm_heap *heap = cbm_context_heap(cx);
@@ -125,9 +126,15 @@ static cbm_dataset *open_pair(cbm_context *cx, const char *name, const char *pat
                                 });
 }
 
+void cbm_image_options_init(cbm_image_options *options)
+{
+    *options = (cbm_image_options){ .struct_size = sizeof *options, CBM_IMAGE_DEFAULTS };
+}
+
 static cbm_image_options complete(const cbm_image_options *options)
 {
-    cbm_image_options o = { CBM_IMAGE_DEFAULTS };
+    cbm_image_options o;
+    cbm_image_options_init(&o);
     if (options)
         memcpy(&o, options, options->struct_size < sizeof o ? (size_t)options->struct_size : sizeof o);
     return o;
@@ -169,15 +176,18 @@ cbm_dataset *cbm_mnist_with(cbm_context *cx, const char *directory, cbm_split sp
     if (!cx || cbm_context_status(cx) != CBM_OK)
         return NULL;
     if (!directory || (split != CBM_TRAIN && split != CBM_TEST)) {
-        cbm_fail(cx, CBM_ERROR_INVALID, "[mnist] %s", directory ? "split is CBM_TRAIN or CBM_TEST" : "directory is NULL");
+        cbm_fail(cx, CBM_ERROR_INVALID, "[mnist] %s",
+                 directory ? "split is CBM_TRAIN or CBM_TEST" : "directory is NULL");
         return NULL;
     }
     char paths[2][4096];
     for (int i = 0; i < 2; ++i)
         if (!locate(directory, stems[split][i], paths[i], sizeof paths[i])) {
-            cbm_fail(cx, CBM_ERROR_IO, "[mnist] %.500s holds neither %s nor %s.gz. HINT: `cambium data get mnist` fetches them",
+            cbm_fail(cx, CBM_ERROR_IO,
+                     "[mnist] %.500s holds neither %s nor %s.gz. HINT: `cambium data get mnist` fetches them",
                      directory, stems[split][i], stems[split][i]);
             return NULL;
         }
-    return open_pair(cx, split == CBM_TRAIN ? "mnist (train)" : "mnist (test)", (const char *[2]){ paths[0], paths[1] }, &o);
+    return open_pair(cx, split == CBM_TRAIN ? "mnist (train)" : "mnist (test)", (const char *[2]){ paths[0], paths[1] },
+                     &o);
 }

@@ -62,7 +62,8 @@ static bool read_int(cursor *c, int64_t *out)
     skip_space(c);
     const char *start = c->at;
     for (*out = 0; c->at < c->end && *c->at >= '0' && *c->at <= '9'; ++c->at)
-        if (__builtin_mul_overflow(*out, (int64_t)10, out) || __builtin_add_overflow(*out, (int64_t)(*c->at - '0'), out))
+        if (__builtin_mul_overflow(*out, (int64_t)10, out) ||
+            __builtin_add_overflow(*out, (int64_t)(*c->at - '0'), out))
             return false;
     if (c->at > start && c->at < c->end && *c->at == 'L') /* Python 2 */
         ++c->at;
@@ -148,11 +149,12 @@ bool cbm_npy_parse(const uint8_t *bytes, size_t size, cbm_npy *out, cbm_problem 
         return cbm_refuse(problem, CBM_ERROR_FORMAT, "truncated in its header");
     size_t length = version == 1 ? cbm_u16_le(bytes + 8) : cbm_u32_le(bytes + 8);
     if (length > HEADER_MAX || length > size - front)
-        return cbm_refuse(problem, CBM_ERROR_FORMAT, "its header should have %zu bytes, %zu follow: truncated or damaged",
-                          length, size - front);
+        return cbm_refuse(problem, CBM_ERROR_FORMAT,
+                          "its header should have %zu bytes, %zu follow: truncated or damaged", length, size - front);
     cursor c = { (const char *)bytes + front, (const char *)bytes + front + length };
     if (!read_dictionary(&c, out, problem))
-        return cbm_refuse(problem, CBM_ERROR_FORMAT, "its header is not a dictionary of descr, fortran_order and shape");
+        return cbm_refuse(problem, CBM_ERROR_FORMAT,
+                          "its header is not a dictionary of descr, fortran_order and shape");
     out->data = bytes + front + length;
     int64_t count = cbm_shape_count(&out->shape);
     uint64_t need;
@@ -160,7 +162,8 @@ bool cbm_npy_parse(const uint8_t *bytes, size_t size, cbm_npy *out, cbm_problem 
         return cbm_refuse(problem, CBM_ERROR_FORMAT, "its shape has more elements than can be counted");
     if (need != size - front - length)
         return cbm_refuse(problem, CBM_ERROR_FORMAT, "%zu bytes of elements where its shape and type need %llu%s",
-                          size - front - length, (unsigned long long)need, need > size - front - length ? ": truncated" : "");
+                          size - front - length, (unsigned long long)need,
+                          need > size - front - length ? ": truncated" : "");
     return true;
 }
 
@@ -200,7 +203,8 @@ cbm_tensor *cbm_npy_tensor(cbm_context *cx, const char *name, const uint8_t *byt
     bool turn = npy.fortran && npy.shape.v[0] > 1;
     bool fits = cbm_bytes_of(&npy.shape, npy.type->dtype, &wide);
     size_t taken = wide ? wide : 1;
-    uint8_t *data = fits ? cbm_heap_take(heap, taken) : NULL, *turned = data && turn ? cbm_heap_take(heap, taken) : NULL;
+    uint8_t *data = fits ? cbm_heap_take(heap, taken) : NULL,
+            *turned = data && turn ? cbm_heap_take(heap, taken) : NULL;
     if (!data || (turn && !turned)) {
         cbm_heap_give(heap, data, taken);
         cbm_refuse(&problem, CBM_ERROR_MEMORY, "no memory for its elements");

@@ -34,9 +34,9 @@ struct cbm_npz {
     cbm_context *cx;
     const uint8_t *bytes;
     size_t size;
-    uint8_t *owned;      /* bytes, when read from a file */
-    cbm_array members;   /* of member, in the archive's order */
-    uint64_t directory;  /* where the central directory begins */
+    uint8_t *owned;     /* bytes, when read from a file */
+    cbm_array members;  /* of member, in the archive's order */
+    uint64_t directory; /* where the central directory begins */
     char shown[256];
 };
 
@@ -114,7 +114,8 @@ static bool read_zip64(const uint8_t *extra, size_t n, member *m)
     return true;
 }
 
-static bool read_member(const uint8_t *p, size_t left, const directory *d, member *m, size_t *used, cbm_problem *problem)
+static bool read_member(const uint8_t *p, size_t left, const directory *d, member *m, size_t *used,
+                        cbm_problem *problem)
 {
     if (left < CENTRAL_BYTES || cbm_u32_le(p) != CENTRAL_SIGNATURE)
         return cbm_refuse(problem, CBM_ERROR_FORMAT, "its directory is damaged");
@@ -122,8 +123,11 @@ static bool read_member(const uint8_t *p, size_t left, const directory *d, membe
     *used = CENTRAL_BYTES + name + extra + comment;
     if (*used > left || name == 0 || name >= NAME_SIZE || memchr(p + CENTRAL_BYTES, 0, name))
         return cbm_refuse(problem, CBM_ERROR_FORMAT, "its directory holds a name that is empty, too long or damaged");
-    *m = (member){ .packed = cbm_u32_le(p + 20), .size = cbm_u32_le(p + 24), .local = cbm_u32_le(p + 42),
-                   .crc = cbm_u32_le(p + 16), .method = cbm_u16_le(p + 10) };
+    *m = (member){ .packed = cbm_u32_le(p + 20),
+                   .size = cbm_u32_le(p + 24),
+                   .local = cbm_u32_le(p + 42),
+                   .crc = cbm_u32_le(p + 16),
+                   .method = cbm_u16_le(p + 10) };
     memcpy(m->name, p + CENTRAL_BYTES, name);
     if (name > 4 && strcmp(m->name + name - 4, ".npy") == 0)
         m->name[name - 4] = 0;
@@ -135,8 +139,8 @@ static bool read_member(const uint8_t *p, size_t left, const directory *d, membe
         return cbm_refuse(problem, CBM_ERROR_UNSUPPORTED, "member '%s' is compressed by method %u", shown, m->method);
     if (!read_zip64(p + CENTRAL_BYTES + name, extra, m))
         return cbm_refuse(problem, CBM_ERROR_FORMAT, "member '%s' has a damaged extra field", shown);
-    if (m->local > d->offset || m->packed > d->offset - m->local || (m->method == METHOD_STORED && m->packed != m->size) ||
-        !cbm_deflate_plausible(m->packed, m->size))
+    if (m->local > d->offset || m->packed > d->offset - m->local ||
+        (m->method == METHOD_STORED && m->packed != m->size) || !cbm_deflate_plausible(m->packed, m->size))
         return cbm_refuse(problem, CBM_ERROR_FORMAT, "member '%s' has sizes that cannot be", shown);
     return true;
 }
@@ -372,8 +376,8 @@ static cbm_status put_member(cbm_writer *w, const char *name, cbm_tensor *t, wri
     size_t front = cbm_npy_header(dtype, &shape, header);
     size_t bytes = (size_t)cbm_tensor_count(t) * cbm_dtype_size(dtype);
     if (bytes >= UINT32_MAX - front || w->written >= UINT32_MAX)
-        return cbm_fail(cx, CBM_ERROR_UNSUPPORTED, "[npz] %s: '%s' makes the archive larger than 4 GiB. HINT: safetensors",
-                        w->path, name);
+        return cbm_fail(cx, CBM_ERROR_UNSUPPORTED,
+                        "[npz] %s: '%s' makes the archive larger than 4 GiB. HINT: safetensors", w->path, name);
     uLong crc = crc32_z(crc32_z(0, NULL, 0), header, front);
     if (bytes > 0)
         crc = crc32_z(crc, data, bytes);

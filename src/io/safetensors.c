@@ -6,8 +6,8 @@
 #include <unistd.h>
 
 #define LENGTH_BYTES 8
-#define DEPTH_MAX 4    /* header, tensor, list; one more for a clear message from the checks below */
-#define LIST_MAX 64    /* entries of a list; a shape has at most CBM_MAX_DIMS */
+#define DEPTH_MAX 4 /* header, tensor, list; one more for a clear message from the checks below */
+#define LIST_MAX 64 /* entries of a list; a shape has at most CBM_MAX_DIMS */
 #define TENSORS_MAX 1000000u
 
 /* A cheap look over the text before it becomes a tree: limits depth and lists, so that a hostile header cannot make the
@@ -88,16 +88,19 @@ static bool parse_entry(const char *name, json_t *value, uint64_t data_size, cbm
     e->begin = (uint64_t)range[0];
     e->end = (uint64_t)range[1];
     if (e->end > data_size)
-        return cbm_refuse(problem, CBM_ERROR_FORMAT,
-                          "tensor '%s' ends at byte %llu of the data, of which there are %llu: the file is truncated or damaged",
-                          shown, (unsigned long long)e->end, (unsigned long long)data_size);
+        return cbm_refuse(
+            problem, CBM_ERROR_FORMAT,
+            "tensor '%s' ends at byte %llu of the data, of which there are %llu: the file is truncated or damaged",
+            shown, (unsigned long long)e->end, (unsigned long long)data_size);
     int64_t count = cbm_shape_count(&e->shape);
     uint64_t bits;
     if (count < 0 || __builtin_mul_overflow((uint64_t)count, (uint64_t)e->type->bits, &bits))
-        return cbm_refuse(problem, CBM_ERROR_FORMAT, "tensor '%s' has a shape with more elements than can be counted", shown);
+        return cbm_refuse(problem, CBM_ERROR_FORMAT, "tensor '%s' has a shape with more elements than can be counted",
+                          shown);
     if (bits % 8 != 0 || bits / 8 != e->end - e->begin)
-        return cbm_refuse(problem, CBM_ERROR_FORMAT, "tensor '%s' has %llu bytes of data where its shape and dtype need %llu",
-                          shown, (unsigned long long)(e->end - e->begin), (unsigned long long)(bits / 8));
+        return cbm_refuse(problem, CBM_ERROR_FORMAT,
+                          "tensor '%s' has %llu bytes of data where its shape and dtype need %llu", shown,
+                          (unsigned long long)(e->end - e->begin), (unsigned long long)(bits / 8));
     return true;
 }
 
@@ -196,7 +199,8 @@ static bool header_length(const uint8_t first[LENGTH_BYTES], uint64_t size, uint
         return cbm_refuse(problem, CBM_ERROR_FORMAT, "not a safetensors file: its header would have %llu bytes",
                           (unsigned long long)*length);
     if (*length > size - LENGTH_BYTES)
-        return cbm_refuse(problem, CBM_ERROR_FORMAT, "its header should have %llu bytes, but only %llu follow: truncated",
+        return cbm_refuse(problem, CBM_ERROR_FORMAT,
+                          "its header should have %llu bytes, but only %llu follow: truncated",
                           (unsigned long long)*length, (unsigned long long)(size - LENGTH_BYTES));
     return true;
 }
@@ -218,10 +222,12 @@ static bool read_header(cbm_safetensors *file, cbm_heap *heap, uint64_t size, cb
         return false;
     char *text = cbm_heap_take(heap, length ? (size_t)length : 1);
     if (!text)
-        return cbm_refuse(problem, CBM_ERROR_MEMORY, "no memory for its header of %llu bytes", (unsigned long long)length);
+        return cbm_refuse(problem, CBM_ERROR_MEMORY, "no memory for its header of %llu bytes",
+                          (unsigned long long)length);
     file->data = LENGTH_BYTES + length;
-    bool fine = cbm_file_read_at(file->file, LENGTH_BYTES, text, (size_t)length, problem) &&
-                cbm_safetensors_parse(heap, text, (size_t)length, size - file->data, &file->header, &file->entries, problem);
+    bool fine =
+        cbm_file_read_at(file->file, LENGTH_BYTES, text, (size_t)length, problem) &&
+        cbm_safetensors_parse(heap, text, (size_t)length, size - file->data, &file->header, &file->entries, problem);
     cbm_heap_give(heap, text, length ? (size_t)length : 1);
     return fine;
 }
@@ -265,8 +271,8 @@ bool cbm_safetensors_begin_memory(cbm_safetensors *file, cbm_context *cx, const 
     if (!bytes || too_short(size, &problem) || !header_length(file->bytes, size, &length, &problem))
         return begin_failed(file, &problem);
     file->data = LENGTH_BYTES + length;
-    if (!cbm_safetensors_parse(cbm_context_heap(cx), (const char *)bytes + LENGTH_BYTES, (size_t)length, size - file->data,
-                               &file->header, &file->entries, &problem))
+    if (!cbm_safetensors_parse(cbm_context_heap(cx), (const char *)bytes + LENGTH_BYTES, (size_t)length,
+                               size - file->data, &file->header, &file->entries, &problem))
         return begin_failed(file, &problem);
     return true;
 }
@@ -321,7 +327,8 @@ cbm_tensor *cbm_safetensors_get(cbm_safetensors *file, const cbm_entry *e)
     cbm_problem problem = { 0 };
     bool fine = data && (direct || file->bytes || staged);
     if (!fine)
-        cbm_refuse(&problem, CBM_ERROR_MEMORY, "no memory for tensor '%s' of %zu bytes", cbm_shown(e->name, shown), bytes);
+        cbm_refuse(&problem, CBM_ERROR_MEMORY, "no memory for tensor '%s' of %zu bytes", cbm_shown(e->name, shown),
+                   bytes);
     if (fine && !file->bytes)
         fine = cbm_file_read_at(file->file, file->data + e->begin, direct ? data : staged, stored, &problem);
     if (fine && !direct)
@@ -382,8 +389,12 @@ bool cbm_safetensors_at(const cbm_safetensors *file, size_t i, cbm_file_tensor *
     if (!file || i >= file->entries.count)
         return false;
     const cbm_entry *e = cbm_safetensors_entry(file, i);
-    *out = (cbm_file_tensor){ .name = e->name, .type = e->type->safetensors, .readable = e->type->readable,
-                              .dtype = e->type->dtype, .shape = e->shape, .bytes = e->end - e->begin };
+    *out = (cbm_file_tensor){ .name = e->name,
+                              .type = e->type->safetensors,
+                              .readable = e->type->readable,
+                              .dtype = e->type->dtype,
+                              .shape = e->shape,
+                              .bytes = e->end - e->begin };
     return true;
 }
 

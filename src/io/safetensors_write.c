@@ -49,8 +49,8 @@ static bool append_metadata(cbm_text *t, const char *const *pairs)
 static bool append_item(cbm_text *t, const item *it, uint64_t begin)
 {
     cbm_shape shape = cbm_tensor_shape(it->tensor);
-    bool fine = append_string(t, it->name) &&
-                cbm_text_append(t, ":{\"dtype\":\"%s\",\"shape\":[", cbm_safetensors_type(cbm_tensor_dtype(it->tensor)));
+    bool fine = append_string(t, it->name) && cbm_text_append(t, ":{\"dtype\":\"%s\",\"shape\":[",
+                                                              cbm_safetensors_type(cbm_tensor_dtype(it->tensor)));
     for (int64_t axis = 1; axis <= shape.v[0] && fine; ++axis)
         fine = cbm_text_append(t, axis > 1 ? ",%lld" : "%lld", (long long)shape.v[axis]);
     return fine && cbm_text_append(t, "],\"data_offsets\":[%llu,%llu]}", (unsigned long long)begin,
@@ -133,8 +133,8 @@ static cbm_status put(cbm_context *cx, const char *path, const item *items, size
     size_t length = strlen(text);
     if (length > CBM_SAFETENSORS_HEADER_MAX) {
         cbm_text_free(&header);
-        return cbm_fail(cx, CBM_ERROR_UNSUPPORTED, "[safetensors] %s: a header of %zu bytes is over the format's limit", path,
-                        length);
+        return cbm_fail(cx, CBM_ERROR_UNSUPPORTED, "[safetensors] %s: a header of %zu bytes is over the format's limit",
+                        path, length);
     }
     cbm_writer w;
     uint8_t first[8];
@@ -148,8 +148,8 @@ static cbm_status put(cbm_context *cx, const char *path, const item *items, size
     return cbm_writer_commit(&w);
 }
 
-cbm_status cbm_safetensors_write(cbm_context *cx, const char *path, const char *const *names, cbm_tensor *const *tensors,
-                                 size_t count, const char *const *metadata)
+cbm_status cbm_safetensors_write(cbm_context *cx, const char *path, const char *const *names,
+                                 cbm_tensor *const *tensors, size_t count, const char *const *metadata)
 {
     if (cbm_context_status(cx) != CBM_OK)
         return cbm_context_status(cx);

@@ -61,26 +61,16 @@ static void widen_bool(void *out, const uint8_t *in, size_t count)
 }
 
 static const cbm_stored table[] = {
-    { "F32", "f4", 0x0d, 32, true, CBM_F32, NULL },
-    { "F64", "f8", 0x0e, 64, true, CBM_F64, NULL },
-    { "F16", "f2", 0, 16, true, CBM_F32, widen_f16 },
-    { "BF16", "", 0, 16, true, CBM_F32, widen_bf16 },
-    { "I64", "i8", 0, 64, true, CBM_I64, NULL },
-    { "I32", "i4", 0x0c, 32, true, CBM_I32, NULL },
-    { "I16", "i2", 0x0b, 16, true, CBM_I32, widen_i16 },
-    { "I8", "i1", 0x09, 8, true, CBM_I32, widen_i8 },
-    { "U8", "u1", 0x08, 8, true, CBM_U8, NULL },
-    { "U16", "u2", 0, 16, true, CBM_I32, widen_u16 },
-    { "U32", "u4", 0, 32, true, CBM_I64, widen_u32 },
-    { "BOOL", "b1", 0, 8, true, CBM_BOOL, widen_bool },
-    { "U64", "u8", 0, 64, false, CBM_I64, NULL },
-    { "C64", "c8", 0, 64, false, CBM_F32, NULL },
-    { "F8_E4M3", "", 0, 8, false, CBM_F32, NULL },
-    { "F8_E5M2", "", 0, 8, false, CBM_F32, NULL },
-    { "F8_E8M0", "", 0, 8, false, CBM_F32, NULL },
-    { "F6_E2M3", "", 0, 6, false, CBM_F32, NULL },
-    { "F6_E3M2", "", 0, 6, false, CBM_F32, NULL },
-    { "F4", "", 0, 4, false, CBM_F32, NULL },
+    { "F32", "f4", 0x0d, 32, true, CBM_F32, NULL },      { "F64", "f8", 0x0e, 64, true, CBM_F64, NULL },
+    { "F16", "f2", 0, 16, true, CBM_F32, widen_f16 },    { "BF16", "", 0, 16, true, CBM_F32, widen_bf16 },
+    { "I64", "i8", 0, 64, true, CBM_I64, NULL },         { "I32", "i4", 0x0c, 32, true, CBM_I32, NULL },
+    { "I16", "i2", 0x0b, 16, true, CBM_I32, widen_i16 }, { "I8", "i1", 0x09, 8, true, CBM_I32, widen_i8 },
+    { "U8", "u1", 0x08, 8, true, CBM_U8, NULL },         { "U16", "u2", 0, 16, true, CBM_I32, widen_u16 },
+    { "U32", "u4", 0, 32, true, CBM_I64, widen_u32 },    { "BOOL", "b1", 0, 8, true, CBM_BOOL, widen_bool },
+    { "U64", "u8", 0, 64, false, CBM_I64, NULL },        { "C64", "c8", 0, 64, false, CBM_F32, NULL },
+    { "F8_E4M3", "", 0, 8, false, CBM_F32, NULL },       { "F8_E5M2", "", 0, 8, false, CBM_F32, NULL },
+    { "F8_E8M0", "", 0, 8, false, CBM_F32, NULL },       { "F6_E2M3", "", 0, 6, false, CBM_F32, NULL },
+    { "F6_E3M2", "", 0, 6, false, CBM_F32, NULL },       { "F4", "", 0, 4, false, CBM_F32, NULL },
 };
 #define TYPES (sizeof table / sizeof *table)
 

@@ -122,8 +122,8 @@ static cbm_status report_lists(cbm_safetensors *file, const char *what, const li
     list_append(&message, missing, "missing in the file", &first);
     list_append(&message, unexpected, "unexpected in the file", &first);
     list_append(&message, different, "different", &first);
-    cbm_fail(cx, different->count ? CBM_ERROR_SHAPE : CBM_ERROR_INVALID, "[%s] %s does not fit %s: %s%s", file->operation,
-             cbm_safetensors_shown(file), what, cbm_text_get(&message),
+    cbm_fail(cx, different->count ? CBM_ERROR_SHAPE : CBM_ERROR_INVALID, "[%s] %s does not fit %s: %s%s",
+             file->operation, cbm_safetensors_shown(file), what, cbm_text_get(&message),
              different->count ? "" : ". HINT: .strict = false passes them over; .prefix and .rename change names");
     cbm_text_free(&message);
     return cbm_context_status(cx);
@@ -156,7 +156,8 @@ static cbm_status match(cbm_safetensors *file, cbm_array *targets, const cbm_loa
     return CBM_OK;
 }
 
-cbm_status cbm_targets_match(cbm_safetensors *file, cbm_array *targets, const cbm_load_options *options, const char *what)
+cbm_status cbm_targets_match(cbm_safetensors *file, cbm_array *targets, const cbm_load_options *options,
+                             const char *what)
 {
     cbm_array offers = CBM_ARRAY(cbm_context_heap(file->cx), offer);
     cbm_status status = collect_offers(file, options, &offers);
@@ -249,10 +250,16 @@ static cbm_status load_from(cbm_safetensors *file, cbm_module *module, const cbm
     return cbm_context_status(cx);
 }
 
+void cbm_load_options_init(cbm_load_options *options)
+{
+    *options = (cbm_load_options){ .struct_size = sizeof *options, CBM_LOAD_DEFAULTS };
+}
+
 /* The caller's options, or the defaults; an older caller's struct is shorter. */
 static cbm_load_options complete(const cbm_load_options *options)
 {
-    cbm_load_options o = { CBM_LOAD_DEFAULTS };
+    cbm_load_options o;
+    cbm_load_options_init(&o);
     if (options)
         memcpy(&o, options, options->struct_size < sizeof o ? (size_t)options->struct_size : sizeof o);
     return o;

@@ -17,7 +17,8 @@ typedef struct cbm_target {
 /* Appends a module's parameters and buffers. false: no memory (reported). */
 bool cbm_targets_add_module(cbm_array *targets, cbm_module *module);
 /* Finds each target's tensor in the file, and checks names, shapes and dtypes. what: "the module" in messages. */
-cbm_status cbm_targets_match(cbm_safetensors *file, cbm_array *targets, const cbm_load_options *options, const char *what);
+cbm_status cbm_targets_match(cbm_safetensors *file, cbm_array *targets, const cbm_load_options *options,
+                             const char *what);
 /* Reads the tensors found; and then records their assignment. */
 cbm_status cbm_targets_read(cbm_safetensors *file, cbm_array *targets);
 void cbm_targets_assign(cbm_array *targets);

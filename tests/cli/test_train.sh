@@ -109,15 +109,12 @@ elif [ $code -ne 0 ]; then
 fi
 cmp -s whole/model.safetensors 'cut short/model.safetensors' || fail "the resumed run differs from the uninterrupted one"
 
-# The same with a stop at a chosen step.
-expect 0 "$C" train mnist-mlp --run stopped --epochs 2 --batch-size 4 --threads 1 --max-steps 57
-expect 0 "$C" train mnist-mlp --run stopped --resume --epochs 2 --batch-size 4 --threads 1 --max-steps 0
-cmp -s whole/model.safetensors stopped/model.safetensors || fail "a run resumed at step 57 differs"
 expect 1 "$C" train mnist-mlp --run nowhere --resume
 
 # A loss that is not a number stops training with an explanation.
-expect 1 "$C" train mnist-mlp --run wild --lr 1e6 --epochs 3 --batch-size 20 --threads 1
-[ -s err ] || fail "no explanation"
+expect 1 "$C" train mnist-mlp --run wild --lr 1e30 --epochs 3 --batch-size 20 --threads 1
+says err "finite"
+says err "HINT"
 
 # Damaged data.
 mkdir -p bad/mnist

@@ -211,8 +211,9 @@ static void test_failing_sample(void **state)
     for (int64_t workers = 0; workers < 3; ++workers) {
         source from = { .bad = 9, .explain = true };
         cbm_context *cx = cbm_open(NULL);
-        cbm_dataset *d = cbm_dataset_make(cx, .name = "pictures", .count = 16, .input_dtype = CBM_I64, .no_target = true,
-                                          .read = read_source, .user = &from, .destroy = destroy_source);
+        cbm_dataset *d =
+            cbm_dataset_make(cx, .name = "pictures", .count = 16, .input_dtype = CBM_I64, .no_target = true,
+                             .read = read_source, .user = &from, .destroy = destroy_source);
         cbm_loader *l = cbm_loader_open(d, .batch_size = 4, .workers = workers);
         cbm_batch b;
         assert_true(cbm_next(l, &b));
@@ -246,7 +247,8 @@ static void test_bad_arguments(void **state)
     source from = { .bad = -1 };
     cbm_context *cx = cbm_open(NULL);
     cbm_batch b;
-    cbm_dataset *empty = cbm_dataset_make(cx, .count = 0, .read = read_source, .user = &from, .destroy = destroy_source);
+    cbm_dataset *empty =
+        cbm_dataset_make(cx, .count = 0, .read = read_source, .user = &from, .destroy = destroy_source);
     assert_non_null(empty);
     assert_null(cbm_loader_open(empty));
     assert_non_null(strstr(cbm_message(cx), "empty"));
@@ -316,10 +318,14 @@ static void test_fork(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain_order),    cmocka_unit_test(test_shuffle_is_repeatable),
-        cmocka_unit_test(test_position_continues), cmocka_unit_test(test_batches_held),
-        cmocka_unit_test(test_no_growth),      cmocka_unit_test(test_failing_sample),
-        cmocka_unit_test(test_bad_arguments),  cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_plain_order),
+        cmocka_unit_test(test_shuffle_is_repeatable),
+        cmocka_unit_test(test_position_continues),
+        cmocka_unit_test(test_batches_held),
+        cmocka_unit_test(test_no_growth),
+        cmocka_unit_test(test_failing_sample),
+        cmocka_unit_test(test_bad_arguments),
+        cmocka_unit_test(test_parts),
         cmocka_unit_test(test_fork),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

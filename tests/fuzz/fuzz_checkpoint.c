@@ -18,7 +18,9 @@ static run make_run(cbm_context *cx)
     cbm_dataset *d = cbm_dataset_tensors(cx, cbm_tensor_from(cx, CBM_F32, CBM_SHAPE(4, 1), x),
                                          cbm_tensor_from(cx, CBM_I64, CBM_SHAPE(4), y));
     cbm_loader *loader = cbm_loader_open(d, .batch_size = 2, .shuffle = true, .workers = 0);
-    run r = { { .module = net, .optimizer = opt, .schedule = cbm_schedule_step(opt, .step_size = 2), .loader = loader } };
+    run r = {
+        { .module = net, .optimizer = opt, .schedule = cbm_schedule_step(opt, .step_size = 2), .loader = loader }
+    };
     if (cbm_context_status(cx) != CBM_OK)
         abort();
     return r;

@@ -28,8 +28,11 @@ static void test_npy_round_trip(void **state)
     const struct {
         cbm_dtype dtype;
         cbm_shape shape;
-    } cases[] = { { CBM_F64, CBM_SHAPE(2, 3) }, { CBM_F64, CBM_SHAPE(6) }, { CBM_F64, CBM_SHAPE(1, 1, 6, 1) },
-                  { CBM_U8, CBM_SHAPE(48) },    { CBM_F32, CBM_SHAPE(12) } };
+    } cases[] = { { CBM_F64, CBM_SHAPE(2, 3) },
+                  { CBM_F64, CBM_SHAPE(6) },
+                  { CBM_F64, CBM_SHAPE(1, 1, 6, 1) },
+                  { CBM_U8, CBM_SHAPE(48) },
+                  { CBM_F32, CBM_SHAPE(12) } };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
         cbm_tensor *t = cbm_tensor_from(cx, cases[i].dtype, cases[i].shape, values);
         const char *path = folder_path(state, "a.npy");
@@ -108,7 +111,8 @@ static void test_bad_npy(void **state)
     cbm_context *cx = cbm_open(NULL);
     unsigned char file[400], data[64] = { 0 };
     for (size_t i = 0; i < sizeof bad_npy / sizeof *bad_npy; ++i) {
-        assert_true(cbm_tensor_failed(cbm_npy_read_memory(cx, file, npy(file, bad_npy[i].header, data, bad_npy[i].data))));
+        assert_true(
+            cbm_tensor_failed(cbm_npy_read_memory(cx, file, npy(file, bad_npy[i].header, data, bad_npy[i].data))));
         expect_format(cx, bad_npy[i].message);
     }
     size_t size = npy(file, "{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }\n", data, 8);
@@ -317,7 +321,9 @@ static void test_bad_idx(void **state)
         { { 0, 0, 8, 9 }, 40, "9 dimensions" },
         { { 0, 0, 8, 1, 0, 0, 0, 5 }, 12, "truncated" },
         { { 0, 0, 8, 1, 0, 0, 0, 3 }, 12, "says 11" },
-        { { 0, 0, 8, 4, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255 }, 20, "counted" },
+        { { 0, 0, 8, 4, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255 },
+          20,
+          "counted" },
         { { 0, 0, 14, 2, 255, 255, 255, 255, 127, 255, 255, 255 }, 12, "counted" },
     };
     cbm_context *cx = cbm_open(NULL);

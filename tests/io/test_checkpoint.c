@@ -281,9 +281,9 @@ static void test_partial_and_renamed(void **state)
     assert_int_equal(cbm_load(net, path, .rename = rename_fc, .rename_user = &calls, .cast = true), CBM_ERROR_INVALID);
     assert_non_null(strstr(cbm_message(cx), "0.scale"));
     cbm_clear(cx);
-    assert_int_equal(
-        cbm_load(net, path, .rename = rename_fc, .rename_user = &calls, .cast = true, .strict = false, .loaded = &loaded),
-        CBM_OK);
+    assert_int_equal(cbm_load(net, path, .rename = rename_fc, .rename_user = &calls, .cast = true, .strict = false,
+                              .loaded = &loaded),
+                     CBM_OK);
     assert_int_equal(loaded, 2);
     assert_true(first_weight(net, "0.weight") == 4.0f);
     assert_true(first_weight(net, "0.bias") == 5.0f);

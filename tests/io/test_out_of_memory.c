@@ -87,7 +87,8 @@ static bench make(void *const *state)
     CBM_SCOPE(scope, b.cx);
     b.net = cbm_sequential(b.cx, cbm_nn_linear(b.cx, 2, 3), cbm_nn_batch_norm1d(b.cx, 3), CBM_END);
     b.opt = cbm_adam(b.net, .lr = 0.1);
-    b.dataset = cbm_dataset_tensors(b.cx, cbm_ones(b.cx, CBM_F32, CBM_SHAPE(5, 2)), cbm_zeros(b.cx, CBM_I64, CBM_SHAPE(5)));
+    b.dataset =
+        cbm_dataset_tensors(b.cx, cbm_ones(b.cx, CBM_F32, CBM_SHAPE(5, 2)), cbm_zeros(b.cx, CBM_I64, CBM_SHAPE(5)));
     b.loader = cbm_loader_open(b.dataset, .batch_size = 2, .workers = 0);
     cbm_save(b.net, folder_path(state, "net.safetensors"));
     cbm_checkpoint c = { .module = b.net, .optimizer = b.opt, .loader = b.loader };

@@ -28,7 +28,8 @@ static void test_round_trip(void **state)
     const int64_t n[2] = { INT64_MIN, 7 };
     const uint8_t b[3] = { 1, 0, 1 };
     const char *names[] = { "weight", "count", "flags", "none" };
-    cbm_tensor *tensors[] = { cbm_tensor_from(cx, CBM_F32, CBM_SHAPE(2, 3), f), cbm_tensor_from(cx, CBM_I64, CBM_SHAPE(2), n),
+    cbm_tensor *tensors[] = { cbm_tensor_from(cx, CBM_F32, CBM_SHAPE(2, 3), f),
+                              cbm_tensor_from(cx, CBM_I64, CBM_SHAPE(2), n),
                               cbm_tensor_from(cx, CBM_BOOL, CBM_SHAPE(3), b), cbm_zeros(cx, CBM_F64, CBM_SHAPE(0, 4)) };
     const char *metadata[] = { "title", "a \"quoted\" \n text \xc3\xa4", NULL };
     const char *path = folder_path(state, "a.safetensors");
@@ -150,11 +151,14 @@ static const struct {
     { "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 4, -1, "truncated" },
     { "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", 8, -1, "hole" },
     { "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},"
-      "\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[2,6]}}", 6, -1, "overlaps" },
+      "\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[2,6]}}",
+      6, -1, "overlaps" },
     { "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},"
-      "\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, -1, "overlaps" },
+      "\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}",
+      4, -1, "overlaps" },
     { "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},"
-      "\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", 8, -1, "duplicate" },
+      "\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}",
+      8, -1, "duplicate" },
     { "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4],\"x\":1}}", 4, -1, "exactly" },
     { "{\"a\":{\"dtype\":\"F32\",\"shape\":[1]}}", 4, -1, "exactly" },
     { "{\"a\":[1]}", 0, -1, "JSON object" },

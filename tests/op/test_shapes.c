@@ -265,7 +265,7 @@ static const struct {
     { concat_dtypes, CBM_ERROR_DTYPE, { "[concat]", "f32 and i64" } },
     { concat_null, CBM_ERROR_INVALID, { "[concat]", "NULL" } },
     { scatter_floats, CBM_ERROR_DTYPE, { "[scatter_add]", "not f32" } },
-    { scatter_dtypes, CBM_ERROR_DTYPE, { "[scatter_add]", "f32 and i64" } },
+    { scatter_dtypes, CBM_ERROR_DTYPE, { "[scatter_add]", "x holds f32, source i64" } },
     { conv_dtypes, CBM_ERROR_DTYPE, { "[conv2d]", "f32 and f64" } },
     { conv_whole, CBM_ERROR_DTYPE, { "[conv2d]", "must be f32 or f64" } },
     { pool_whole, CBM_ERROR_DTYPE, { "[max_pool2d]", "must be f32 or f64" } },
@@ -276,7 +276,7 @@ static const struct {
     { normal_deviation, CBM_ERROR_INVALID, { "[normal]", "deviation -1" } },
     { nine_dimensions, CBM_ERROR_SHAPE, { "[full]", "more than 8 dimensions" } },
     { assign_shape, CBM_ERROR_SHAPE, { "[assign]", "(3, 2)" } },
-    { other_context, CBM_ERROR_INVALID, { "[add]", "context" } },
+    { other_context, CBM_ERROR_INVALID, { "", "belongs to another context" } },
 };
 
 static void errors_on(const char *device)

@@ -4,6 +4,7 @@
 #define CAMBIUM_TESTS_STEP_H
 
 #include <cambium/autograd.h>
+#include <cambium/operation.h>
 #include <cambium/ops.h>
 
 #include <math.h>

@@ -114,6 +114,7 @@ static cbm_dnn *open_sequence(int64_t threads)
     cbm_dnn *d = engine() ? calloc(1, sizeof *d) : NULL;
     if (!d)
         return NULL;
+    threads = cbm_parallel_threads(threads);
     d->threads = threads < 1 ? 1 : threads > 1024 ? 1024 : (int)threads;
     if (dnnl_stream_create(&d->stream, engine(), dnnl_stream_default_flags) == dnnl_success)
         return d;

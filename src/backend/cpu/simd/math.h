@@ -10,7 +10,8 @@ INLINE vf vf_exp(vf x)
 {
     const vf magic = vf_set(12582912.0f); /* 1.5 * 2^23: adding it rounds to the nearest integer */
     x = vf_select(x > vf_set(89.0f), vf_set(89.0f), x);
-    x = vf_select(x < vf_set(-104.0f), vf_set(-104.0f), x);
+    const vi vanishes = x < vf_set(-104.0f); /* to 0, without the slow arithmetic of subnormals */
+    x = vf_select(vanishes, vf_set(-104.0f), x);
     vf t = x * 1.44269504f + magic;
     vi n = (vi)t - (vi)magic;
     vf nf = t - magic;
@@ -22,6 +23,7 @@ INLINE vf vf_exp(vf x)
     p = p * r + 4.99999851e-1f;
     p = p * r + 1.0f;
     p = p * r + 1.0f;
+    p = (vf)((vi)p & ~vanishes);
     vi half = n >> 1;
     vf scale_a = (vf)((half + 127) << 23);
     vf scale_b = (vf)((n - half + 127) << 23);
