@@ -94,9 +94,11 @@ bool cbm_decompress(const char *from, const char *to, int64_t most, char hex[sta
     }
     archive_read_support_filter_gzip(a);
     archive_read_support_format_raw(a);
-    bool good = archive_read_open_filename(a, from, CHUNK) == ARCHIVE_OK && archive_read_next_header(a, &entry) == ARCHIVE_OK;
+    bool good =
+        archive_read_open_filename(a, from, CHUNK) == ARCHIVE_OK && archive_read_next_header(a, &entry) == ARCHIVE_OK;
     if (!good)
-        cbm_because(reason, "cannot read '%s': %s", from, archive_error_string(a) ? archive_error_string(a) : "it is empty");
+        cbm_because(reason, "cannot read '%s': %s", from,
+                    archive_error_string(a) ? archive_error_string(a) : "it is empty");
     cbm_sha256_begin(&sha);
     good = good && write_entry(a, to, &most, &sha, reason);
     archive_read_free(a);
@@ -161,7 +163,8 @@ bool cbm_unpack(const char *path, const char *folder, int64_t most_bytes, int64_
     if (good && next != ARCHIVE_EOF)
         good = false;
     if (!good && !reason->text[0])
-        cbm_because(reason, "cannot unpack '%s': %s", path, archive_error_string(a) ? archive_error_string(a) : "damaged");
+        cbm_because(reason, "cannot unpack '%s': %s", path,
+                    archive_error_string(a) ? archive_error_string(a) : "damaged");
     archive_read_free(a);
     return good;
 }

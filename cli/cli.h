@@ -42,8 +42,8 @@ typedef struct cbm_command {
     const char *description; /* paragraphs of the help text */
     const cbm_option *options;
     size_t n_options;
-    int least, most;         /* positional arguments; most -1: any number */
-    size_t size;             /* of the struct of options */
+    int least, most;                 /* positional arguments; most -1: any number */
+    size_t size;                     /* of the struct of options */
     void (*defaults)(void *options); /* NULL: all zero */
     int (*run)(const void *options, const cbm_arguments *arguments);
 } cbm_command;
@@ -55,7 +55,8 @@ const cbm_command *cbm_command_named(const char *name);
 
 /* Parses arguments into options; positional ones are moved together in rest. false: usage error, already reported.
    *help is set when --help was among them. */
-bool cbm_options_parse(const cbm_command *command, int argc, char **argv, void *options, cbm_arguments *rest, bool *help);
+bool cbm_options_parse(const cbm_command *command, int argc, char **argv, void *options, cbm_arguments *rest,
+                       bool *help);
 void cbm_command_help(const cbm_command *command, FILE *out);
 /* A word as a shell reads it back. */
 void cbm_print_quoted(FILE *out, const char *word);
@@ -63,8 +64,8 @@ void cbm_print_quoted(FILE *out, const char *word);
    names that ends in NULL). For "resume with" hints. */
 void cbm_options_print_given(FILE *out, const char *const *leave_out);
 
-extern const cbm_command cbm_command_train, cbm_command_eval, cbm_command_predict, cbm_command_list, cbm_command_summary,
-    cbm_command_gradcheck, cbm_command_data, cbm_command_version, cbm_command_help_;
+extern const cbm_command cbm_command_train, cbm_command_eval, cbm_command_predict, cbm_command_list,
+    cbm_command_summary, cbm_command_gradcheck, cbm_command_data, cbm_command_version, cbm_command_help_;
 
 /* The program's name as it was called, for hints. */
 extern const char *cbm_program;
@@ -120,7 +121,8 @@ void cbm_interrupt_unwatch(void); /* before cx is closed */
 bool cbm_interrupted(void);
 
 /* ---- paths.c ---- */
-bool cbm_path_join(char out[static CBM_PATH_ROOM], const char *folder, const char *name); /* false: too long, reported */
+bool cbm_path_join(char out[static CBM_PATH_ROOM], const char *folder,
+                   const char *name); /* false: too long, reported */
 bool cbm_file_exists(const char *path);
 bool cbm_folder_exists(const char *path);
 bool cbm_make_folders(const char *path); /* with parents; false: reported */
@@ -143,11 +145,19 @@ typedef struct cbm_common {
 } cbm_common;
 cbm_context *cbm_open_common(const cbm_common *common, uint64_t seed, bool deterministic);
 #define CBM_OPTION_THREADS(type)                                                                                       \
-    { "threads", 't', CBM_OPTION_INT, offsetof(type, common.threads), "N", "processor threads (0: all cores)", 0, 4096 }
+    {                                                                                                                  \
+        "threads", 't', CBM_OPTION_INT, offsetof(type, common.threads), "N", "processor threads (0: all cores)", 0,    \
+            4096                                                                                                       \
+    }
 #define CBM_OPTION_DEVICE(type)                                                                                        \
-    { "device", 0, CBM_OPTION_TEXT, offsetof(type, common.device), "NAME", "cpu, or reference (plain loops, slow)", 0, 0 }
+    {                                                                                                                  \
+        "device", 0, CBM_OPTION_TEXT, offsetof(type, common.device), "NAME", "cpu, or reference (plain loops, slow)",  \
+            0, 0                                                                                                       \
+    }
 #define CBM_OPTION_JSON(type, what)                                                                                    \
-    { "json", 0, CBM_OPTION_FLAG, offsetof(type, common.json), NULL, what, 0, 0 }
+    {                                                                                                                  \
+        "json", 0, CBM_OPTION_FLAG, offsetof(type, common.json), NULL, what, 0, 0                                      \
+    }
 #define CBM_COUNT_OF(table) (sizeof(table) / sizeof *(table))
 
 #endif

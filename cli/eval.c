@@ -71,10 +71,12 @@ static int run(const void *options, const cbm_arguments *arguments)
 
 static const cbm_option table[] = {
     { "weights", 'w', CBM_OPTION_TEXT, offsetof(eval_options, weights), "FILE", "a safetensors file", 0, 0 },
-    { "run", 'r', CBM_OPTION_TEXT, offsetof(eval_options, run), "DIR", "the run whose weights to use (the newest)", 0, 0 },
+    { "run", 'r', CBM_OPTION_TEXT, offsetof(eval_options, run), "DIR", "the run whose weights to use (the newest)", 0,
+      0 },
     { "split", 0, CBM_OPTION_TEXT, offsetof(eval_options, split), "NAME", "train or test (test)", 0, 0 },
     { "data", 'd', CBM_OPTION_TEXT, offsetof(eval_options, data), "DIR", "where data sets lie (data)", 0, 0 },
-    { "limit", 0, CBM_OPTION_INT, offsetof(eval_options, limit), "N", "use only the first N samples (0: all)", 0, 1e15 },
+    { "limit", 0, CBM_OPTION_INT, offsetof(eval_options, limit), "N", "use only the first N samples (0: all)", 0,
+      1e15 },
     { "workers", 0, CBM_OPTION_INT, offsetof(eval_options, workers), "N", "threads that read data ahead", 0, 256 },
     CBM_OPTION_THREADS(eval_options),
     CBM_OPTION_DEVICE(eval_options),

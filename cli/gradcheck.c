@@ -126,8 +126,8 @@ static int run(const void *options, const cbm_arguments *arguments)
 
 static const cbm_option table[] = {
     { "op", 'o', CBM_OPTION_TEXT, offsetof(gradcheck_options, op), "NAME", "check one operation", 0, 0 },
-    { "all-ops", 'a', CBM_OPTION_FLAG, offsetof(gradcheck_options, all_ops), NULL, "check every operation with a gradient",
-      0, 0 },
+    { "all-ops", 'a', CBM_OPTION_FLAG, offsetof(gradcheck_options, all_ops), NULL,
+      "check every operation with a gradient", 0, 0 },
     CBM_OPTION_THREADS(gradcheck_options),
     CBM_OPTION_JSON(gradcheck_options, "{\"operations\": [{name, passed, max_error}]} (of a recipe: its parameters)"),
 };
@@ -138,7 +138,8 @@ const cbm_command cbm_command_gradcheck = {
     .summary = "check gradients against differences",
     .description =
         "Compares gradients with central differences, in 64-bit numbers on the reference backend: of an operation's\n"
-        "samples (first and second order), of all operations, or of a recipe's loss at a few entries of each parameter.\n"
+        "samples (first and second order), of all operations, or of a recipe's loss at a few entries of each "
+        "parameter.\n"
         "Exit code 1 if one is wrong.",
     .options = table,
     .n_options = CBM_COUNT_OF(table),

@@ -62,8 +62,9 @@ const cbm_command cbm_command_list = {
     .name = "list",
     .usage = "[RECIPE] [options]",
     .summary = "the recipes, or what one of them shows",
-    .description = "Lists the recipes: models with their data and settings, ready to be trained. With a name: what that\n"
-                   "recipe is and shows.",
+    .description =
+        "Lists the recipes: models with their data and settings, ready to be trained. With a name: what that\n"
+        "recipe is and shows.",
     .options = table,
     .n_options = CBM_COUNT_OF(table),
     .most = 1,

@@ -77,16 +77,10 @@ static bool store(const cbm_command *c, const cbm_option *o, const char *value, 
     if (given_count < MAX_GIVEN)
         given[given_count++] = (given_option){ o, value };
     switch (o->type) {
-    case CBM_OPTION_FLAG:
-        *(bool *)place = true;
-        return true;
-    case CBM_OPTION_TEXT:
-        *(const char **)place = value;
-        return true;
-    case CBM_OPTION_INT:
-        return store_int(c, o, value, place);
-    case CBM_OPTION_REAL:
-        return store_real(c, o, value, place);
+    case CBM_OPTION_FLAG: *(bool *)place = true; return true;
+    case CBM_OPTION_TEXT: *(const char **)place = value; return true;
+    case CBM_OPTION_INT: return store_int(c, o, value, place);
+    case CBM_OPTION_REAL: return store_real(c, o, value, place);
     }
     return false;
 }

@@ -41,8 +41,8 @@ _Noreturn static void run_client(const char *package, const char *folder)
     dup2(nothing, STDIN_FILENO);
     dup2(log, STDOUT_FILENO);
     dup2(log, STDERR_FILENO);
-    execlp("npm", "npm", "pack", "--ignore-scripts", "--no-progress", "--fetch-retries=1", "--fetch-retry-mintimeout=1000",
-           package, (char *)NULL);
+    execlp("npm", "npm", "pack", "--ignore-scripts", "--no-progress", "--fetch-retries=1",
+           "--fetch-retry-mintimeout=1000", package, (char *)NULL);
     _exit(CANNOT_RUN);
 }
 

@@ -54,7 +54,8 @@ bool cbm_make_folders(const char *path)
 static bool run_name(const char *recipe, int number, char out[static CBM_PATH_ROOM])
 {
     char name[256];
-    int n = number < 2 ? snprintf(name, sizeof name, "%s", recipe) : snprintf(name, sizeof name, "%s-%d", recipe, number);
+    int n =
+        number < 2 ? snprintf(name, sizeof name, "%s", recipe) : snprintf(name, sizeof name, "%s-%d", recipe, number);
     return n > 0 && n < (int)sizeof name && cbm_path_join(out, RUNS, name);
 }
 
@@ -112,7 +113,8 @@ bool cbm_find_weights(const char *recipe, const char *weights, const char *run, 
     } else {
         if (!cbm_newest_run(recipe, model, newest)) {
             cbm_report("there is no trained %s under " RUNS "/\nHINT: train it with `%s train %s`, or name a file with "
-                       "--weights", recipe, cbm_program, recipe);
+                       "--weights",
+                       recipe, cbm_program, recipe);
             return false;
         }
         if (!cbm_path_join(out, newest, model))
@@ -135,8 +137,9 @@ bool cbm_find_data(const cbm_recipe *recipe, const char *folder, char out[static
         return false;
     if (cbm_folder_exists(out))
         return true;
-    cbm_report("the data set '%s' is not in '%s'\nHINT: `%s data get %s%s%s` fetches it", recipe->data, out, cbm_program,
-               recipe->data, strcmp(folder, "data") ? " --data " : "", strcmp(folder, "data") ? folder : "");
+    cbm_report("the data set '%s' is not in '%s'\nHINT: `%s data get %s%s%s` fetches it", recipe->data, out,
+               cbm_program, recipe->data, strcmp(folder, "data") ? " --data " : "",
+               strcmp(folder, "data") ? folder : "");
     return false;
 }
 

@@ -254,9 +254,11 @@ static int run(const void *options, const cbm_arguments *arguments)
 
 static const cbm_option table[] = {
     { "weights", 'w', CBM_OPTION_TEXT, offsetof(predict_options, weights), "FILE", "a safetensors file", 0, 0 },
-    { "run", 'r', CBM_OPTION_TEXT, offsetof(predict_options, run), "DIR", "the run whose weights to use (the newest)", 0, 0 },
+    { "run", 'r', CBM_OPTION_TEXT, offsetof(predict_options, run), "DIR", "the run whose weights to use (the newest)",
+      0, 0 },
     { "top", 'n', CBM_OPTION_INT, offsetof(predict_options, top), "N", "show the N likeliest classes (1)", 1, 1e6 },
-    { "invert", 'i', CBM_OPTION_FLAG, offsetof(predict_options, invert), NULL, "pictures are dark on a bright ground", 0, 0 },
+    { "invert", 'i', CBM_OPTION_FLAG, offsetof(predict_options, invert), NULL, "pictures are dark on a bright ground",
+      0, 0 },
     CBM_OPTION_THREADS(predict_options),
     CBM_OPTION_DEVICE(predict_options),
     CBM_OPTION_JSON(predict_options, "file, index, class, probability, probabilities as JSON"),

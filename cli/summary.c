@@ -243,9 +243,9 @@ const cbm_command cbm_command_summary = {
     .name = "summary",
     .usage = "RECIPE|FILE.safetensors [options]",
     .summary = "a model's layers, or a file's tensors",
-    .description =
-        "For a recipe: a row for each layer with its output shape, its parameters, the operations (FLOPs) of one forward\n"
-        "pass and the memory of its output. For a safetensors file: a row for each tensor.",
+    .description = "For a recipe: a row for each layer with its output shape, its parameters, the operations (FLOPs) "
+                   "of one forward\n"
+                   "pass and the memory of its output. For a safetensors file: a row for each tensor.",
     .options = table,
     .n_options = CBM_COUNT_OF(table),
     .least = 1,

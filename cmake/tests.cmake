@@ -47,16 +47,6 @@ if(support_sources)
     target_link_libraries(test_support PUBLIC cambium_static PkgConfig::cmocka)
 endif()
 
-# The program without its main, for tests/cli.
-if(TARGET cambium_program)
-    set(part_sources ${cli_sources})
-    list(REMOVE_ITEM part_sources ${PROJECT_SOURCE_DIR}/cli/main.c)
-    add_library(program_parts STATIC ${part_sources} ${recipe_sources})
-    target_include_directories(program_parts PRIVATE ${PROJECT_SOURCE_DIR})
-    target_link_libraries(program_parts PUBLIC cambium_static cambium-media PkgConfig::jansson ZLIB::ZLIB CURL::libcurl
-        LibArchive::LibArchive Threads::Threads m)
-endif()
-
 file(GLOB test_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/*/test_*.c
     ${PROJECT_SOURCE_DIR}/tests/semantics/*.c)
 list(REMOVE_DUPLICATES test_sources)
@@ -71,9 +61,6 @@ foreach(source ${test_sources})
     string(REGEX REPLACE "^test_" "" name ${name})
     set(target test_${folder}_${name})
     cambium_test_program(${target} ${source} tests)
-    if(folder STREQUAL "cli" AND TARGET program_parts)
-        target_link_libraries(${target} PRIVATE program_parts)
-    endif()
     add_test(NAME ${folder}.${name} COMMAND ${target})
     cambium_test(${folder}.${name})
 endforeach()

@@ -28,7 +28,8 @@ cbm_status cbm_image_new(int64_t width, int64_t height, int64_t channels, cbm_im
     if (status != CBM_OK)
         return status;
     if (channels < 1 || channels > 4)
-        return cbm_media_fail(message, CBM_ERROR_INVALID, "an image has 1 to 4 channels, not %lld", (long long)channels);
+        return cbm_media_fail(message, CBM_ERROR_INVALID, "an image has 1 to 4 channels, not %lld",
+                              (long long)channels);
     uint8_t *pixels = calloc((size_t)(width * height), (size_t)channels);
     if (!pixels)
         return cbm_media_fail(message, CBM_ERROR_MEMORY, "no memory for an image of %lld x %lld pixels",

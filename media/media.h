@@ -50,7 +50,11 @@ CBM_API cbm_status cbm_image_write_png(const cbm_image *image, const char *path,
 
 /* ---- plots ---- */
 
-typedef enum cbm_series_style { CBM_SERIES_LINE = 0, CBM_SERIES_POINTS = 1, CBM_SERIES_LINE_POINTS = 2 } cbm_series_style;
+typedef enum cbm_series_style {
+    CBM_SERIES_LINE = 0,
+    CBM_SERIES_POINTS = 1,
+    CBM_SERIES_LINE_POINTS = 2
+} cbm_series_style;
 
 #define CBM_COLOR_AUTO (-1) /* the next colour of the palette */
 
@@ -60,8 +64,8 @@ typedef struct cbm_series {
     const double *x, *y;
     size_t count;
     cbm_series_style style;
-    int64_t color;    /* 0xRRGGBB, or CBM_COLOR_AUTO */
-    double width;     /* of the line in pixels; 0: 2 */
+    int64_t color; /* 0xRRGGBB, or CBM_COLOR_AUTO */
+    double width;  /* of the line in pixels; 0: 2 */
     bool dashed;
 } cbm_series;
 
@@ -71,15 +75,15 @@ typedef struct cbm_panel {
     const cbm_series *series;
     size_t series_count;
     double x_minimum, x_maximum, y_minimum, y_maximum;
-    bool log_y;            /* values <= 0 are left out */
-    bool y_from_zero;      /* an automatic range begins at 0 */
-    bool whole_x;          /* x counts something, epochs say: ticks on whole numbers only */
-    const double *marks;   /* thin vertical lines at these x */
+    bool log_y;          /* values <= 0 are left out */
+    bool y_from_zero;    /* an automatic range begins at 0 */
+    bool whole_x;        /* x counts something, epochs say: ticks on whole numbers only */
+    const double *marks; /* thin vertical lines at these x */
     size_t mark_count;
 } cbm_panel;
 
 typedef struct cbm_plot {
-    const char *title;     /* over all panels; NULL: none */
+    const char *title; /* over all panels; NULL: none */
     const cbm_panel *panels;
     size_t panel_count;
     size_t columns;        /* panels side by side; 0: all in one row */

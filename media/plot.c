@@ -10,10 +10,10 @@
 enum {
     PANEL_WIDTH = 640,
     PANEL_HEIGHT = 440,
-    OUTER = 18,        /* space around everything */
-    TITLE_BAND = 40,   /* above the panels, when the plot has a title */
+    OUTER = 18,      /* space around everything */
+    TITLE_BAND = 40, /* above the panels, when the plot has a title */
     PANEL_TITLE = 30,
-    LEFT = 66,         /* tick labels and the y label */
+    LEFT = 66, /* tick labels and the y label */
     BOTTOM = 52,
     RIGHT = 16,
     LEGEND_ROW = 20,

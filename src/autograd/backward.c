@@ -156,12 +156,6 @@ static void pass_node(walk *w, cbm_node *n)
     }
     if (!any || cx->status != CBM_OK)
         return;
-    if (!n->history) {
-        cbm_fail(cx, CBM_ERROR_STATE, "[backward] the history of [%s] was released by an earlier backward. "
-                                      "HINT: cbm_backward_retain, or .retain_graph, the first time", n->op->name);
-        cbm_locate(cx, n->file, n->line);
-        return;
-    }
     restore_marks(w);
     for (size_t i = 0; i < n->n_in; i++) {
         in[i] = cbm_handle(cx, n->in[i]);
@@ -188,6 +182,17 @@ static void pass_node(walk *w, cbm_node *n)
         cbm_locate(cx, n->file, n->line);
 }
 
+/* true, after reporting it: the node's part of an earlier backward is gone. */
+static bool released(walk *w, const cbm_node *n)
+{
+    if (n->history)
+        return false;
+    cbm_fail(w->cx, CBM_ERROR_STATE, "[backward] the history of [%s] was released by an earlier backward. "
+                                     "HINT: cbm_backward_retain, or .retain_graph, the first time", n->op->name);
+    cbm_locate(w->cx, n->file, n->line);
+    return true;
+}
+
 /* Puts the nodes between y and the asked values into w->nodes, oldest first, and stamps the values on the way. Values
    asked for are stamped already. */
 static bool reaches(walk *w, cbm_value *y)
@@ -211,11 +216,16 @@ static bool reaches(walk *w, cbm_value *y)
                 stack.count--;
                 continue;
             }
+            if (released(w, n)) {
+                cbm_array_free(&stack);
+                return false;
+            }
             top->after = true;
             n->stamp = w->stamp;
             n->index = 0;
             for (size_t i = 0; i < n->n_in && ok; i++)
-                if (n->in[i]->requires_grad && n->in[i]->node && n->in[i]->node->stamp != w->stamp) {
+                if (n->in[i]->requires_grad && n->in[i]->node && n->in[i]->node->stamp != w->stamp &&
+                    (n->in[i]->node->history || n->in[i]->stamp != w->stamp)) { /* an asked value may be all that is left */
                     frame f = { n->in[i]->node, false };
                     ok = cbm_array_push(&stack, &f) != NULL;
                 }

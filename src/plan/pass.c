@@ -38,7 +38,7 @@ static const cbm_attribute *attribute_named(const cbm_op *op, const char *name)
 static int32_t field(builder *b, int32_t node, const cbm_attribute *a, cbm_dtype dtype)
 {
     int32_t c = a ? cell(b, node, a) : -1;
-    return c < 0 ? -1 : emit(b, (cbm_fused_instruction){ .code = CBM_EXPR_FIELD, .arg = c, .dtype = dtype });
+    return c < 0 ? -1 : emit(b, (cbm_fused_instruction){ .code = CBM_EXPR_FIELD, .arg = c, .dtype = (int32_t)dtype });
 }
 
 /* The place of operand k of a member: another member's result, a number, or memory. */
@@ -78,7 +78,7 @@ static int32_t append(builder *b, const cbm_node *n, int32_t number)
     }
     for (int32_t i = 0; i < e.length; i++) {
         const cbm_expr_instruction *s = &e.code[i];
-        cbm_fused_instruction t = { .code = s->code, .dtype = types[i], .value = s->value };
+        cbm_fused_instruction t = { .code = s->code, .dtype = (int32_t)types[i], .value = s->value };
         if (s->code == CBM_EXPR_INPUT) {
             if ((at[i] = operand(b, n, (size_t)s->arg)) < 0)
                 return -1;

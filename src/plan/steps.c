@@ -1,5 +1,6 @@
 /* steps.c: one unit of a plan as a step: its operands' windows, a kernel or a fused program, workspace, and where the results
    go. View operations make no step but a new window. Rests on backend/backend.h and pass.c. */
+#include "op/expression.h"
 #include "plan/build.h"
 #include <string.h>
 
@@ -120,7 +121,7 @@ static bool copy_step(cbm_build *b, int32_t node, const cbm_spot *from, const cb
     step.fused = cbm_plan_take(b->plan, sizeof *step.fused);
     if (!code || !out || !step.fused || !step_buffers(b, &step, 1, 1))
         return false;
-    *code = (cbm_fused_instruction){ .code = 0 /* CBM_EXPR_INPUT */, .arg = 0, .dtype = from->window.dtype };
+    *code = (cbm_fused_instruction){ .code = CBM_EXPR_INPUT, .arg = 0, .dtype = (int32_t)from->window.dtype };
     *step.fused = (cbm_fused){ .length = 1, .code = code, .n_out = 1, .outputs = out };
     set_buffer(&step, 0, from);
     set_buffer(&step, 1, to);

@@ -147,9 +147,12 @@ static void test_unpack(void **state)
         const char *name, *link;
         unsigned kind;
     } hostile[] = {
-        { "../outside", NULL, AE_IFREG },       { ROOM "/absolute", NULL, AE_IFREG },
-        { "package/link", "/etc/passwd", AE_IFLNK }, { "package/hard", "package/good", AE_IFREG },
-        { "package/pipe", NULL, AE_IFIFO },     { "a/../../outside", NULL, AE_IFREG },
+        { "../outside", NULL, AE_IFREG },
+        { ROOM "/absolute", NULL, AE_IFREG },
+        { "package/link", "/etc/passwd", AE_IFLNK },
+        { "package/hard", "package/good", AE_IFREG },
+        { "package/pipe", NULL, AE_IFIFO },
+        { "a/../../outside", NULL, AE_IFREG },
         { "package/good", NULL, AE_IFREG }, /* twice the same name */
     };
     for (size_t i = 0; i < CBM_COUNT_OF(hostile); i++) {
@@ -230,11 +233,13 @@ static void answer(server *s, int c)
         send(c, head, (size_t)n, MSG_NOSIGNAL);
         return;
     }
-    int n = start ? snprintf(head, sizeof head,
-                             "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes %zu-%zu/%zu\r\nContent-Length: %zu\r\n"
-                             "Connection: close\r\n\r\n", start, zipped_size - 1, zipped_size, zipped_size - start)
-                  : snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n",
-                             zipped_size);
+    int n = start
+                ? snprintf(head, sizeof head,
+                           "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes %zu-%zu/%zu\r\nContent-Length: %zu\r\n"
+                           "Connection: close\r\n\r\n",
+                           start, zipped_size - 1, zipped_size, zipped_size - start)
+                : snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n",
+                           zipped_size);
     send(c, head, (size_t)n, MSG_NOSIGNAL);
     size_t size = zipped_size - start;
     if (s->cut_after > 0 && size > (size_t)s->cut_after)

@@ -20,7 +20,9 @@ static const cbm_option table[] = {
     { "number", 'n', CBM_OPTION_INT, offsetof(sample_options, number), "N", "", -5, 100 },
     { "real", 'r', CBM_OPTION_REAL, offsetof(sample_options, real), "X", "", 0, 1 },
 };
-static const cbm_command command = { .name = "sample", .usage = "A B", .options = table, .n_options = 4, .least = 1, .most = 2 };
+static const cbm_command command = {
+    .name = "sample", .usage = "A B", .options = table, .n_options = 4, .least = 1, .most = 2
+};
 
 /* Parses a line of words. */
 static bool parse(const char *line, sample_options *o, cbm_arguments *rest, bool *help)
@@ -68,9 +70,24 @@ static void test_errors(void **state)
 {
     (void)state;
     static const char *const wrong[] = {
-        "",           "a b c",        "a --nothing",   "a --text",      "a -n 101",     "a -n -6",      "a -n 1.5",
-        "a -n x",     "a -n 0x10",    "a --flag=1",    "a -ff",         "a --real 2",   "a --real nan", "a --real inf",
-        "a --real x", "a --number= ", "a --number 99999999999999999999", "a -z",
+        "",
+        "a b c",
+        "a --nothing",
+        "a --text",
+        "a -n 101",
+        "a -n -6",
+        "a -n 1.5",
+        "a -n x",
+        "a -n 0x10",
+        "a --flag=1",
+        "a -ff",
+        "a --real 2",
+        "a --real nan",
+        "a --real inf",
+        "a --real x",
+        "a --number= ",
+        "a --number 99999999999999999999",
+        "a -z",
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         sample_options o;
@@ -139,8 +156,9 @@ static void test_json(void **state)
     cbm_json_bool(&j, "yes", true);
     assert_int_equal(cbm_json_end(&j, out), CBM_EXIT_OK);
     fclose(out);
-    assert_string_equal(text, "{\n  \"text\": \"quote\\\" \\u0001 ?\",\n  \"none\": null,\n  \"nan\": null,\n  \"tenth\": 0.1,\n"
-                              "  \"shape\": [\n    1,\n    28\n  ],\n  \"empty\": [],\n  \"yes\": true\n}\n");
+    assert_string_equal(
+        text, "{\n  \"text\": \"quote\\\" \\u0001 ?\",\n  \"none\": null,\n  \"nan\": null,\n  \"tenth\": 0.1,\n"
+              "  \"shape\": [\n    1,\n    28\n  ],\n  \"empty\": [],\n  \"yes\": true\n}\n");
     free(text);
 }
 

@@ -29,6 +29,17 @@ expect 1 "$C" train mnist-mlp --run runs/mnist-mlp
 says err "--resume"
 expect 0 "$C" train mnist-mlp --run runs/mnist-mlp-2 --overwrite --epochs 1 --limit 40 --threads 1 --quiet
 
+# On a terminal the line is redrawn, with all it should say, within 80 columns.
+if command -v script > /dev/null; then
+    TERM=xterm script -qec "stty cols 80; '$C' train mnist-mlp --run seen --epochs 1 --batch-size 2 --threads 1" typescript > out
+    for word in 'epoch 1/1' 'step/s' 'loss' 'ETA' '[='; do
+        says out "$word"
+    done
+    tr '\r' '\n' < out | grep 'ETA' | sed 's/.\[K.*//' | awk 'length($0) > 79 { bad = 1 } !/ETA [0-9]+:[0-9]/ { bad = 1 } END { exit bad }' ||
+        fail "the live line does not fit"
+    rm -f typescript
+fi
+
 # Evaluating.
 expect 0 "$C" eval mnist-mlp --run runs/mnist-mlp --threads 1
 says out "accuracy 100.00 %"

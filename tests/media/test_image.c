@@ -35,8 +35,8 @@ static void test_good_files(void **state)
         const char *name;
         int64_t channels;
     } files[] = {
-        { "rgb.jpg", 3 },  { "progressive.jpg", 3 }, { "grey.jpg", 1 },  { "cmyk.jpg", 3 },
-        { "rgb.png", 3 },  { "grey.png", 1 },        { "bits.png", 1 },  { "palette.png", 4 },
+        { "rgb.jpg", 3 },  { "progressive.jpg", 3 }, { "grey.jpg", 1 },       { "cmyk.jpg", 3 },
+        { "rgb.png", 3 },  { "grey.png", 1 },        { "bits.png", 1 },       { "palette.png", 4 },
         { "deep.png", 3 }, { "alpha.png", 4 },       { "grey_alpha.png", 2 }, { "interlaced.png", 3 },
     };
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
@@ -111,7 +111,8 @@ static void test_truncated(void **state)
 static void test_flipped(void **state)
 {
     (void)state;
-    static const char *const files[] = { "rgb.png", "palette.png", "grey_alpha.png", "rgb.jpg", "progressive.jpg", "cmyk.jpg" };
+    static const char *const files[] = { "rgb.png", "palette.png",     "grey_alpha.png",
+                                         "rgb.jpg", "progressive.jpg", "cmyk.jpg" };
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char path[512];
         snprintf(path, sizeof path, SEEDS "%s", files[i]);
@@ -152,8 +153,9 @@ static void put32(uint8_t *p, uint32_t v)
 static void test_absurd_sizes(void **state)
 {
     (void)state;
-    static const uint32_t sizes[][2] = { { 0, 5 }, { 5, 0 }, { 0x7fffffff, 0x7fffffff }, { 32768, 32768 }, { 32769, 1 },
-                                         { 0xffffffff, 1 }, { 8192, 8192 } };
+    static const uint32_t sizes[][2] = { { 0, 5 },         { 5, 0 },     { 0x7fffffff, 0x7fffffff },
+                                         { 32768, 32768 }, { 32769, 1 }, { 0xffffffff, 1 },
+                                         { 8192, 8192 } };
     bytes b = slurp(SEEDS "rgb.png");
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         put32(b.at + 16, sizes[i][0]);
@@ -265,9 +267,9 @@ static void test_writing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good_files),   cmocka_unit_test(test_values),     cmocka_unit_test(test_truncated),
-        cmocka_unit_test(test_flipped),      cmocka_unit_test(test_absurd_sizes), cmocka_unit_test(test_not_images),
-        cmocka_unit_test(test_conversion),   cmocka_unit_test(test_resize),     cmocka_unit_test(test_writing),
+        cmocka_unit_test(test_good_files), cmocka_unit_test(test_values),       cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_flipped),    cmocka_unit_test(test_absurd_sizes), cmocka_unit_test(test_not_images),
+        cmocka_unit_test(test_conversion), cmocka_unit_test(test_resize),       cmocka_unit_test(test_writing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

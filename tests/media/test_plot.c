@@ -19,7 +19,8 @@ static void test_linear_ticks(void **state)
     assert_string_equal(t.label[5], "1.0");
     cbm_ticks_linear(-3, 3, 6, false, &t);
     assert_int_equal(t.count, 7);
-    assert_string_equal(t.label[0], "\xe2\x88\x92" "3");
+    assert_string_equal(t.label[0], "\xe2\x88\x92"
+                                    "3");
     cbm_ticks_linear(1, 4, 12, true, &t);
     assert_int_equal(t.count, 4);
     assert_string_equal(t.label[3], "4");
@@ -47,7 +48,8 @@ static void test_numbers(void **state)
     (void)state;
     char text[32];
     cbm_number_text(-0.05, 2, text, sizeof text);
-    assert_string_equal(text, "\xe2\x88\x92" "0.05");
+    assert_string_equal(text, "\xe2\x88\x92"
+                              "0.05");
     cbm_number_text(12.5, 1, text, sizeof text);
     assert_string_equal(text, "12.5");
     if (setlocale(LC_ALL, "de_DE.UTF-8"))
@@ -78,7 +80,12 @@ static void test_ink(void **state)
         { .label = "validation", .x = x, .y = b, .count = 4, .color = CBM_COLOR_AUTO, .dashed = true },
     };
     cbm_panel panels[] = {
-        { .title = "Loss", .x_label = "epoch", .y_label = "loss", .series = series, .series_count = 2, .whole_x = true },
+        { .title = "Loss",
+          .x_label = "epoch",
+          .y_label = "loss",
+          .series = series,
+          .series_count = 2,
+          .whole_x = true },
         { .title = "Loss", .series = series, .series_count = 2, .log_y = true, .marks = x, .mark_count = 4 },
     };
     cbm_plot plot = { .title = "a run", .panels = panels, .panel_count = 2 };
@@ -103,7 +110,9 @@ static void test_odd_data(void **state)
     (void)state;
     double x[] = { 0, 1e300, -1e300, INFINITY, NAN, 5e-324 }, y[] = { NAN, INFINITY, 1e308, -1e308, 0, 1 };
     double one[] = { 7 }, zeros[] = { 0, 0, 0 };
-    cbm_series wild = { .label = "wild", .x = x, .y = y, .count = 6, .style = CBM_SERIES_LINE_POINTS, .color = CBM_COLOR_AUTO };
+    cbm_series wild = {
+        .label = "wild", .x = x, .y = y, .count = 6, .style = CBM_SERIES_LINE_POINTS, .color = CBM_COLOR_AUTO
+    };
     cbm_series single = { .label = "%s%n", .x = one, .y = one, .count = 1, .style = CBM_SERIES_POINTS, .color = 0 };
     cbm_series flat = { .x = zeros, .y = zeros, .count = 3, .color = 0 };
     cbm_series none = { .label = "none", .count = 0 };
@@ -112,7 +121,9 @@ static void test_odd_data(void **state)
         for (int log_y = 0; log_y < 2; log_y++)
             for (int size = 0; size < 3; size++) {
                 cbm_panel panel = { .series = all[i], .series_count = 1, .log_y = log_y, .y_from_zero = i % 2 };
-                cbm_plot plot = { .panels = &panel, .panel_count = 1, .width = size ? size * 20 : 0, .height = size ? 10 : 0 };
+                cbm_plot plot = {
+                    .panels = &panel, .panel_count = 1, .width = size ? size * 20 : 0, .height = size ? 10 : 0
+                };
                 cbm_image image;
                 assert_int_equal(cbm_plot_draw(&plot, &image, NULL), CBM_OK);
                 cbm_image_free(&image);

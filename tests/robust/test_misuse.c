@@ -173,7 +173,7 @@ static void test_null(void **state)
     refused(cx, cbm_tensor_from(cx, CBM_F32, CBM_SHAPE(-1), "x"), CBM_ERROR_SHAPE);
     refused(cx, cbm_tensor_from(cx, CBM_F32, CBM_SHAPE(INT64_MAX, 4), "x"), CBM_ERROR_SHAPE);
     refused(cx, cbm_tensor_from(cx, (cbm_dtype)9, CBM_SHAPE(1), "x"), CBM_ERROR_DTYPE);
-    refused(cx, cbm_zeros(cx, CBM_F32, CBM_SHAPE(1, 1, 1, 1, 1, 1, 1, 1, 1)), CBM_ERROR_SHAPE);
+    refused(cx, cbm_zeros(cx, CBM_F32, (cbm_shape){ { 9, 1, 1, 1, 1, 1, 1, 1, 1 } }), CBM_ERROR_SHAPE);
     refused(cx, cbm_zeros(cx, CBM_F32, CBM_SHAPE(INT64_MAX / 2, 8)), CBM_ERROR_SHAPE);
     float x[4];
     assert_false(cbm_tensor_failed(cbm_tensor_from(cx, CBM_F32, CBM_SHAPE(0, 3), NULL)));

@@ -45,6 +45,10 @@ void cbm_dnn_free(cbm_dnn *d)
 
 #else
 
+#include "base/base.h"
+
+#include "base/base.h"
+
 #include <dnnl.h>
 #include <pthread.h>
 #include <stdio.h>
