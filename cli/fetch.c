@@ -284,5 +284,7 @@ int cbm_fetch(const cbm_data_set *set, const char *folder, FILE *out)
     }
     free(j);
     close(lock);
+    if (code != CBM_EXIT_OK)
+        rmdir(folder); /* if nothing came, nothing stays */
     return code;
 }

@@ -1,5 +1,5 @@
-/* interrupt.c: Ctrl-C. The first SIGINT or SIGTERM asks the running work to stop and save, the second kills. The library
-   installs no handlers; the program does, here. */
+/* interrupt.c: Ctrl-C. The first SIGINT or SIGTERM asks the running work to stop and save, the second kills. The
+   library installs no handlers; the program does, here. */
 #include "cli.h"
 
 #include <errno.h>

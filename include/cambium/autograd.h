@@ -23,7 +23,8 @@ typedef struct cbm_grad_options {
     uint64_t retain_graph CBM_DEFAULT(0);  /* 1: y's history is kept (implied by create_graph) */
 } cbm_grad_options;
 
-/* grads[i] = d (sum(weight * y)) / d xs[i], for any tensors xs recorded before y; zeros where y does not depend on it.
+/* grads[i] = d (sum(weight * y)) / d xs[i], for tensors xs that require a gradient (variables, and what was computed from
+   them before y); zeros where y does not depend on it.
    The gradients are new tensors of the current scope; nothing is accumulated anywhere. */
 CBM_API cbm_status cbm_grad_with(cbm_tensor *y, cbm_tensor *const *xs, size_t count, cbm_tensor **grads,
                                  const cbm_grad_options *options);

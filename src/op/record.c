@@ -65,15 +65,17 @@ static bool differentiable_input(const cbm_op *op, size_t i, const cbm_value *v)
 }
 
 /* Computes everything when far too much is pending: most often losses are being added up over an epoch. */
-static void limit_growth(cbm_context *cx, const cbm_op *op, const cbm_tensor *t)
+static void limit_growth(cbm_context *cx, const cbm_op *op)
 {
     if (cx->pending <= cx->pending_limit || cx->pending_evaluating)
         return;
-    const cbm_node *n = t->value->node;
+    const cbm_node *n = cx->last_pending; /* not yet stamped itself */
+    while (n && !n->file)
+        n = n->prev;
     cbm_context_log(cx, CBM_LOG_WARNING,
             "more than %lld operations are pending, last [%s] (at %s:%d): computing them now. "
             "HINT: end a scope each step; add up numbers from cbm_item, not tensors",
-            (long long)cx->pending_limit, op->name, n && n->file ? n->file : "?", n ? n->line : 0);
+            (long long)cx->pending_limit, op->name, n ? n->file : "?", n ? n->line : 0);
     cx->engine->evaluate(cx, NULL, 0);
 }
 
@@ -181,7 +183,7 @@ cbm_tensor *cbm_apply(cbm_context *cx, const cbm_op *op, cbm_tensor *const *inpu
     cbm_value_release(&n->out[0]);
     if (cx->status != CBM_OK)
         return inert(cx, op, outputs);
-    limit_growth(cx, op, first);
+    limit_growth(cx, op);
     return cx->status == CBM_OK ? first : inert(cx, op, outputs);
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define MAX_MEMBERS 96  /* operations in a pass */
+#define OVERWRITTEN -2  /* of an operand: instead of its last reader */
 #define MAX_OPERANDS 56 /* an upper bound on what they read from outside */
 
 bool cbm_is_pointwise(const cbm_node *n)
@@ -92,7 +93,8 @@ static void set_levels(const cbm_collected *g, member *m)
     }
 }
 
-/* Connects what shares a pass: producers with consumers, and readers of one operand, which is then read once. */
+/* Connects what shares a pass: producers with consumers, and readers of one operand, which is then read once; but not
+   through a variable that is overwritten here: a pass that overwrites must not be kept waiting by one that feeds others. */
 static bool connect(const cbm_collected *g, member *m)
 {
     size_t leaves = g->leaves.count + 1;
@@ -101,12 +103,15 @@ static bool connect(const cbm_collected *g, member *m)
         return false;
     for (size_t i = 0; i < leaves; i++)
         last[i] = -1;
+    for (size_t i = 0; i < g->nodes.count; i++)
+        if (CBM_AT(&g->in_place, uint8_t, i))
+            last[-1 - cbm_ref_input(node_at(g, i), 0)] = OVERWRITTEN;
     for (size_t i = 0; i < g->nodes.count; i++) {
         const cbm_node *n = node_at(g, i);
         for (size_t k = 0; joins_passes(n) && k < n->n_in; k++) {
             cbm_ref ref = cbm_ref_input(n, k);
             int32_t p = ref < 0 ? -1 : ref / CBM_MAX_OUTPUTS;
-            if (ref < 0 && n->in[k]->count > 1) {
+            if (ref < 0 && n->in[k]->count > 1 && last[-1 - ref] != OVERWRITTEN) {
                 p = last[-1 - ref];
                 last[-1 - ref] = (int32_t)i;
             }

@@ -172,6 +172,20 @@ static void binary(program *p)
     }
 }
 
+/* More operations than one pass takes. */
+static void chain(program *p)
+{
+    cbm_tensor *t = any(p), *u = t;
+    for (int i = 20 + draw(p, 150); i > 0; i--) {
+        cbm_tensor *next = i % 3 ? cbm_add_scalar(t, number(p)) : cbm_mul(cbm_tanh(t), cbm_tanh(u));
+        u = t;
+        t = next;
+        if (draw(p, 60) == 0)
+            add(p, t);
+    }
+    add(p, cbm_tanh(t));
+}
+
 static void reduce(program *p)
 {
     cbm_tensor *a = any(p);
@@ -388,8 +402,8 @@ static size_t run(uint64_t seed, const device *d, double *log, char *message, ui
     static const int kinds[VARIABLES] = { 0, 0, 1, 6, 3 };
     for (int i = 0; i < VARIABLES; i++)
         p.variables[i] = cbm_variable(host(&p, shapes[kinds[i]]), i != 4);
-    static void (*const actions[])(program *) = { unary, unary, unary, binary, binary, binary, reduce, matmul, view, view, make,
-                                                  assign, exchange, backward, descend, gradients_of, scope, read, read };
+    static void (*const actions[])(program *) = { unary, unary, unary, binary, binary, binary, chain, reduce, matmul, view, view, make,
+                                                  assign, exchange, backward, descend, gradients_of, scope,  read,  read };
     int length = 5 + draw(&p, 75);
     const char *line = getenv("CBM_TRACE");
     for (int i = 0; i < length && cbm_context_status(p.cx) == CBM_OK; i++) {

@@ -13,6 +13,7 @@ typedef struct strided_copy {
     int64_t shape[CBM_MAX_DIMS], to_stride[CBM_MAX_DIMS], from_stride[CBM_MAX_DIMS]; /* elements */
     const cbm_simd *simd;
     int64_t inner; /* axes that one row function does: 1, or 2 for a transpose */
+    int64_t parts; /* of a transposed plane, when planes are few */
 } strided_copy;
 
 static void merge_axes(strided_copy *c)
@@ -81,7 +82,7 @@ static void copy_rows(void *user, int64_t begin, int64_t end)
     const strided_copy *c = user;
     const int64_t outer = c->rank - c->inner, last = c->rank - 1;
     for (int64_t i = begin; i < end; i++) {
-        int64_t to = 0, from = 0, rest = i;
+        int64_t to = 0, from = 0, rest = i / c->parts;
         for (int64_t d = outer - 1; d >= 0; d--) {
             const int64_t at = d > 0 ? rest % c->shape[d] : rest;
             rest /= c->shape[d];
@@ -90,10 +91,13 @@ static void copy_rows(void *user, int64_t begin, int64_t end)
         }
         char *t = c->to + to * (int64_t)c->size;
         const char *f = c->from + from * (int64_t)c->size;
-        if (c->inner == 2) /* r[j][i] = x[i][j]: the last axis is the source's rows */
-            c->simd->transpose((uint32_t *)(void *)t, c->to_stride[last - 1], (const uint32_t *)(const void *)f,
-                               c->from_stride[last], c->shape[last], c->shape[last - 1]);
-        else
+        if (c->inner == 2) { /* r[j][i] = x[i][j]: the last axis is the source's rows */
+            const int64_t first = i % c->parts * c->shape[last - 1] / c->parts;
+            const int64_t after = (i % c->parts + 1) * c->shape[last - 1] / c->parts;
+            c->simd->transpose((uint32_t *)(void *)t + first * c->to_stride[last - 1], c->to_stride[last - 1],
+                               (const uint32_t *)(const void *)f + first, c->from_stride[last], c->shape[last],
+                               after - first);
+        } else
             copy_elements(t, f, c->size, c->shape[last], c->to_stride[last], c->from_stride[last]);
     }
 }
@@ -127,6 +131,8 @@ static void run(strided_copy *c, int64_t threads)
     int64_t rows = 1;
     for (int64_t d = 0; d < c->rank - c->inner; d++)
         rows *= c->shape[d];
+    c->parts = c->inner == 2 && rows < 16 && count > 16 * CBM_CPU_GRAIN ? 16 : 1;
+    rows *= c->parts;
     cbm_parallel_for(rows, cbm_grain(count / rows), threads, copy_rows, c);
 }
 

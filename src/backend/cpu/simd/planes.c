@@ -22,12 +22,33 @@
 #define WEAVE_HIGH 2, 6, 3, 7
 #endif
 
-/* Elements 0, 2, 4, ... and 1, 3, 5, ... of 2 VN. */
-INLINE void split_pairs(const float *x, vf *even, vf *odd)
+/* Elements 0, 2, 4, ... and 1, 3, 5, ... of `count` <= 2 VN. */
+INLINE void split_pairs(const float *x, int64_t count, vf *even, vf *odd)
 {
-    vf a = vf_load(x), b = vf_load(x + VN);
+    vf a = count >= VN ? vf_load(x) : vf_load_part(x, count, 0.0f);
+    vf b = count == 2 * VN ? vf_load(x + VN) : count > VN ? vf_load_part(x + VN, count - VN, 0.0f) : (vf){ 0 };
     *even = __builtin_shufflevector(a, b, EVEN);
     *odd = __builtin_shufflevector(a, b, ODD);
+}
+
+INLINE void store_n(float *to, int64_t n, vf v)
+{
+    if (n == VN)
+        vf_store(to, v);
+    else
+        vf_store_part(to, n, v);
+}
+
+INLINE void store_places(int64_t *to, int64_t n, vi at)
+{
+    int32_t t[VN];
+    vi_store(t, at);
+    if (n == VN)
+        for (int half = 0; half < 2; half++)
+            vl_store(to + half * VD, __builtin_convertvector(*(const vi_half_any *)(t + half * VD), vl));
+    else
+        for (int64_t i = 0; i < n; i++)
+            to[i] = t[i];
 }
 
 INLINE bool is_two_by_two(const cbm_pool_plane *p)
@@ -48,35 +69,20 @@ static void max_row_two(const float *upper, const float *lower, int32_t start, i
                         int64_t n)
 {
     const vi steps = 2 * (vi)COUNT_UP;
-    int64_t i = 0;
-    for (; i + VN <= n; i += VN) {
+    for (int64_t i = 0; i < n; i += VN) {
+        const int64_t now = n - i < VN ? n - i : VN;
         vf a, b, c, d;
-        split_pairs(upper + 2 * i, &a, &b);
-        split_pairs(lower + 2 * i, &c, &d);
+        split_pairs(upper + 2 * i, 2 * now, &a, &b);
+        split_pairs(lower + 2 * i, 2 * now, &c, &d);
         vi place = steps + (start + 2 * (int32_t)i);
         vf best = a;
         vi at = place;
         keep_greater(&best, &at, b, place + 1);
         keep_greater(&best, &at, c, place + width);
         keep_greater(&best, &at, d, place + width + 1);
-        vf_store(y + i, best);
-        if (index) {
-            int32_t t[VN];
-            vi_store(t, at);
-            for (int half = 0; half < 2; half++)
-                vl_store(index + i + half * VD, __builtin_convertvector(*(const vi_half_any *)(t + half * VD), vl));
-        }
-    }
-    for (; i < n; i++) {
-        const float *from[4] = { upper + 2 * i, upper + 2 * i + 1, lower + 2 * i, lower + 2 * i + 1 };
-        const int32_t offset[4] = { 0, 1, width, width + 1 };
-        int best = 0;
-        for (int k = 1; k < 4; k++)
-            if (*from[k] > *from[best] || (*from[k] != *from[k] && *from[best] == *from[best]))
-                best = k;
-        y[i] = *from[best];
+        store_n(y + i, now, best);
         if (index)
-            index[i] = start + 2 * i + offset[best];
+            store_places(index + i, now, at);
     }
 }
 
@@ -89,6 +95,71 @@ INLINE void window(const cbm_pool_plane *p, int axis, int64_t at, int64_t size, 
     *high = *high > size ? size : *high;
 }
 
+/* Outputs [w, w + n) of a row for which tap `tap` of their windows lies inside the plane: [first, last). */
+INLINE void columns_inside(const cbm_pool_plane *p, int64_t w, int64_t n, int64_t tap, int64_t *first, int64_t *last)
+{
+    const int64_t stride = p->stride[1], shift = tap - p->padding[1];
+    const int64_t low = shift >= 0 ? 0 : (-shift + stride - 1) / stride;
+    const int64_t high = p->width - shift <= 0 ? 0 : (p->width - shift - 1) / stride + 1;
+    *first = low > w ? low : w;
+    *last = high < w + n ? high : w + n;
+}
+
+/* n <= VN elements, stride apart. */
+INLINE vf load_strided(const float *x, int64_t n, int64_t stride)
+{
+    if (stride == 1)
+        return n == VN ? vf_load(x) : vf_load_part(x, n, 0.0f);
+    vf even, odd;
+    if (stride == 2) {
+        split_pairs(x, 2 * n - 1, &even, &odd);
+        return even;
+    }
+    float t[VN] = { 0 };
+    for (int64_t i = 0; i < n; i++)
+        t[i] = x[i * stride];
+    return vf_load(t);
+}
+
+enum { RUN = 128 }; /* outputs of a row taken together, tap after tap */
+
+static void max_run(const cbm_pool_plane *p, int64_t h, int64_t w, int64_t n)
+{
+    float value[RUN];
+    int32_t place[RUN];
+    int64_t top, bottom;
+    window(p, 0, h, p->height, &top, &bottom);
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t left = (w + i) * p->stride[1] - p->padding[1];
+        value[i] = -__builtin_inff();
+        place[i] = (int32_t)(top * p->width + (left > 0 ? left : 0));
+    }
+    const vi steps = (int32_t)p->stride[1] * (vi)COUNT_UP;
+    for (int64_t row = top; row < bottom; row++)
+        for (int64_t tap = 0; tap < p->kernel[1]; tap++) {
+            int64_t first, last;
+            columns_inside(p, w, n, tap, &first, &last);
+            for (int64_t i = first; i < last; i += VN) {
+                const int64_t now = last - i < VN ? last - i : VN;
+                const int64_t at = row * p->width + i * p->stride[1] + tap - p->padding[1];
+                const vf v = load_strided(p->x + at, now, p->stride[1]);
+                float *best = value + (i - w);
+                int32_t *best_at = place + (i - w);
+                vf b = now == VN ? vf_load(best) : vf_load_part(best, now, 0.0f);
+                vi q = now == VN ? vi_load(best_at) : (vi)vf_load_part((const float *)(const void *)best_at, now, 0.0f);
+                keep_greater(&b, &q, v, steps + (int32_t)at);
+                store_n(best, now, b);
+                store_n((float *)(void *)best_at, now, (vf)q);
+            }
+        }
+    const int64_t to = h * p->out_width + w;
+    if (p->y)
+        memcpy(p->y + to, value, (size_t)n * sizeof *value);
+    if (p->index)
+        for (int64_t i = 0; i < n; i++)
+            p->index[to + i] = place[i];
+}
+
 static void max_pool(const cbm_pool_plane *p)
 {
     if (is_two_by_two(p) && p->y) {
@@ -99,28 +170,9 @@ static void max_pool(const cbm_pool_plane *p)
         }
         return;
     }
-    for (int64_t h = 0; h < p->out_height; h++) {
-        int64_t top, bottom;
-        window(p, 0, h, p->height, &top, &bottom);
-        for (int64_t w = 0; w < p->out_width; w++) {
-            int64_t left, right;
-            window(p, 1, w, p->width, &left, &right);
-            int64_t best = top * p->width + left;
-            float value = p->x[best];
-            for (int64_t i = top; i < bottom; i++)
-                for (int64_t j = i * p->width + left; j < i * p->width + right; j++) {
-                    const float v = p->x[j];
-                    if (v > value || (v != v && value == value)) {
-                        value = v;
-                        best = j;
-                    }
-                }
-            if (p->y)
-                p->y[h * p->out_width + w] = value;
-            if (p->index)
-                p->index[h * p->out_width + w] = best;
-        }
-    }
+    for (int64_t h = 0; h < p->out_height; h++)
+        for (int64_t w = 0; w < p->out_width; w += RUN)
+            max_run(p, h, w, p->out_width - w < RUN ? p->out_width - w : RUN);
 }
 
 /* The first `from` outputs were done already. Windows may overlap. */
@@ -208,15 +260,36 @@ INLINE float share(const cbm_pool_plane *p, int64_t h, int64_t w, const int64_t 
 
 static void avg_row_two(const float *upper, const float *lower, float *y, int64_t n)
 {
-    int64_t i = 0;
-    for (; i + VN <= n; i += VN) {
+    for (int64_t i = 0; i < n; i += VN) {
+        const int64_t now = n - i < VN ? n - i : VN;
         vf a, b, c, d;
-        split_pairs(upper + 2 * i, &a, &b);
-        split_pairs(lower + 2 * i, &c, &d);
-        vf_store(y + i, ((a + b) + (c + d)) * 0.25f);
+        split_pairs(upper + 2 * i, 2 * now, &a, &b);
+        split_pairs(lower + 2 * i, 2 * now, &c, &d);
+        store_n(y + i, now, ((a + b) + (c + d)) * 0.25f);
     }
-    for (; i < n; i++)
-        y[i] = ((upper[2 * i] + upper[2 * i + 1]) + (lower[2 * i] + lower[2 * i + 1])) * 0.25f;
+}
+
+static void avg_run(const cbm_pool_plane *p, int64_t h, int64_t w, int64_t n)
+{
+    float total[RUN] = { 0 };
+    int64_t at[4];
+    window(p, 0, h, p->height, &at[0], &at[1]);
+    for (int64_t row = at[0]; row < at[1]; row++)
+        for (int64_t tap = 0; tap < p->kernel[1]; tap++) {
+            int64_t first, last;
+            columns_inside(p, w, n, tap, &first, &last);
+            for (int64_t i = first; i < last; i += VN) {
+                const int64_t now = last - i < VN ? last - i : VN;
+                const float *x = p->x + row * p->width + i * p->stride[1] + tap - p->padding[1];
+                float *sum = total + (i - w);
+                const vf before = now == VN ? vf_load(sum) : vf_load_part(sum, now, 0.0f);
+                store_n(sum, now, before + load_strided(x, now, p->stride[1]));
+            }
+        }
+    for (int64_t i = 0; i < n; i++) {
+        window(p, 1, w + i, p->width, &at[2], &at[3]);
+        p->y[h * p->out_width + w + i] = total[i] * share(p, h, w + i, at);
+    }
 }
 
 static void avg_pool(const cbm_pool_plane *p)
@@ -229,20 +302,39 @@ static void avg_pool(const cbm_pool_plane *p)
         return;
     }
     for (int64_t h = 0; h < p->out_height; h++)
-        for (int64_t w = 0; w < p->out_width; w++) {
-            int64_t at[4];
-            window(p, 0, h, p->height, &at[0], &at[1]);
-            window(p, 1, w, p->width, &at[2], &at[3]);
-            float total = 0;
-            for (int64_t i = at[0]; i < at[1]; i++)
-                for (int64_t j = at[2]; j < at[3]; j++)
-                    total += p->x[i * p->width + j];
-            p->y[h * p->out_width + w] = total * share(p, h, w, at);
-        }
+        for (int64_t w = 0; w < p->out_width; w += RUN)
+            avg_run(p, h, w, p->out_width - w < RUN ? p->out_width - w : RUN);
+}
+
+/* Two by two: a quarter of g in each of four places. */
+static void avg_row_two_backward(const float *g, float *upper, float *lower, int64_t width, int64_t n)
+{
+    int64_t i = 0;
+    for (; i + VN <= n; i += VN) {
+        const vf v = vf_load(g + i) * 0.25f;
+        const vf low = __builtin_shufflevector(v, v, WEAVE_LOW), high = __builtin_shufflevector(v, v, WEAVE_HIGH);
+        vf_store(upper + 2 * i, low);
+        vf_store(upper + 2 * i + VN, high);
+        vf_store(lower + 2 * i, low);
+        vf_store(lower + 2 * i + VN, high);
+    }
+    for (; i < n; i++)
+        upper[2 * i] = upper[2 * i + 1] = lower[2 * i] = lower[2 * i + 1] = g[i] * 0.25f;
+    for (int64_t w = 2 * n; w < width; w++)
+        upper[w] = lower[w] = 0;
 }
 
 static void avg_pool_backward(const cbm_pool_plane *p, const float *g, float *dx)
 {
+    if (is_two_by_two(p)) {
+        const int64_t done = 2 * p->out_height * p->width;
+        for (int64_t h = 0; h < p->out_height; h++) {
+            float *row = dx + 2 * h * p->width;
+            avg_row_two_backward(g + h * p->out_width, row, row + p->width, p->width, p->out_width);
+        }
+        memset(dx + done, 0, (size_t)(p->height * p->width - done) * sizeof *dx);
+        return;
+    }
     memset(dx, 0, (size_t)(p->height * p->width) * sizeof *dx);
     for (int64_t h = 0; h < p->out_height; h++)
         for (int64_t w = 0; w < p->out_width; w++) {

@@ -3,6 +3,18 @@
 
 #include <math.h>
 
+/* Lanes of two vectors in turn. */
+#if VB == 64
+#define PAIRS_LOW 0, 8, 1, 9, 2, 10, 3, 11
+#define PAIRS_HIGH 4, 12, 5, 13, 6, 14, 7, 15
+#elif VB == 32
+#define PAIRS_LOW 0, 4, 1, 5
+#define PAIRS_HIGH 2, 6, 3, 7
+#else
+#define PAIRS_LOW 0, 2
+#define PAIRS_HIGH 1, 3
+#endif
+
 /* Products of the low 32 bits of each 64-bit lane. */
 INLINE vul multiply_low(vul a, uint32_t b)
 {
@@ -71,13 +83,8 @@ static void uniform(float *r, int64_t n, uint64_t seed, uint64_t position, uint6
     for (; i + 4 * VD <= n; i += 4 * VD) {
         vul low, high;
         philox_blocks(seed, position, (first + (uint64_t)i) / 4, &low, &high);
-        float a[VN], b[VN]; /* pairs of words of each block */
-        vf_store(a, to_uniform(low));
-        vf_store(b, to_uniform(high));
-        for (int k = 0; k < VD; k++) {
-            memcpy(r + i + 4 * k, a + 2 * k, 8);
-            memcpy(r + i + 4 * k + 2, b + 2 * k, 8);
-        }
+        vf_store(r + i, to_uniform(__builtin_shufflevector(low, high, PAIRS_LOW)));
+        vf_store(r + i + VN, to_uniform(__builtin_shufflevector(low, high, PAIRS_HIGH)));
     }
     for (; i < n; i++)
         r[i] = cbm_philox_uniform(seed, position, first + (uint64_t)i);

@@ -184,24 +184,44 @@ INLINE bool vi_some(vi m)
     return any != 0;
 #endif
 }
-/* Sums in a fixed tree. */
+/* The lanes turned by half, a quarter, ... of a vector: after each step the lanes left over hold the joint result. */
+#if VB == 64
+#define TURN_8 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7
+#define TURN_4 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11
+#define TURN_2 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13
+#define TURN_1 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14
+#elif VB == 32
+#define TURN_4 4, 5, 6, 7, 0, 1, 2, 3
+#define TURN_2 2, 3, 0, 1, 6, 7, 4, 5
+#define TURN_1 1, 0, 3, 2, 5, 4, 7, 6
+#else
+#define TURN_2 2, 3, 0, 1
+#define TURN_1 1, 0, 3, 2
+#endif
+
 INLINE float vf_sum(vf v)
 {
-    float t[VN];
-    vf_store(t, v);
-    for (int width = VN / 2; width > 0; width /= 2)
-        for (int i = 0; i < width; i++)
-            t[i] += t[i + width];
-    return t[0];
+#if VB >= 64
+    v += __builtin_shufflevector(v, v, TURN_8);
+#endif
+#if VB >= 32
+    v += __builtin_shufflevector(v, v, TURN_4);
+#endif
+    v += __builtin_shufflevector(v, v, TURN_2);
+    v += __builtin_shufflevector(v, v, TURN_1);
+    return v[0];
 }
 INLINE float vf_top(vf v)
 {
-    float t[VN];
-    vf_store(t, v);
-    for (int width = VN / 2; width > 0; width /= 2)
-        for (int i = 0; i < width; i++)
-            t[i] = (t[i] > t[i + width] || t[i] != t[i]) ? t[i] : t[i + width];
-    return t[0];
+#if VB >= 64
+    v = vf_max(v, __builtin_shufflevector(v, v, TURN_8));
+#endif
+#if VB >= 32
+    v = vf_max(v, __builtin_shufflevector(v, v, TURN_4));
+#endif
+    v = vf_max(v, __builtin_shufflevector(v, v, TURN_2));
+    v = vf_max(v, __builtin_shufflevector(v, v, TURN_1));
+    return v[0];
 }
 
 #endif
