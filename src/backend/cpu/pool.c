@@ -136,7 +136,9 @@ static cbm_status avg_pool2d_backward(const cbm_launch *l) /* g -> dx */
 
 static bool first_is_f32(const cbm_launch *l)
 {
-    return l->in[0].dtype == CBM_F32 && l->in[0].rank == 4;
+    const cbm_pool2d_attributes *a = l->attributes; /* places in a plane are 32-bit numbers inside */
+    return l->in[0].dtype == CBM_F32 && l->in[0].rank == 4 && a->input_shape.v[3] < (1 << 15) &&
+           a->input_shape.v[4] < (1 << 15);
 }
 
 const cbm_kernel cbm_cpu_pool[] = {

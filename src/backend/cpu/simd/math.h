@@ -9,9 +9,8 @@
 INLINE vf vf_exp(vf x)
 {
     const vf magic = vf_set(12582912.0f); /* 1.5 * 2^23: adding it rounds to the nearest integer */
-    x = vf_select(x > vf_set(89.0f), vf_set(89.0f), x);
-    const vi vanishes = x < vf_set(-104.0f); /* to 0, without the slow arithmetic of subnormals */
-    x = vf_select(vanishes, vf_set(-104.0f), x);
+    const vf given = x;
+    x = vf_greater(vf_set(-104.0f), vf_less(vf_set(89.0f), x));
     vf t = x * 1.44269504f + magic;
     vi n = (vi)t - (vi)magic;
     vf nf = t - magic;
@@ -23,7 +22,7 @@ INLINE vf vf_exp(vf x)
     p = p * r + 4.99999851e-1f;
     p = p * r + 1.0f;
     p = p * r + 1.0f;
-    p = (vf)((vi)p & ~vanishes);
+    p = vf_if_less(given, vf_set(-104.0f), (vf){ 0 }, p); /* to 0 without the slow arithmetic of subnormals */
     vi half = n >> 1;
     vf scale_a = (vf)((half + 127) << 23);
     vf scale_b = (vf)((n - half + 127) << 23);
@@ -33,9 +32,9 @@ INLINE vf vf_exp(vf x)
 /* log(x) = e ln 2 + log(m), m in [2/3, 4/3]. */
 INLINE vf vf_log(vf x)
 {
-    vi tiny = x < vf_set(1.17549435e-38f);
-    vf a = vf_select(tiny, x * 8388608.0f, x);
-    vf i = vf_select(tiny, vf_set(-23.0f), vf_set(0.0f));
+    const vf normal = vf_set(1.17549435e-38f);
+    vf a = vf_if_less(x, normal, x * 8388608.0f, x);
+    vf i = vf_if_less(x, normal, vf_set(-23.0f), (vf){ 0 });
     vi e = (vi)(((vu)a - 0x3f2aaaabU) & 0xff800000U); /* unsigned: the bits of odd operands wrap */
     vf m = (vf)((vu)a - (vu)e);
     i = __builtin_convertvector(e, vf) * 1.19209290e-7f + i;
@@ -77,8 +76,7 @@ INLINE vf vf_tanh(vf x)
     r = r * s + 0.133152977f;
     r = r * s - 0.333327681f;
     r = (r * s) * x + x;
-    vf y = vf_select(t >= vf_set(0.599609375f), large, r);
-    return vf_select(x != x, x, y);
+    return vf_if_nan(x, x, vf_if_less(t, vf_set(0.599609375f), r, large));
 }
 
 INLINE vf vf_erf(vf x)
@@ -94,7 +92,7 @@ INLINE vf vf_erf(vf x)
     r = r * t - t;
     vf large = vf_copy_sign(1.0f - vf_exp(r), x);
     /* beyond 4 the answer is 1; the polynomial would overflow for huge arguments */
-    large = vf_select(t > vf_set(4.0f), vf_copy_sign(vf_set(1.0f), x), large);
+    large = vf_if_less(vf_set(4.0f), t, vf_copy_sign(vf_set(1.0f), x), large);
     vf p = vf_set(-5.96761703e-4f);
     p = p * s + 4.99119423e-3f;
     p = p * s - 2.67681349e-2f;
@@ -102,8 +100,7 @@ INLINE vf vf_erf(vf x)
     p = p * s - 3.76125336e-1f;
     p = p * s + 1.28379166e-1f;
     p = p * x + x;
-    vf y = vf_select(t > vf_set(0.927734375f), large, p);
-    return vf_select(x != x, x, y);
+    return vf_if_nan(x, x, vf_if_less(vf_set(0.927734375f), t, large, p));
 }
 
 /* x^y for finite positive x and finite y, in double: 2^(y log2 x) is then right to about half a unit of f32. */

@@ -43,13 +43,13 @@ INLINE void philox_blocks(uint64_t seed, uint64_t position, uint64_t first, vul 
         vul product0 = multiply_low(c0, 0xD2511F53U), product1 = multiply_low(c2, 0xCD9E8D57U);
         c0 = (product1 >> 32) ^ c1 ^ (uint64_t)key0;
         c2 = (product0 >> 32) ^ c3 ^ (uint64_t)key1;
-        c1 = product1 & mask;
-        c3 = product0 & mask;
+        c1 = product1; /* high halves are never looked at */
+        c3 = product0;
         key0 += 0x9E3779B9U;
         key1 += 0xBB67AE85U;
     }
-    *low = c0 | c1 << 32;
-    *high = c2 | c3 << 32;
+    *low = (c0 & mask) | c1 << 32;
+    *high = (c2 & mask) | c3 << 32;
 }
 
 /* The words of 2 VD blocks in their order. */

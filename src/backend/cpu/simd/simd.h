@@ -119,14 +119,56 @@ INLINE vf vf_abs(vf x)
 {
     return (vf)((vi)x & 0x7fffffff);
 }
-/* NaN wins; equal operands give the second, as in (a > b || a != a) ? a : b. */
+/* a < b ? x : y; and x where q is NaN, else y. */
+INLINE vf vf_if_less(vf a, vf b, vf x, vf y)
+{
+#if defined(__AVX512F__)
+    return (vf)_mm512_mask_blend_ps(_mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_LT_OS), (__m512)y, (__m512)x);
+#else
+    return vf_select(a < b, x, y);
+#endif
+}
+INLINE vf vf_if_nan(vf q, vf x, vf y)
+{
+#if defined(__AVX512F__)
+    return (vf)_mm512_mask_blend_ps(_mm512_cmp_ps_mask((__m512)q, (__m512)q, _CMP_UNORD_Q), (__m512)y, (__m512)x);
+#else
+    return vf_select(q != q, x, y);
+#endif
+}
+/* a > b ? a : b, and a < b ? a : b: the second when one is NaN. */
+INLINE vf vf_greater(vf a, vf b)
+{
+#if defined(__AVX512F__)
+    return (vf)_mm512_max_ps((__m512)a, (__m512)b);
+#elif defined(__AVX__)
+    return (vf)_mm256_max_ps((__m256)a, (__m256)b);
+#elif defined(__SSE2__)
+    return (vf)_mm_max_ps((__m128)a, (__m128)b);
+#else
+    return vf_select(a > b, a, b);
+#endif
+}
+INLINE vf vf_less(vf a, vf b)
+{
+#if defined(__AVX512F__)
+    return (vf)_mm512_min_ps((__m512)a, (__m512)b);
+#elif defined(__AVX__)
+    return (vf)_mm256_min_ps((__m256)a, (__m256)b);
+#elif defined(__SSE2__)
+    return (vf)_mm_min_ps((__m128)a, (__m128)b);
+#else
+    return vf_select(a < b, a, b);
+#endif
+}
+/* NaN wins; equal operands give the second. */
 INLINE vf vf_max(vf a, vf b)
 {
-    return vf_select((a > b) | (a != a), a, b);
+    return vf_if_nan(a, a, vf_greater(a, b));
 }
 INLINE vf vf_min(vf a, vf b)
 {
-    return vf_select((a < b) | (a != a), a, b);
+    return vf_if_nan(a, a, vf_less(a, b));
 }
 INLINE vf vf_sqrt(vf x)
 {
