@@ -232,6 +232,8 @@ bool cbm_collect(cbm_context *cx, cbm_value *const *asked, size_t count, cbm_col
         }
         ok = ok && key_node(g, n);
     }
+    uint32_t end = (uint32_t)g->key.count;
+    ok = ok && cbm_array_push(&g->key_start, &end);
     for (size_t i = 0; i < count; i++) /* after the leaves: stamps of values without storage mean "asked" */
         if (!asked[i]->storage)
             asked[i]->stamp = cx->stamp;

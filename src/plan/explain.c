@@ -8,22 +8,21 @@ static const char *const reasons[] = { "asked for", "wanted", "a variable's new 
 static size_t node_bytes(const cbm_array *starts, const cbm_array *key, size_t i, const char **bytes)
 {
     size_t begin = CBM_AT(starts, uint32_t, i);
-    size_t end = i + 1 < starts->count ? CBM_AT(starts, uint32_t, i + 1) : key->count;
     *bytes = (const char *)key->data + begin;
-    return end - begin;
+    return CBM_AT(starts, uint32_t, i + 1) - begin;
 }
 
 /* The first node whose bytes differ from the previous plan's; the number of nodes when only demands or leaves do. */
 static size_t first_difference(const cbm_collected *g, const cbm_plan *previous)
 {
     size_t n = g->key_start.count < previous->key_start.count ? g->key_start.count : previous->key_start.count;
-    for (size_t i = 0; i + 1 < n; i++) {
+    for (size_t i = 0; i + 1 < n; i++) { /* one more entry than nodes */
         const char *a, *b;
         size_t x = node_bytes(&g->key_start, &g->key, i, &a), y = node_bytes(&previous->key_start, &previous->key, i, &b);
         if (x != y || memcmp(a, b, x) != 0)
             return i;
     }
-    return n;
+    return n - 1;
 }
 
 static void describe_node(cbm_text *t, const cbm_node *n, size_t i)

@@ -31,7 +31,7 @@ typedef struct cbm_collected {
     cbm_array demands;   /* of uint8_t, CBM_MAX_OUTPUTS a node */
     cbm_array in_place;  /* of uint8_t, a node: an assignment that may overwrite the old version */
     cbm_array key;       /* bytes */
-    cbm_array key_start; /* of uint32_t, a node: where its bytes begin (for cbm_explain) */
+    cbm_array key_start; /* of uint32_t, a node: where its bytes begin, and where the last one's end (cbm_explain) */
     uint64_t hash;
 } cbm_collected;
 

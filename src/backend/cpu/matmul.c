@@ -337,7 +337,8 @@ static cbm_status one_product(const plan *p, const cbm_launch *l, int64_t batch)
         pack((float *)(void *)(work + p->a_bytes), b, p->b_from, p->k, p->n);
         b = (const float *)(const void *)(work + p->a_bytes);
     }
-    work += p->a_bytes + p->b_bytes;
+    if (work)
+        work += p->a_bytes + p->b_bytes;
     if (p->how == BY_VECTOR) {
         run_vector(p, l, a, b, c, (float *)(void *)work);
         return CBM_OK;
