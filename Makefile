@@ -6,7 +6,7 @@
 #   make install  into PREFIX (default /usr/local)
 #   make bench    build the benchmarks, in build/bench/
 #   make sanitize the tests under the address, undefined-behaviour and leak sanitizers
-#   make valgrind the tests of base and semantics and a short training under valgrind
+#   make valgrind the tests of base, semantics and optimizers under valgrind
 #   make fuzz     each fuzz target for a short time with clang's libFuzzer
 #   make format   lay out the sources with clang-format
 #   make clean
@@ -59,9 +59,9 @@ valgrind:
 	@sh scripts/install-dependencies valgrind
 	@$(MAKE) build BUILD=$(BUILD)-valgrind CMAKE_ARGS="-DCAMBIUM_PLAIN_HEAP=ON -DCAMBIUM_PROGRAM=OFF $(CMAKE_ARGS)"
 	@for t in $(BUILD)-valgrind/tests/test_base_* $(BUILD)-valgrind/tests/test_semantics_* \
-	    $(BUILD)-valgrind/examples/first_net; do \
+	    $(BUILD)-valgrind/tests/test_optim_optimizers; do \
 	    [ -x $$t ] || continue; echo "valgrind $$t"; \
-	    OMP_NUM_THREADS=1 valgrind --quiet --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite \
+	    taskset -c 0 valgrind --quiet --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite \
 	        --suppressions=tests/valgrind.supp $$t > $(BUILD)-valgrind/log 2>&1 \
 	        || { cat $(BUILD)-valgrind/log; exit 1; }; done
 

@@ -2,6 +2,8 @@
    function brings one-dimensional operands into that form. Rests on op/families.h. */
 #include "op/families.h"
 
+#include <string.h>
+
 static bool matmul_infer(cbm_infer *infer)
 {
     char ta[160], tb[160];
@@ -30,12 +32,23 @@ static bool matmul_infer(cbm_infer *infer)
 }
 
 /* da = g b^T, db = a^T g; sums over broadcast leading dimensions are done for us. */
+/* A matrix seen through its transpose, as linear layers see their weights. */
+static bool is_transposed(const cbm_tensor *t)
+{
+    const cbm_node *n = t->value ? t->value->node : NULL;
+    return n && cbm_tensor_rank(t) == 2 && strcmp(n->op->name, "permute") == 0;
+}
+
 static void matmul_vjp(cbm_vjp *v)
 {
     cbm_tensor *g = v->out_gradient[0];
     if (v->needed[0])
         v->in_gradient[0] = cbm_matmul(g, cbm_transpose(v->in[1], -2, -1));
-    if (v->needed[1])
+    if (!v->needed[1])
+        return;
+    if (is_transposed(v->in[1])) /* transposed twice: the weight's gradient lies in memory as the weight does */
+        v->in_gradient[1] = cbm_transpose(cbm_matmul(cbm_transpose(g, -2, -1), v->in[0]), -2, -1);
+    else
         v->in_gradient[1] = cbm_matmul(cbm_transpose(v->in[0], -2, -1), g);
 }
 

@@ -197,6 +197,36 @@ static bool build_view(cbm_build *b, int32_t i)
     return give_home(b, ref, -1) && copy_step(b, i, &view, home);
 }
 
+/* Prepares the kernel; one that finds itself unable after all gives way to the next backend's. */
+static bool prepare_kernel(cbm_build *b, const cbm_node *n, cbm_step *step, const cbm_kernel *kernel, size_t *workspace)
+{
+    const cbm_backend *backend = b->plan->backend;
+    char message[256] = "";
+    cbm_launch prepared = step->launch;
+    prepared.message = message;
+    cbm_status status = CBM_OK;
+    for (;; kernel = cbm_backend_kernel(backend, &prepared)) {
+        cbm_prepare p = { .launch = &prepared, .threads = b->cx->threads, .deterministic = b->cx->deterministic,
+                          .message = message };
+        if (kernel && kernel->prepare)
+            status = kernel->prepare(&p);
+        step->kernel = kernel;
+        step->run = kernel ? kernel->launch : n->op->kernel;
+        step->state = p.state;
+        *workspace = p.workspace;
+        if (status != CBM_ERROR_UNSUPPORTED || !backend->fallback)
+            break;
+        status = CBM_OK;
+        backend = backend->fallback;
+    }
+    if (status == CBM_OK && step->run)
+        return true;
+    status = status == CBM_OK ? CBM_ERROR_UNSUPPORTED : status;
+    cbm_fail(b->cx, status, "[%s] cannot be prepared: %s", n->op->name, message[0] ? message : cbm_status_name(status));
+    cbm_locate(b->cx, n->file, n->line);
+    return false;
+}
+
 static bool build_kernel(cbm_build *b, int32_t i)
 {
     cbm_node *n = node_at(b, i);
@@ -246,30 +276,16 @@ static bool build_kernel(cbm_build *b, int32_t i)
             return false;
         set_buffer(&step, n->n_in + k, cbm_spot_of(b, CBM_REF_NODE(i, k)));
     }
-    step.kernel = kernel;
-    step.run = kernel ? kernel->launch : op->kernel;
     step.launch = (cbm_launch){ .op = op, .attributes = step.attributes, .n_in = step.n_in, .n_out = step.n_out,
                                 .in = step.buffers, .out = step.buffers + step.n_in, .threads = b->cx->threads };
     size_t workspace = 0;
-    if (kernel && kernel->prepare) {
-        cbm_launch prepared = step.launch;
-        prepared.message = message;
-        cbm_prepare p = { .launch = &prepared, .threads = b->cx->threads, .deterministic = b->cx->deterministic,
-                          .message = message };
-        cbm_status status = kernel->prepare(&p);
-        if (status != CBM_OK) {
-            cbm_fail(b->cx, status, "[%s] cannot be prepared: %s", op->name, message[0] ? message : cbm_status_name(status));
-            cbm_locate(b->cx, n->file, n->line);
-            return false;
-        }
-        step.state = p.state;
-        workspace = p.workspace;
-    }
+    if (!prepare_kernel(b, n, &step, kernel, &workspace))
+        return false;
     step.launch.state = step.state;
     if (push_step(b, &step, workspace))
         return true;
-    if (kernel && kernel->release)
-        kernel->release(step.state);
+    if (step.kernel && step.kernel->release)
+        step.kernel->release(step.state);
     return false;
 }
 

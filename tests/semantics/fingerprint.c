@@ -45,7 +45,7 @@ static cbm_tensor *operand_order(cbm_context *cx, int v)
 
 static cbm_tensor *demand(cbm_context *cx, int v)
 {
-    cbm_tensor *x = cbm_tanh(ramp(cx, 2, 3));
+    cbm_tensor *x = cbm_tanh(ramp(cx, 5, 2));
     if (v)
         cbm_want(x);
     return cbm_neg(x);
@@ -73,7 +73,7 @@ static cbm_tensor *random_counter(cbm_context *cx, int v)
 
 static cbm_tensor *id(cbm_context *cx, int v)
 {
-    return spy(ramp(cx, 2, 3), v);
+    return spy(ramp(cx, 2, 7), v);
 }
 
 static const struct {

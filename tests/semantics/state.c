@@ -31,7 +31,8 @@ static void in_place_when_nobody_reads(cbm_context *cx, bool planned)
         CBM_SCOPE(s, cx);
         cbm_assign(v, cbm_mul_scalar(v, 2));
         cbm_flush(cx);
-        assert_int_equal(cbm_tensor_data(v) == place, planned);
+        if (planned) /* naively the memory may come back by chance */
+            assert_ptr_equal(cbm_tensor_data(v), place);
     }
     assert_true(first(v) == 8);
     assert_int_equal(cbm_context_statistics(cx).versions_copied == 0, planned);

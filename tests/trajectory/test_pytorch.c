@@ -179,7 +179,7 @@ static void follow(const network *n, const course *c, const limits *l)
     char path[600], what[100], name[100];
     snprintf(path, sizeof path, "%s/tests/trajectory/data/%s.safetensors", CBM_SOURCE_DIR, n->name);
     snprintf(what, sizeof what, "%s, %s, %s", l->device, n->name, c->name);
-    cbm_context *cx = cbm_open_with(.device = l->device);
+    cbm_context *cx = cbm_open_with(.device = l->device, .threads = 1);
     cbm_module *net = n->make(cx, l->dtype);
     cbm_optimizer *opt = c->make(net);
     cbm_schedule *schedule = c->schedule ? c->schedule(opt) : NULL;

@@ -49,6 +49,9 @@ typedef struct cbm_simd {
     cbm_tile_fn cast[CBM_LANES][CBM_LANES]; /* from, to */
     cbm_tile_fn truth[CBM_LANES];           /* x != 0 */
     cbm_tile_fn low_byte, clamp_byte;       /* 32-bit lanes: x & 255; x kept in 0..255 */
+    /* bytes to 32-bit lanes (truth: 0 or 1), and lanes of 0..255 to bytes */
+    void (*widen)(int32_t *r, const uint8_t *x, int64_t n, bool truth);
+    void (*narrow)(uint8_t *r, const int32_t *x, int64_t n);
     /* random.c: elements first, first + 1, ... of a stream */
     void (*uniform)(float *r, int64_t n, uint64_t seed, uint64_t position, uint64_t first);
     void (*normal)(float *r, int64_t n, uint64_t seed, uint64_t position, uint64_t first);

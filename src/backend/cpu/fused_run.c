@@ -72,25 +72,15 @@ static void fill_element(char *to, cbm_dtype dtype, const void *data)
 
 /* ---- fetching inputs that do not lie as a tile needs them ---- */
 
-static void widen_bytes(int32_t *to, const uint8_t *from, int64_t n, bool truth)
-{
-    if (truth)
-        for (int64_t i = 0; i < n; i++)
-            to[i] = from[i] != 0;
-    else
-        for (int64_t i = 0; i < n; i++)
-            to[i] = from[i];
-}
-
 /* n elements stride apart, to lanes next to each other. */
-static void fetch_row(char *to, const char *from, cbm_dtype dtype, int64_t stride, int64_t n)
+static void fetch_row(const cbm_simd *simd, char *to, const char *from, cbm_dtype dtype, int64_t stride, int64_t n)
 {
     const size_t size = cbm_dtype_size(dtype);
     if (size == 1) {
         const uint8_t *b = (const uint8_t *)from;
         int32_t *w = (int32_t *)(void *)to;
         if (stride == 1) {
-            widen_bytes(w, b, n, dtype == CBM_BOOL);
+            simd->widen(w, b, n, dtype == CBM_BOOL);
             return;
         }
         for (int64_t i = 0; i < n; i++)
@@ -126,15 +116,15 @@ static size_t lane_size(cbm_dtype dtype)
 }
 
 /* A repeated row: once by fetch, then copies of what is there, twice as much each time. */
-static void fetch_period(char *to, const char *data, const cbm_pass_input *in, int64_t first, int64_t n)
+static void fetch_period(const cbm_simd *simd, char *to, const char *data, const cbm_pass_input *in, int64_t first, int64_t n)
 {
     const size_t size = cbm_dtype_size(in->dtype), lane = lane_size(in->dtype);
     const int64_t phase = first % in->period;
     int64_t done = in->period - phase < n ? in->period - phase : n;
-    fetch_row(to, data + (size_t)phase * size, in->dtype, 1, done);
+    fetch_row(simd, to, data + (size_t)phase * size, in->dtype, 1, done);
     if (done < n && phase > 0) {
         const int64_t rest = phase < n - done ? phase : n - done;
-        fetch_row(to + (size_t)done * lane, data, in->dtype, 1, rest);
+        fetch_row(simd, to + (size_t)done * lane, data, in->dtype, 1, rest);
         done += rest;
     }
     while (done < n) {
@@ -145,11 +135,11 @@ static void fetch_period(char *to, const char *data, const cbm_pass_input *in, i
 }
 
 /* Elements first, first + 1, ... of the pass. Returns where they are: to, or in the input itself. */
-static char *fetch(char *to, const cbm_pass_input *in, const char *data, int64_t first, int64_t n, bool stay)
+static char *fetch(const cbm_simd *simd, char *to, const cbm_pass_input *in, const char *data, int64_t first, int64_t n, bool stay)
 {
     const size_t size = cbm_dtype_size(in->dtype), lane = lane_size(in->dtype);
     if (in->contiguous) {
-        fetch_row(to, data + (size_t)first * size, in->dtype, 1, n);
+        fetch_row(simd, to, data + (size_t)first * size, in->dtype, 1, n);
         return to;
     }
     const int64_t last = in->rank - 1, length = in->shape[last], stride = in->stride[last];
@@ -162,13 +152,13 @@ static char *fetch(char *to, const cbm_pass_input *in, const char *data, int64_t
     if (stay && stride == 1 && size == lane && at[last] + n <= length)
         return (char *)(uintptr_t)(data + offset * (int64_t)size);
     if (in->period > 0) {
-        fetch_period(to, data, in, first, n);
+        fetch_period(simd, to, data, in, first, n);
         return to;
     }
     int64_t done = 0;
     while (true) {
         const int64_t row = length - at[last] < n - done ? length - at[last] : n - done;
-        fetch_row(to + (size_t)done * lane, data + offset * (int64_t)size, in->dtype, stride, row);
+        fetch_row(simd, to + (size_t)done * lane, data + offset * (int64_t)size, in->dtype, stride, row);
         done += row;
         if (done >= n)
             return to;
@@ -212,8 +202,10 @@ static void store(const run *r, const cbm_pass_step *s, const char *from, int64_
     char *to = (char *)r->launch->out[s->arg].data + (size_t)first * size;
     if (size == 1) {
         const int32_t *x = (const int32_t *)(const void *)from;
-        for (int64_t i = 0; i < n; i++)
-            to[i] = (char)(uint8_t)x[i * s->step[0]];
+        if (s->step[0])
+            r->pass->simd->narrow((uint8_t *)to, x, n);
+        else
+            memset(to, *x, (size_t)n);
         return;
     }
     if (s->step[0]) {
@@ -246,7 +238,7 @@ static void run_steps(const run *r, char **at, char *scratch, int64_t first, int
             if (group != n)
                 memset(scratch + p->places[s->to].offset, 0, CBM_TILE_UNIFORM);
             if (!s->hoisted || fresh)
-                at[s->to] = fetch(scratch + p->places[s->to].offset, &p->inputs[s->arg], r->launch->in[s->arg].data, first,
+                at[s->to] = fetch(p->simd, scratch + p->places[s->to].offset, &p->inputs[s->arg], r->launch->in[s->arg].data, first,
                                   n, group == n && !s->hoisted);
             break;
         case CBM_STEP_STORE: store(r, s, at[s->from[0]], first, n); break;

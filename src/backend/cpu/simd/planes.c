@@ -5,22 +5,24 @@
 #if VB == 64
 #define EVEN 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
 #define ODD 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
-#define COUNT_UP { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 }
+#define IN_ORDER 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
 #define WEAVE_LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
 #define WEAVE_HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
 #elif VB == 32
 #define EVEN 0, 2, 4, 6, 8, 10, 12, 14
 #define ODD 1, 3, 5, 7, 9, 11, 13, 15
-#define COUNT_UP { 0, 1, 2, 3, 4, 5, 6, 7 }
+#define IN_ORDER 0, 1, 2, 3, 4, 5, 6, 7
 #define WEAVE_LOW 0, 8, 1, 9, 2, 10, 3, 11
 #define WEAVE_HIGH 4, 12, 5, 13, 6, 14, 7, 15
 #else
 #define EVEN 0, 2, 4, 6
 #define ODD 1, 3, 5, 7
-#define COUNT_UP { 0, 1, 2, 3 }
+#define IN_ORDER 0, 1, 2, 3
 #define WEAVE_LOW 0, 4, 1, 5
 #define WEAVE_HIGH 2, 6, 3, 7
 #endif
+
+#define COUNT_UP { IN_ORDER }
 
 /* Elements 0, 2, 4, ... and 1, 3, 5, ... of `count` <= 2 VN. */
 INLINE void split_pairs(const float *x, int64_t count, vf *even, vf *odd)
@@ -187,12 +189,35 @@ static int64_t scatter(const cbm_pool_plane *p, const float *g, float *dx, int64
     return -1;
 }
 
-INLINE vi load_places(const int64_t *index)
+/* n <= VD indices, then -1. */
+INLINE vl load_indices(const int64_t *index, int64_t n)
 {
-    int32_t t[VN];
-    for (int half = 0; half < 2; half++)
-        *(vi_half_any *)(t + half * VD) = __builtin_convertvector(vl_load(index + half * VD), vi_half);
-    return vi_load(t);
+    if (n >= VD)
+        return vl_load(index);
+#if defined(__AVX512F__)
+    return (vl)_mm512_mask_loadu_epi64(_mm512_set1_epi64(-1), (__mmask8)(n > 0 ? (1u << n) - 1u : 0u), index);
+#else
+    int64_t t[VD];
+    for (int64_t i = 0; i < VD; i++)
+        t[i] = i < n ? index[i] : -1;
+    return vl_load(t);
+#endif
+}
+
+/* n <= VN indices as 32-bit places; -1 beyond n, and everywhere when one has more bits. */
+INLINE vi load_places(const int64_t *index, int64_t n)
+{
+    const vl a = load_indices(index, n), b = load_indices(index + VD, n - VD);
+    const vi_half low = __builtin_convertvector(a, vi_half), high = __builtin_convertvector(b, vi_half);
+    const vl lost = (a ^ __builtin_convertvector(low, vl)) | (b ^ __builtin_convertvector(high, vl));
+    return vi_some((vi)(lost != 0)) ? vi_set(-1) : __builtin_shufflevector(low, high, IN_ORDER);
+}
+
+INLINE void store_two(float *to, int64_t n, vf low, vf high)
+{
+    store_n(to, n < VN ? n : VN, low);
+    if (n > VN)
+        store_n(to + VN, n - VN, high);
 }
 
 /* Two by two: each window's four places are written together, the gradient in one of them. An index elsewhere (nobody's
@@ -204,19 +229,20 @@ static int64_t max_row_two_backward(const cbm_pool_plane *p, const float *g, flo
     const float *gr = g + row * n;
     const int64_t *index = p->index + row * n;
     int64_t i = 0;
-    for (; i + VN <= n; i += VN) {
-        const vi at = load_places(index + i), place = steps + (int32_t)(start + 2 * i);
+    while (i < n) {
+        const int64_t now = n - i < VN ? n - i : VN;
+        const vi at = load_places(index + i, now), place = steps + (int32_t)(start + 2 * i);
         const vi down = place + (int32_t)width;
         const vi m[4] = { at == place, at == place + 1, at == down, at == down + 1 };
-        if (vi_some(~(m[0] | m[1] | m[2] | m[3])))
+        if (vi_some(~(m[0] | m[1] | m[2] | m[3] | (vi)((vi)COUNT_UP >= (int32_t)now))))
             break;
-        const vf v = vf_load(gr + i);
+        const vf v = now == VN ? vf_load(gr + i) : vf_load_part(gr + i, now, 0.0f);
         for (int k = 0; k < 2; k++) {
             const vf even = (vf)((vi)v & m[2 * k]), odd = (vf)((vi)v & m[2 * k + 1]);
-            float *to = dx + start + k * width + 2 * i;
-            vf_store(to, __builtin_shufflevector(even, odd, WEAVE_LOW));
-            vf_store(to + VN, __builtin_shufflevector(even, odd, WEAVE_HIGH));
+            store_two(dx + start + k * width + 2 * i, 2 * now, __builtin_shufflevector(even, odd, WEAVE_LOW),
+                      __builtin_shufflevector(even, odd, WEAVE_HIGH));
         }
+        i += now;
     }
     for (int k = 0; k < 2; k++)
         memset(dx + start + k * width + 2 * i, 0, (size_t)(width - 2 * i) * sizeof *dx);

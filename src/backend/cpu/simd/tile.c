@@ -350,6 +350,28 @@ static void i_to_f(int64_t n, void *r, const cbm_tile_operand *o)
     }
 }
 
+/* ---- bytes ---- */
+
+static void widen(int32_t *r, const uint8_t *x, int64_t n, bool truth)
+{
+    int64_t i = 0;
+    for (; i + VN <= n; i += VN) {
+        vi v = __builtin_convertvector(*(const vb_quarter_any *)(x + i), vi);
+        vi_store(r + i, truth ? (v != 0) & 1 : v);
+    }
+    for (; i < n; i++)
+        r[i] = truth ? x[i] != 0 : x[i];
+}
+
+static void narrow(uint8_t *r, const int32_t *x, int64_t n)
+{
+    int64_t i = 0;
+    for (; i + VN <= n; i += VN)
+        *(vb_quarter_any *)(r + i) = __builtin_convertvector(vi_load(x + i), vb_quarter);
+    for (; i < n; i++)
+        r[i] = (uint8_t)x[i];
+}
+
 #define ALL(code, f, d, l, i) [CBM_EXPR_##code] = { [CBM_LANE_F32] = f, [CBM_LANE_F64] = d, [CBM_LANE_I64] = l, [CBM_LANE_I32] = i }
 #define FLOATS(code, f, d) [CBM_EXPR_##code] = { [CBM_LANE_F32] = f, [CBM_LANE_F64] = d }
 
@@ -390,4 +412,6 @@ void CBM_LEVEL(cbm_tile_fill)(cbm_simd *s)
     memcpy(s->truth, truth, sizeof truth);
     s->low_byte = low_byte;
     s->clamp_byte = clamp_byte;
+    s->widen = widen;
+    s->narrow = narrow;
 }
