@@ -42,9 +42,12 @@ bool cbm_make_folders(const char *path)
             continue;
         memcpy(part, path, i);
         part[i] = 0;
-        if (mkdir(part, 0777) == 0 || cbm_folder_exists(part))
+        if (mkdir(part, 0777) == 0)
             continue;
-        cbm_report("cannot make the folder '%s': %s", part, strerror(errno));
+        int reason = errno; /* looking for the folder changes it */
+        if (cbm_folder_exists(part))
+            continue;
+        cbm_report("cannot make the folder '%s': %s", part, strerror(reason));
         return false;
     }
     return true;

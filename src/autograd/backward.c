@@ -92,8 +92,9 @@ static cbm_tensor *finished(walk *w, cbm_value *v)
     for (cbm_hook *hook = v->variable ? v->variable->hooks : v->hooks; hook; hook = hook->next) {
         cbm_tensor *other = hook->function(sum, hook->user);
         const cbm_shape shape = cbm_tensor_shape(other);
-        if (!other || (!cbm_tensor_failed(other) && !cbm_shape_equal(&shape, &v->shape))) {
-            cbm_fail(w->cx, CBM_ERROR_CALLBACK, other ? "[backward] a gradient hook changed the shape"
+        if (!other || (!cbm_tensor_failed(other) && (!cbm_shape_equal(&shape, &v->shape) ||
+                                                     cbm_tensor_dtype(other) != (cbm_dtype)v->dtype))) {
+            cbm_fail(w->cx, CBM_ERROR_CALLBACK, other ? "[backward] a gradient hook changed the shape or dtype"
                                                       : "[backward] a gradient hook returned NULL");
             return &w->cx->failed;
         }
@@ -309,8 +310,11 @@ cbm_status cbm_grad_with(cbm_tensor *y, cbm_tensor *const *xs, size_t count, cbm
         memcpy(&o, options, options->struct_size < sizeof o ? (size_t)options->struct_size : sizeof o);
     for (size_t i = 0; i < count; i++)
         grads[i] = &cx->failed;
-    if (!cbm_usable(cx, y))
+    if (!cbm_usable(cx, y) || (o.weight && !cbm_usable(cx, o.weight)))
         return cx->status;
+    if (o.weight && cbm_tensor_dtype(o.weight) != cbm_tensor_dtype(y))
+        return cbm_fail(cx, CBM_ERROR_DTYPE, "[grad] the weight is %s, y is %s. HINT: cbm_cast one of them",
+                        cbm_dtype_name(cbm_tensor_dtype(o.weight)), cbm_dtype_name(cbm_tensor_dtype(y)));
     for (size_t i = 0; i < count; i++) {
         if (!cbm_usable(cx, xs[i]))
             return cx->status;
@@ -348,6 +352,22 @@ cbm_status cbm_grad_of(cbm_tensor *y, cbm_tensor *const *xs, size_t count, cbm_t
     return cbm_grad_with(y, xs, count, grads, NULL);
 }
 
+/* g's value as the variable's gradient. One that was fused away is computed with the next evaluation, as if it were new. */
+static void become_gradient(cbm_tensor *variable, cbm_tensor *g)
+{
+    cbm_context *cx = variable->cx;
+    if (!g->value->storage && g->value->node->state != CBM_NODE_PENDING) {
+        bool outer = cx->scope->no_grad;
+        cx->scope->no_grad = true;
+        g = cbm_apply(cx, &cbm_op_copy, &g, 1, NULL, NULL);
+        cx->scope->no_grad = outer;
+    }
+    if (cbm_tensor_failed(g))
+        return;
+    cbm_slot_set(&variable->gradient, g->value);
+    cbm_variable_dirty(variable);
+}
+
 /* Adds g to the gradient that lives with the variable. */
 static void accumulate(cbm_tensor *variable, cbm_tensor *g)
 {
@@ -356,10 +376,8 @@ static void accumulate(cbm_tensor *variable, cbm_tensor *g)
         cbm_tensor *old = cbm_handle(cx, variable->gradient);
         g = cbm_add(old, g);
     }
-    if (cbm_tensor_failed(g))
-        return;
-    cbm_slot_set(&variable->gradient, g->value);
-    cbm_variable_dirty(variable);
+    if (!cbm_tensor_failed(g))
+        become_gradient(variable, g);
 }
 
 /* Marks the versions of the wanted variables among y's ancestors, so that the walk stops nowhere else: variables NULL
@@ -458,8 +476,7 @@ void cbm_set_gradient(cbm_tensor *variable, cbm_tensor *g)
         cbm_fail(cx, CBM_ERROR_SHAPE, "[set_gradient] needs a variable, and a gradient of its shape and dtype");
         return;
     }
-    cbm_slot_set(&variable->gradient, g->value);
-    cbm_variable_dirty(variable);
+    become_gradient(variable, g);
 }
 
 void cbm_clear_gradient(cbm_tensor *variable)

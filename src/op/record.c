@@ -111,6 +111,10 @@ cbm_tensor *cbm_apply(cbm_context *cx, const cbm_op *op, cbm_tensor *const *inpu
         cbm_fail(cx, CBM_ERROR_INVALID, "[%s] the record names %d results", op->name, (int)op->n_out);
         return inert(cx, op, outputs);
     }
+    if (op->attributes_size && !attributes) {
+        cbm_fail(cx, CBM_ERROR_INVALID, "[%s] attributes is NULL", op->name);
+        return inert(cx, op, outputs);
+    }
     cbm_infer s; /* 5 KiB, of which a node uses little: not cleared as a whole */
     s.op = op;
     s.attributes = attributes;
@@ -118,6 +122,7 @@ cbm_tensor *cbm_apply(cbm_context *cx, const cbm_op *op, cbm_tensor *const *inpu
     s.n_out = (size_t)op->n_out;
     s.cx = cx;
     memset(s.out_shape, 0, s.n_out * sizeof *s.out_shape);
+    memset(s.out_dtype, 0xFF, sizeof s.out_dtype); /* none, until the rule says */
     for (size_t i = 0; i < n_in; i++) {
         s.in_shape[i] = inputs[i]->value->shape;
         s.in_dtype[i] = (cbm_dtype)inputs[i]->value->dtype;
@@ -126,6 +131,11 @@ cbm_tensor *cbm_apply(cbm_context *cx, const cbm_op *op, cbm_tensor *const *inpu
         cbm_fail(cx, CBM_ERROR_SHAPE, "[%s] the operands do not fit", op->name); /* a user's rule that gave no reason */
         return inert(cx, op, outputs);
     }
+    for (size_t i = 0; i < s.n_out; i++)
+        if ((unsigned)s.out_dtype[i] >= CBM_DTYPE_COUNT) {
+            cbm_fail(cx, CBM_ERROR_DTYPE, "[%s] the shape rule gives result %zu no dtype", op->name, i);
+            return inert(cx, op, outputs);
+        }
     if (op->decompose && !op->kernel && !cx->engine->has_kernel(cx, op)) {
         cbm_tensor *made[CBM_MAX_OUTPUTS] = { 0 };
         if (!op->decompose(cx, attributes, inputs, n_in, made) || cx->status != CBM_OK)

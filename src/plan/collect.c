@@ -105,11 +105,32 @@ static char *put_word(char *at, uint64_t word)
     return at + sizeof word;
 }
 
+/* Attribute bytes that no attribute of the record describes, eight at a time: structural too. */
+static char *put_undescribed(char *at, const cbm_node *n)
+{
+    for (size_t byte = 0; byte < n->op->attributes_size; byte += 8) {
+        bool described = false;
+        for (size_t i = 0; i < n->op->n_attributes; i++) {
+            const cbm_attribute *a = &n->op->attributes[i];
+            size_t size = a->type == CBM_ATTRIBUTE_SHAPE ? sizeof(cbm_shape) : 8;
+            described = described || (byte >= a->offset && byte < a->offset + size);
+        }
+        size_t left = n->op->attributes_size - byte;
+        if (described)
+            continue;
+        memcpy(at, (const char *)n->attributes + byte, left < 8 ? left : 8);
+        at += left < 8 ? left : 8;
+    }
+    return at;
+}
+
 /* The structural attributes: of a shape, only the entries in use. */
 static char *put_attributes(char *at, const cbm_node *n)
 {
+    size_t described = 0;
     for (size_t i = 0; i < n->op->n_attributes; i++) {
         const cbm_attribute *a = &n->op->attributes[i];
+        described += a->type == CBM_ATTRIBUTE_SHAPE ? sizeof(cbm_shape) : 8;
         const int64_t *field = (const void *)((const char *)n->attributes + a->offset);
         if (a->at_run)
             continue;
@@ -118,7 +139,7 @@ static char *put_attributes(char *at, const cbm_node *n)
         for (size_t k = 0; k < words; k++)
             at = put_word(at, (uint64_t)field[k]);
     }
-    return at;
+    return described < n->op->attributes_size ? put_undescribed(at, n) : at;
 }
 
 static bool key_node(cbm_collected *g, const cbm_node *n)
@@ -184,11 +205,11 @@ static uint8_t demand_of(const cbm_context *cx, const cbm_node *n, const cbm_val
     if (v->storage) /* of a node that runs again for another result */
         return 0;
     uint8_t d = v->stamp == cx->stamp ? CBM_DEMAND_ASKED : 0;
-    if (!pending)
-        return d;
     d |= v->wanted ? CBM_DEMAND_WANTED : 0;
     d |= v->slots > 0 ? CBM_DEMAND_VARIABLE : 0;
     d |= v->saves > 0 ? CBM_DEMAND_SAVED : 0;
+    if (!pending)
+        return d;
     if (v->handles > 0 && !cbm_is_inline_scalar(n)) { /* numbers are there whenever they are asked for */
         d |= v->consumed != cx->stamp ? CBM_DEMAND_SINK : 0;
         d |= v->count == 1 ? CBM_DEMAND_SCALAR : 0;

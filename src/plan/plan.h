@@ -1,5 +1,5 @@
 /* plan.h: inside of plans. An evaluation collects the pending graph (collect.c), finds or makes a plan for its shape
-   (cache.c; build.c with fuse.c, views.c and layout.c) and runs it with this time's buffers (run.c). Rests on op/ and
+   (cache.c; build.c with fuse.c, steps.c and layout.c) and runs it with this time's buffers (run.c). Rests on op/ and
    backend/backend.h. */
 #ifndef CAMBIUM_PLAN_H
 #define CAMBIUM_PLAN_H

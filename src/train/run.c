@@ -29,9 +29,12 @@ static cbm_status make_directories(cbm_context *cx, const char *path)
         memcpy(part, path, i);
         part[i] = 0;
         struct stat info;
-        if (mkdir(part, 0777) == 0 || (stat(part, &info) == 0 && S_ISDIR(info.st_mode)))
+        if (mkdir(part, 0777) == 0)
             continue;
-        return cbm_fail(cx, CBM_ERROR_IO, "[run] cannot make the directory '%s': %s", part, strerror(errno));
+        int reason = errno; /* stat's own says less */
+        if (stat(part, &info) == 0 && S_ISDIR(info.st_mode))
+            continue;
+        return cbm_fail(cx, CBM_ERROR_IO, "[run] cannot make the directory '%s': %s", part, strerror(reason));
     }
     return CBM_OK;
 }

@@ -83,7 +83,8 @@ static inline void fill_buffer(cbm_buffer *b, fill f)
     b->data = malloc((size_t)n * cbm_dtype_size(b->dtype) + 1);
     assert_non_null(b->data);
     for (int64_t i = 0; i < n; i++)
-        put(b->data, b->dtype, i, whole ? (double)draw_int((int64_t)f.low, (int64_t)f.high) : f.low + (f.high - f.low) * draw());
+        put(b->data, b->dtype, i,
+            whole ? (double)draw_int((int64_t)f.low, (int64_t)f.high) : f.low + (f.high - f.low) * draw());
 }
 
 /* The axes in another order: the same shape, other strides. */
@@ -112,8 +113,14 @@ typedef struct trial {
 
 static inline cbm_status run_on(const cbm_backend *backend, const trial *t, cbm_buffer *out, char *message)
 {
-    cbm_launch l = { .op = cbm_op_named(t->op), .attributes = t->attributes, .n_in = t->n_in, .n_out = t->n_out,
-                     .in = t->in, .out = t->out, .threads = t->threads, .message = message };
+    cbm_launch l = { .op = cbm_op_named(t->op),
+                     .attributes = t->attributes,
+                     .n_in = t->n_in,
+                     .n_out = t->n_out,
+                     .in = t->in,
+                     .out = t->out,
+                     .threads = t->threads,
+                     .message = message };
     assert_non_null(l.op);
     const cbm_kernel *k = cbm_backend_kernel(backend, &l);
     assert_non_null(k);
@@ -133,7 +140,8 @@ static inline cbm_status run_on(const cbm_backend *backend, const trial *t, cbm_
     for (int twice = 0; twice < 2 && status == CBM_OK; twice++) /* prepared state serves again */
         status = k->launch(&l);
     for (size_t i = 0; i < t->n_out; i++) {
-        const unsigned char *end = (const unsigned char *)out[i].data + (size_t)out[i].count * cbm_dtype_size(out[i].dtype);
+        const unsigned char *end =
+            (const unsigned char *)out[i].data + (size_t)out[i].count * cbm_dtype_size(out[i].dtype);
         for (int c = 0; c < CANARY; c++)
             assert_int_equal(end[c], 0xee);
     }
@@ -182,7 +190,8 @@ static inline void compare(trial *t)
                     for (int64_t a = 0, n = 0; a < t->in[k].rank && n < 100; a++)
                         n += snprintf(text[k] + n, sizeof text[k] - (size_t)n, "%d/%d ", (int)t->in[k].shape[a],
                                       (int)t->in[k].stride[a]);
-                fail_msg("%s at %s, result %zu: differs by %g (%s; %s)", t->op, simd_levels[level], i, d, text[0], text[1]);
+                fail_msg("%s at %s, result %zu: differs by %g (%s; %s)", t->op, simd_levels[level], i, d, text[0],
+                         text[1]);
             }
             free(got[i].data);
         }

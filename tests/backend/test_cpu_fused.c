@@ -32,7 +32,9 @@ static bool floating(int32_t dtype)
 /* One instruction whose arguments are among the first n; false: try again. */
 static bool random_instruction(program *p, int32_t n, cbm_fused_instruction *c)
 {
-    static const int32_t binary[] = { CBM_EXPR_ADD, CBM_EXPR_SUB, CBM_EXPR_MUL, CBM_EXPR_MAX, CBM_EXPR_MIN, CBM_EXPR_DIV };
+    static const int32_t binary[] = {
+        CBM_EXPR_ADD, CBM_EXPR_SUB, CBM_EXPR_MUL, CBM_EXPR_MAX, CBM_EXPR_MIN, CBM_EXPR_DIV
+    };
     static const int32_t unary[] = { CBM_EXPR_NEG, CBM_EXPR_ABS, CBM_EXPR_SQRT };
     const int32_t x = (int32_t)draw_int(0, n - 1);
     const cbm_dtype dtype = (cbm_dtype)p->code[x].dtype;
@@ -40,12 +42,20 @@ static bool random_instruction(program *p, int32_t n, cbm_fused_instruction *c)
     switch (draw_int(0, 7)) {
     case 0:
     case 1:
-    case 2: c->code = binary[draw_int(0, 5)]; c->y = pick(p, n, dtype); break;
-    case 3:
-        c->code = unary[draw_int(0, 2)];
-        return c->code != CBM_EXPR_SQRT || floating(c->dtype);
-    case 4: c->code = (int32_t)draw_int(CBM_EXPR_LT, CBM_EXPR_NE); c->y = pick(p, n, dtype); c->dtype = CBM_BOOL; break;
-    case 5: c->code = CBM_EXPR_CAST; c->dtype = (int32_t)draw_int(0, CBM_DTYPE_COUNT - 1); break;
+    case 2:
+        c->code = binary[draw_int(0, 5)];
+        c->y = pick(p, n, dtype);
+        break;
+    case 3: c->code = unary[draw_int(0, 2)]; return c->code != CBM_EXPR_SQRT || floating(c->dtype);
+    case 4:
+        c->code = (int32_t)draw_int(CBM_EXPR_LT, CBM_EXPR_NE);
+        c->y = pick(p, n, dtype);
+        c->dtype = CBM_BOOL;
+        break;
+    case 5:
+        c->code = CBM_EXPR_CAST;
+        c->dtype = (int32_t)draw_int(0, CBM_DTYPE_COUNT - 1);
+        break;
     case 6:
         c->code = CBM_EXPR_SELECT;
         c->x = pick(p, n, CBM_BOOL);
@@ -106,13 +116,16 @@ static void random_program(program *p, int round)
     const int32_t n_in = (int32_t)draw_int(1, INPUTS);
     for (int32_t i = 0; i < n_in; i++) {
         p->in[i] = random_operand(shape);
-        fill_buffer(&p->in[i], p->in[i].dtype == CBM_BOOL ? (fill){ 0, 1 } : p->in[i].dtype == CBM_U8 ? (fill){ 0, 255 } : (fill){ -400, 400 });
+        fill_buffer(&p->in[i], p->in[i].dtype == CBM_BOOL ? (fill){ 0, 1 }
+                               : p->in[i].dtype == CBM_U8 ? (fill){ 0, 255 }
+                                                          : (fill){ -400, 400 });
         p->code[i] = (cbm_fused_instruction){ .code = CBM_EXPR_INPUT, .arg = i, .dtype = (int32_t)p->in[i].dtype };
     }
     int32_t n = n_in;
     const int32_t length = (int32_t)draw_int(n_in, LENGTH - 1);
     if (n < length)
-        p->code[n++] = (cbm_fused_instruction){ .code = CBM_EXPR_NUMBER, .value = (double)draw_int(-9, 9) / 4, .dtype = CBM_F32 };
+        p->code[n++] =
+            (cbm_fused_instruction){ .code = CBM_EXPR_NUMBER, .value = (double)draw_int(-9, 9) / 4, .dtype = CBM_F32 };
     while (n < length)
         if (random_instruction(p, n, &p->code[n]))
             n++;
@@ -144,8 +157,13 @@ static void run_program(const cbm_backend *backend, const program *p, int64_t th
     size_t n_in = 0;
     for (; n_in < INPUTS && p->in[n_in].data; n_in++)
         in[n_in].data = NULL;
-    cbm_fused_launch l = { .fused = &p->fused, .parameters = NULL, .n_in = n_in, .n_out = p->fused.n_out, .in = in,
-                           .out = out, .threads = threads };
+    cbm_fused_launch l = { .fused = &p->fused,
+                           .parameters = NULL,
+                           .n_in = n_in,
+                           .n_out = p->fused.n_out,
+                           .in = in,
+                           .out = out,
+                           .threads = threads };
     assert_int_equal(backend->fused_prepare(&l, &l.state), CBM_OK);
     l.parameters = p->parameters;
     for (int twice = 0; twice < 2; twice++) {
@@ -188,7 +206,8 @@ static bool equal_elements(cbm_dtype dtype, const void *a, const void *b, int64_
 {
     for (*where = 0; *where < n; ++*where) {
         const double x = get(a, dtype, *where), y = get(b, dtype, *where);
-        if (dtype == CBM_I64 ? ((const int64_t *)a)[*where] != ((const int64_t *)b)[*where] : !(x == y || (isnan(x) && isnan(y))))
+        if (dtype == CBM_I64 ? ((const int64_t *)a)[*where] != ((const int64_t *)b)[*where]
+                             : !(x == y || (isnan(x) && isnan(y))))
             return false;
     }
     return true;
@@ -222,8 +241,8 @@ static void programs(void **state)
                 int64_t where;
                 if (!equal_elements(p.out[o].dtype, got[o], want[o], p.out[o].count, &where)) {
                     show(&p);
-                    fail_msg("program %d at %s, output %zu, element %d of %d: %.9g, not %.9g", round, simd_levels[level], o,
-                             (int)where, (int)p.out[o].count, get(got[o], p.out[o].dtype, where),
+                    fail_msg("program %d at %s, output %zu, element %d of %d: %.9g, not %.9g", round,
+                             simd_levels[level], o, (int)where, (int)p.out[o].count, get(got[o], p.out[o].dtype, where),
                              get(want[o], p.out[o].dtype, where));
                 }
                 free(got[o]);
@@ -253,15 +272,19 @@ static void elementary_functions(void **state)
         int code;
         double (*f)(double);
         double most;
-    } functions[] = { { CBM_EXPR_EXP, exp, 1.5 }, { CBM_EXPR_LOG, log, 1.5 }, { CBM_EXPR_TANH, tanh, 2.5 },
-                      { CBM_EXPR_ERF, erf, 2 }, { CBM_EXPR_SQRT, sqrt, 0.5 } };
+    } functions[] = { { CBM_EXPR_EXP, exp, 1.5 },
+                      { CBM_EXPR_LOG, log, 1.5 },
+                      { CBM_EXPR_TANH, tanh, 2.5 },
+                      { CBM_EXPR_ERF, erf, 2 },
+                      { CBM_EXPR_SQRT, sqrt, 0.5 } };
     enum { N = 1024, STRIDE = 7919 };
     static float x[N], y[N], r[N];
     for (int level = 0; level < N_LEVELS; level++) {
         const cbm_simd *s = cbm_simd_named(simd_levels[level]);
         const cbm_tile_operand o[3] = { { (const char *)x, 1 }, { (const char *)y, 1 }, { NULL, 0 } };
         for (size_t k = 0; s && k < sizeof functions / sizeof *functions; k++)
-            for (uint64_t first = 0; first < 0x100000000u; first += (uint64_t)N * STRIDE) { /* all magnitudes, both signs */
+            for (uint64_t first = 0; first < 0x100000000u;
+                 first += (uint64_t)N * STRIDE) { /* all magnitudes, both signs */
                 for (uint64_t i = 0; i < N; i++) {
                     const uint32_t bits = (uint32_t)(first + i * STRIDE);
                     memcpy(&x[i], &bits, sizeof bits);
@@ -271,8 +294,8 @@ static void elementary_functions(void **state)
                 s->tile[functions[k].code][CBM_LANE_F32](N, r, o);
                 for (int i = 0; i < N; i++)
                     if (units(r[i], functions[k].f((double)x[i])) > functions[k].most)
-                        fail_msg("function %d at %s: f(%.9g) = %.9g, not %.9g", functions[k].code, s->name, (double)x[i],
-                                 (double)r[i], functions[k].f((double)x[i]));
+                        fail_msg("function %d at %s: f(%.9g) = %.9g, not %.9g", functions[k].code, s->name,
+                                 (double)x[i], (double)r[i], functions[k].f((double)x[i]));
             }
         static const float odd[] = { 0, -0.0f, 1, -1, INFINITY, -INFINITY, NAN, 2, -2, 3, -3, 0.5f, -0.5f };
         for (int round = 0; s && round < 200; round++) {
@@ -299,7 +322,8 @@ static void random_numbers(void **state)
     for (int level = 0; level < N_LEVELS; level++) {
         const cbm_simd *s = cbm_simd_named(simd_levels[level]);
         for (int round = 0; s && round < 60; round++) {
-            const uint64_t seed = (uint64_t)draw_int(0, 1 << 20) * 0x123456789abu, position = (uint64_t)draw_int(0, 1 << 20) << (round % 40);
+            const uint64_t seed = (uint64_t)draw_int(0, 1 << 20) * 0x123456789abu,
+                           position = (uint64_t)draw_int(0, 1 << 20) << (round % 40);
             const uint64_t first = (uint64_t)draw_int(0, 5000) + (round % 2 ? 0x3fffffff0u : 0);
             const int64_t n = draw_int(0, 2000);
             s->uniform(r, n, seed, position, first);

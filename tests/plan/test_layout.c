@@ -22,7 +22,9 @@ static void check(cbm_heap *heap, uint64_t seed, bool reuse)
     size_t count = (size_t)draw(seed, &at, MOST), arena, sum = 0, widest = 0;
     for (size_t i = 0; i < count; i++) {
         int first = (int)i / 2;
-        l[i] = (cbm_lifetime){ .first = first, .last = first + draw(seed, &at, 8), .bytes = (size_t)draw(seed, &at, 1000), .shares = -1 };
+        l[i] = (cbm_lifetime){
+            .first = first, .last = first + draw(seed, &at, 8), .bytes = (size_t)draw(seed, &at, 1000), .shares = -1
+        };
         sum += (l[i].bytes + 63) / 64 * 64;
     }
     /* Some take the place of one that dies as they are born. */
@@ -31,7 +33,7 @@ static void check(cbm_heap *heap, uint64_t seed, bool reuse)
         bool taken = false;
         for (size_t j = 0; j < i; j++)
             taken = taken || l[j].shares == k;
-        if (reuse && !taken && l[k].last == l[i].first && draw(seed, &at, 2))
+        if (reuse && !taken && l[k].first < l[i].first && l[k].last == l[i].first && draw(seed, &at, 2))
             l[i].shares = k;
     }
     for (size_t i = 0; i < count; i++)

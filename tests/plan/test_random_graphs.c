@@ -51,9 +51,9 @@ static double number(program *p)
     return (draw(p, 2001) - 1000) / 500.0;
 }
 
-static const cbm_shape shapes[] = { { { 2, 3, 4 } }, { { 1, 4 } },    { { 2, 3, 1 } }, { { 0 } },          { { 2, 4, 3 } },
-                                    { { 1, 1 } },    { { 2, 4, 4 } }, { { 2, 1, 4 } }, { { 3, 2, 3, 4 } }, { { 2, 12, 1 } },
-                                    { { 2, 0, 4 } }, { { 2, 37, 4 } } };
+static const cbm_shape shapes[] = { { { 2, 3, 4 } },    { { 1, 4 } },     { { 2, 3, 1 } }, { { 0 } },
+                                    { { 2, 4, 3 } },    { { 1, 1 } },     { { 2, 4, 4 } }, { { 2, 1, 4 } },
+                                    { { 3, 2, 3, 4 } }, { { 2, 12, 1 } }, { { 2, 0, 4 } }, { { 2, 37, 4 } } };
 #define SHAPES ((int)(sizeof shapes / sizeof *shapes))
 
 static cbm_tensor *host(program *p, cbm_shape shape)
@@ -240,7 +240,8 @@ static void view(program *p)
         break;
     default:
         if (rank < 2)
-            add(p, cbm_expand(a, rank && cbm_tensor_size(a, 0) != 1 ? CBM_SHAPE(2, cbm_tensor_size(a, 0)) : CBM_SHAPE(2, 3)));
+            add(p, cbm_expand(a, rank && cbm_tensor_size(a, 0) != 1 ? CBM_SHAPE(2, cbm_tensor_size(a, 0))
+                                                                    : CBM_SHAPE(2, 3)));
         break;
     }
 }
@@ -323,7 +324,8 @@ static void descend(program *p)
 static void gradients_of(program *p)
 {
     cbm_tensor *y = any(p), *x = any(p), *grads[2], *xs[] = { x, p->variables[draw(p, VARIABLES)] };
-    if (p->no_grad || !cbm_tensor_requires_grad(y) || !cbm_tensor_requires_grad(x) || !cbm_tensor_requires_grad(xs[1]) || !cbm_tensor_count(y))
+    if (p->no_grad || !cbm_tensor_requires_grad(y) || !cbm_tensor_requires_grad(x) ||
+        !cbm_tensor_requires_grad(xs[1]) || !cbm_tensor_count(y))
         return;
     bool again = draw(p, 3) == 0;
     cbm_grad(y, xs, 2, grads, .create_graph = again, .retain_graph = true);
@@ -402,8 +404,9 @@ static size_t run(uint64_t seed, const device *d, double *log, char *message, ui
     static const int kinds[VARIABLES] = { 0, 0, 1, 6, 3 };
     for (int i = 0; i < VARIABLES; i++)
         p.variables[i] = cbm_variable(host(&p, shapes[kinds[i]]), i != 4);
-    static void (*const actions[])(program *) = { unary, unary, unary, binary, binary, binary, chain, reduce, matmul, view, view, make,
-                                                  assign, exchange, backward, descend, gradients_of, scope,  read,  read };
+    static void (*const actions[])(program *) = { unary,    unary,   unary,        binary, binary, binary, chain,
+                                                  reduce,   matmul,  view,         view,   make,   assign, exchange,
+                                                  backward, descend, gradients_of, scope,  read,   read };
     int length = 5 + draw(&p, 75);
     const char *line = getenv("CBM_TRACE");
     for (int i = 0; i < length && cbm_context_status(p.cx) == CBM_OK; i++) {
@@ -425,7 +428,9 @@ static size_t run(uint64_t seed, const device *d, double *log, char *message, ui
     return p.logged;
 }
 
-static const device devices[] = { { "reference", 1, 1 }, { "reference", 0, 1 }, { "cpu", 1, 1 }, { "cpu", 0, 1 }, { "cpu", 0, 3 } };
+static const device devices[] = {
+    { "reference", 1, 1 }, { "reference", 0, 1 }, { "cpu", 1, 1 }, { "cpu", 0, 1 }, { "cpu", 0, 3 }
+};
 #define DEVICES (sizeof devices / sizeof *devices)
 
 static bool differ(double a, double b, double tolerance)
@@ -435,14 +440,16 @@ static bool differ(double a, double b, double tolerance)
     return !(a == b || fabs(a - b) <= tolerance * (1 + fabs(b)));
 }
 
-static void compare(uint64_t seed, const device *d, const double *a, size_t n, const double *b, size_t m, double tolerance)
+static void compare(uint64_t seed, const device *d, const double *a, size_t n, const double *b, size_t m,
+                    double tolerance)
 {
     if (n != m)
-        fail_msg("seed %llu: %s naive %d: %zu numbers, not %zu", (unsigned long long)seed, d->name, (int)d->naive, m, n);
+        fail_msg("seed %llu: %s naive %d: %zu numbers, not %zu", (unsigned long long)seed, d->name, (int)d->naive, m,
+                 n);
     for (size_t i = 0; i < n; i++)
         if (differ(b[i], a[i], tolerance))
-            fail_msg("seed %llu: %s naive %d threads %d: number %zu is %.17g, not %.17g", (unsigned long long)seed, d->name,
-                     (int)d->naive, (int)d->threads, i, b[i], a[i]);
+            fail_msg("seed %llu: %s naive %d threads %d: number %zu is %.17g, not %.17g", (unsigned long long)seed,
+                     d->name, (int)d->naive, (int)d->threads, i, b[i], a[i]);
 }
 
 static void check(uint64_t seed, double *log[DEVICES])
@@ -453,7 +460,8 @@ static void check(uint64_t seed, double *log[DEVICES])
     for (size_t k = 0; k < DEVICES; k++) {
         n[k] = run(seed, &devices[k], log[k], message, &position[k]);
         if (message[0])
-            fail_msg("seed %llu: %s naive %d: %s", (unsigned long long)seed, devices[k].name, (int)devices[k].naive, message);
+            fail_msg("seed %llu: %s naive %d: %s", (unsigned long long)seed, devices[k].name, (int)devices[k].naive,
+                     message);
         assert_int_equal(position[k], position[0]);
     }
     compare(seed, &devices[1], log[0], n[0], log[1], n[1], 0);

@@ -89,7 +89,8 @@ static void test_ten_thousand_lengths(void **state)
         cbm_statistics s = cbm_context_statistics(cx);
         assert_true(s.plans_evicted >= (uint64_t)count - 40);
         if (longest > bytes + bytes / 8)
-            fail_msg("memory grows: %llu bytes at most, then %llu", (unsigned long long)bytes, (unsigned long long)longest);
+            fail_msg("memory grows: %llu bytes at most, then %llu", (unsigned long long)bytes,
+                     (unsigned long long)longest);
         assert_string_equal(cbm_message(cx), "");
         cbm_trim(cx);
         assert_int_equal(cbm_context_statistics(cx).plans_cached, 0);

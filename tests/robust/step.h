@@ -32,9 +32,10 @@ typedef struct step_state {
 
 static inline step_model step_model_new(cbm_context *cx)
 {
-    static const cbm_shape shapes[STEP_PARAMETERS] = { { { 2, STEP_IN, STEP_HIDDEN } }, { { 1, STEP_HIDDEN } },
-                                                       { { 1, STEP_HIDDEN } },          { { 1, STEP_HIDDEN } },
-                                                       { { 2, STEP_HIDDEN, STEP_CLASSES } }, { { 1, STEP_CLASSES } } };
+    static const cbm_shape shapes[STEP_PARAMETERS] = {
+        { { 2, STEP_IN, STEP_HIDDEN } },      { { 1, STEP_HIDDEN } }, { { 1, STEP_HIDDEN } }, { { 1, STEP_HIDDEN } },
+        { { 2, STEP_HIDDEN, STEP_CLASSES } }, { { 1, STEP_CLASSES } }
+    };
     step_model m = { .cx = cx };
     for (int i = 0; i < STEP_PARAMETERS; i++) {
         m.parameter[i] = cbm_variable(cbm_normal(cx, CBM_F32, shapes[i], i == 2, 0.4), true);

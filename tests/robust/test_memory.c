@@ -19,10 +19,12 @@ static void expected(const char *device, uint64_t naive, int steps, step_state *
 }
 
 /* The step after `good` ones fails at its n-th allocation. False: it has no n-th allocation. */
-static bool fail_at(const char *device, uint64_t naive, int good, int64_t n, const step_state *before, const step_state *after)
+static bool fail_at(const char *device, uint64_t naive, int good, int64_t n, const step_state *before,
+                    const step_state *after)
 {
     int errors = 0;
-    cbm_context *cx = cbm_open_with(.device = device, .naive = naive, .seed = 5, .log = step_count_error, .log_user = &errors);
+    cbm_context *cx =
+        cbm_open_with(.device = device, .naive = naive, .seed = 5, .log = step_count_error, .log_user = &errors);
     step_model m = step_model_new(cx);
     for (int i = 0; i < good; i++)
         step_run(&m, i, 0);
@@ -34,7 +36,8 @@ static bool fail_at(const char *device, uint64_t naive, int good, int64_t n, con
     cbm_status status = cbm_context_status(cx);
     if (status != CBM_OK) {
         if (status != CBM_ERROR_MEMORY || errors != 1 || !strstr(cbm_message(cx), "memory"))
-            fail_msg("%s, allocation %lld: status %d, %d errors, \"%s\"", device, (long long)n, (int)status, errors, cbm_message(cx));
+            fail_msg("%s, allocation %lld: status %d, %d errors, \"%s\"", device, (long long)n, (int)status, errors,
+                     cbm_message(cx));
         cbm_clear(cx);
         cbm_trim(cx);
         step_state now = step_state_of(&m);

@@ -14,7 +14,8 @@ static void test_label_out_of_range(void **state)
         for (size_t k = 0; k < sizeof labels / sizeof *labels; k++)
             for (int good = 0; good < 4; good++) {
                 int errors = 0;
-                cbm_context *cx = cbm_open_with(.device = devices[d], .log = step_count_error, .log_user = &errors, .seed = 2);
+                cbm_context *cx =
+                    cbm_open_with(.device = devices[d], .log = step_count_error, .log_user = &errors, .seed = 2);
                 step_model m = step_model_new(cx);
                 for (int i = 0; i < good; i++)
                     step_run(&m, i, 1);
@@ -268,8 +269,13 @@ static void test_cancel(void **state)
     cbm_context *cx = cbm_open(NULL);
     static cbm_context *place;
     place = cx;
-    static const cbm_op op = { .struct_size = sizeof op, .name = "stop", .n_in = 1, .n_out = 1, .infer = same_shape,
-                               .kernel = cancelling, .user = &place };
+    static const cbm_op op = { .struct_size = sizeof op,
+                               .name = "stop",
+                               .n_in = 1,
+                               .n_out = 1,
+                               .infer = same_shape,
+                               .kernel = cancelling,
+                               .user = &place };
     step_model m = step_model_new(cx);
     step_run(&m, 0, 0);
     step_state before = step_state_of(&m);
@@ -303,8 +309,9 @@ static void test_user_kernel_fails(void **state)
 {
     (void)state;
     cbm_context *cx = cbm_open(NULL);
-    static const cbm_op op = { .struct_size = sizeof op, .name = "mine", .n_in = 1, .n_out = 1, .infer = same_shape,
-                               .kernel = failing };
+    static const cbm_op op = {
+        .struct_size = sizeof op, .name = "mine", .n_in = 1, .n_out = 1, .infer = same_shape, .kernel = failing
+    };
     step_model m = step_model_new(cx);
     step_run(&m, 0, 0);
     step_state before = step_state_of(&m);
@@ -322,11 +329,16 @@ static void test_user_kernel_fails(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_label_out_of_range), cmocka_unit_test(test_half_a_step),
-        cmocka_unit_test(test_first_step_fails),   cmocka_unit_test(test_dropped_value),
-        cmocka_unit_test(test_handle_after_scope), cmocka_unit_test(test_forgotten_handles),
-        cmocka_unit_test(test_null),               cmocka_unit_test(test_other_context),
-        cmocka_unit_test(test_scopes),             cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_label_out_of_range),
+        cmocka_unit_test(test_half_a_step),
+        cmocka_unit_test(test_first_step_fails),
+        cmocka_unit_test(test_dropped_value),
+        cmocka_unit_test(test_handle_after_scope),
+        cmocka_unit_test(test_forgotten_handles),
+        cmocka_unit_test(test_null),
+        cmocka_unit_test(test_other_context),
+        cmocka_unit_test(test_scopes),
+        cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_user_kernel_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

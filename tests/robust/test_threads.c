@@ -33,7 +33,9 @@ static void test_two_contexts(void **state)
 {
     (void)state;
     for (int round = 0; round < 5; round++) {
-        job jobs[4] = { { .device = "cpu" }, { .device = "cpu" }, { .device = "reference" }, { .device = "reference" } };
+        job jobs[4] = {
+            { .device = "cpu" }, { .device = "cpu" }, { .device = "reference" }, { .device = "reference" }
+        };
         pthread_t threads[4];
         for (int i = 0; i < 4; i++)
             assert_int_equal(pthread_create(&threads[i], NULL, train_in_thread, &jobs[i]), 0);
@@ -77,7 +79,8 @@ static void test_thread_counts(void **state)
         wide(threads, b, sizeof b);
         for (size_t i = 0; i < sizeof a / sizeof *a; i++)
             if (fabsf(a[i] - b[i]) > 1e-5f)
-                fail_msg("%lld threads: element %zu is %.9g, not %.9g", (long long)threads, i, (double)b[i], (double)a[i]);
+                fail_msg("%lld threads: element %zu is %.9g, not %.9g", (long long)threads, i, (double)b[i],
+                         (double)a[i]);
         wide(threads, a, sizeof a); /* the same again: bit for bit */
         assert_memory_equal(a, b, sizeof a);
     }
@@ -112,8 +115,8 @@ static void test_fork(void **state)
         int status;
         assert_int_equal(waitpid(pid, &status, 0), pid);
         if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-            fail_msg("%lld threads: the child ended with %s %d", (long long)threads, WIFEXITED(status) ? "code" : "signal",
-                     WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
+            fail_msg("%lld threads: the child ended with %s %d", (long long)threads,
+                     WIFEXITED(status) ? "code" : "signal", WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
         assert_true(cbm_item(cbm_sum(cbm_matmul(big, big))) == before);
         assert_int_equal(cbm_context_status(cx), CBM_OK);
         cbm_close(cx);

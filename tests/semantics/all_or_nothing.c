@@ -8,8 +8,12 @@ static cbm_status failing_kernel(const cbm_launch *launch)
     return CBM_ERROR_CALLBACK;
 }
 
-static const cbm_op failing_op = { .struct_size = sizeof(cbm_op), .name = "failing", .n_in = 1, .n_out = 1,
-                                   .infer = spy_infer, .kernel = failing_kernel };
+static const cbm_op failing_op = { .struct_size = sizeof(cbm_op),
+                                   .name = "failing",
+                                   .n_in = 1,
+                                   .n_out = 1,
+                                   .infer = spy_infer,
+                                   .kernel = failing_kernel };
 
 static void nothing_is_committed(cbm_context *cx, bool planned)
 {
@@ -104,4 +108,5 @@ static void the_first_error_wins(cbm_context *cx, bool planned)
     assert_true(first(v) == -1);
 }
 
-RUN_RULES(RULE(nothing_is_committed), RULE(indices_out_of_range), RULE(reading_after_failure), RULE(the_first_error_wins))
+RUN_RULES(RULE(nothing_is_committed), RULE(indices_out_of_range), RULE(reading_after_failure),
+          RULE(the_first_error_wins))

@@ -124,7 +124,8 @@ static void let_go_is_never_computed(cbm_context *cx, bool planned)
 static void quiet_scopes_never_evaluate(cbm_context *cx, bool planned)
 {
     (void)planned;
-    cbm_scope *s = cbm_scope_begin_with(cx, &(cbm_scope_options){ .struct_size = sizeof(cbm_scope_options), .quiet = 1 });
+    cbm_scope *s =
+        cbm_scope_begin_with(cx, &(cbm_scope_options){ .struct_size = sizeof(cbm_scope_options), .quiet = 1 });
     cbm_tensor *t = effect(ramp(cx, 2, 2), 1);
     t = cbm_scope_end_with(s, t);
     assert_int_equal(times(1), 0);
@@ -148,6 +149,7 @@ static void backward_never_reruns_forward(cbm_context *cx, bool planned)
     no_error(cx);
 }
 
-RUN_RULES(RULE(recording_computes_nothing), RULE(an_evaluation_runs_all_that_is_pending), RULE(loss_is_free_before_and_after),
-          RULE(fused_away_is_computed_again), RULE(overwritten_needs_want), RULE(outliving_a_scope_is_computed),
-          RULE(let_go_is_never_computed), RULE(quiet_scopes_never_evaluate), RULE(backward_never_reruns_forward))
+RUN_RULES(RULE(recording_computes_nothing), RULE(an_evaluation_runs_all_that_is_pending),
+          RULE(loss_is_free_before_and_after), RULE(fused_away_is_computed_again), RULE(overwritten_needs_want),
+          RULE(outliving_a_scope_is_computed), RULE(let_go_is_never_computed), RULE(quiet_scopes_never_evaluate),
+          RULE(backward_never_reruns_forward))

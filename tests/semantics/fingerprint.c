@@ -68,7 +68,8 @@ static cbm_tensor *slice_start(cbm_context *cx, int v)
 
 static cbm_tensor *random_counter(cbm_context *cx, int v)
 {
-    return cbm_add(cbm_dropout(ramp(cx, 6, 3), v ? 0.5 : 0.25), cbm_uniform(cx, CBM_F32, CBM_SHAPE(6, 3), v ? -1 : 0, 1));
+    return cbm_add(cbm_dropout(ramp(cx, 6, 3), v ? 0.5 : 0.25),
+                   cbm_uniform(cx, CBM_F32, CBM_SHAPE(6, 3), v ? -1 : 0, 1));
 }
 
 static cbm_tensor *id(cbm_context *cx, int v)
@@ -81,10 +82,17 @@ static const struct {
     graph graph;
     bool new_plan;
 } differences[] = {
-    { "structure", structure, true }, { "shape", shape, true },     { "dtype", dtype, true },
-    { "attribute", attribute, true }, { "aliasing", aliasing, true }, { "operand order", operand_order, true },
-    { "demand", demand, true },       { "operation", user_op, true },
-    { "number", number, false },      { "slice start", slice_start, false }, { "random counter", random_counter, false },
+    { "structure", structure, true },
+    { "shape", shape, true },
+    { "dtype", dtype, true },
+    { "attribute", attribute, true },
+    { "aliasing", aliasing, true },
+    { "operand order", operand_order, true },
+    { "demand", demand, true },
+    { "operation", user_op, true },
+    { "number", number, false },
+    { "slice start", slice_start, false },
+    { "random counter", random_counter, false },
     { "attribute bound at run time", id, false },
 };
 

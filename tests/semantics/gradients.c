@@ -160,6 +160,42 @@ static void old_versions_are_differentiated(cbm_context *cx, bool planned)
     no_error(cx);
 }
 
+/* A value that was fused away, then used again where backward will need it, is kept this time. */
+static void saved_when_used_again(cbm_context *cx, bool planned)
+{
+    (void)planned;
+    cbm_tensor *w = parameter(cx, 2), *u = cbm_variable(cbm_ones(cx, CBM_F32, CBM_SHAPE(2, 3)), false);
+    cbm_assign(u, cbm_add_scalar(u, 1)); /* memory of its own */
+    cbm_flush(cx);
+    cbm_scope *s = cbm_scope_begin(cx);
+    cbm_tensor *hidden = cbm_add_scalar(u, 3);
+    cbm_item(cbm_sum(hidden));
+    cbm_tensor *loss = cbm_sum(cbm_mul(w, hidden));
+    cbm_item(loss);
+    cbm_assign(u, cbm_full(cx, CBM_F32, CBM_SHAPE(2, 3), 9));
+    cbm_flush(cx);
+    cbm_backward(loss);
+    assert_true(first(cbm_gradient(w)) == 5);
+    cbm_scope_end(s);
+    no_error(cx);
+}
+
+static void a_fused_away_gradient_is_kept(cbm_context *cx, bool planned)
+{
+    (void)planned;
+    cbm_tensor *w = parameter(cx, 2), *u = cbm_variable(ramp(cx, 2, 3), false);
+    cbm_assign(u, cbm_add_scalar(u, 1));
+    cbm_flush(cx);
+    cbm_scope *s = cbm_scope_begin(cx);
+    cbm_tensor *hidden = cbm_add_scalar(u, 3);
+    cbm_item(cbm_sum(hidden));
+    cbm_set_gradient(w, hidden);
+    cbm_assign(u, cbm_mul_scalar(u, 0));
+    cbm_scope_end(s);
+    assert_true(first(cbm_gradient(w)) == 3);
+    no_error(cx);
+}
+
 static void a_long_chain(cbm_context *cx, bool planned)
 {
     (void)planned;
@@ -173,4 +209,4 @@ static void a_long_chain(cbm_context *cx, bool planned)
 
 RUN_RULES(RULE(backward_only_records), RULE(gradients_live_outside_scopes_and_add_up), RULE(broadcasting_is_summed),
           RULE(history_is_released), RULE(what_cannot_be_differentiated), RULE(hooks_run_while_recording),
-          RULE(gradients_of_gradients), RULE(old_versions_are_differentiated), RULE(a_long_chain))
+          RULE(gradients_of_gradients), RULE(old_versions_are_differentiated), RULE(saved_when_used_again), RULE(a_fused_away_gradient_is_kept), RULE(a_long_chain))

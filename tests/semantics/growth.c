@@ -60,6 +60,7 @@ static void the_growing_line_is_named(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { RULE(survivors_forget_their_history), cmocka_unit_test(the_growing_line_is_named) };
+    const struct CMUnitTest tests[] = { RULE(survivors_forget_their_history),
+                                        cmocka_unit_test(the_growing_line_is_named) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -77,4 +77,5 @@ static void nothing_and_one(cbm_context *cx, bool planned)
     no_error(cx);
 }
 
-RUN_RULES(RULE(host_arrays_are_copied), RULE(borrowed_arrays_are_released_once), RULE(held_results_stay), RULE(nothing_and_one))
+RUN_RULES(RULE(host_arrays_are_copied), RULE(borrowed_arrays_are_released_once), RULE(held_results_stay),
+          RULE(nothing_and_one))

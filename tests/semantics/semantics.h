@@ -47,12 +47,27 @@ static inline void spy_vjp(cbm_vjp *v)
 }
 
 static const cbm_attribute spy_fields[] = { { "id", CBM_ATTRIBUTE_INT, 0, true } };
-static const cbm_op spy_op = { .struct_size = sizeof(cbm_op), .name = "spy", .n_in = 1, .n_out = 1,
-                               .attributes_size = sizeof(spy_attributes), .attributes = spy_fields, .n_attributes = 1,
-                               .infer = spy_infer, .vjp = spy_vjp, .kernel = spy_kernel };
-static const cbm_op effect_op = { .struct_size = sizeof(cbm_op), .name = "effect", .n_in = 1, .n_out = 1,
-                                  .flags = CBM_OP_EFFECT, .attributes_size = sizeof(spy_attributes), .attributes = spy_fields,
-                                  .n_attributes = 1, .infer = spy_infer, .vjp = spy_vjp, .kernel = spy_kernel };
+static const cbm_op spy_op = { .struct_size = sizeof(cbm_op),
+                               .name = "spy",
+                               .n_in = 1,
+                               .n_out = 1,
+                               .attributes_size = sizeof(spy_attributes),
+                               .attributes = spy_fields,
+                               .n_attributes = 1,
+                               .infer = spy_infer,
+                               .vjp = spy_vjp,
+                               .kernel = spy_kernel };
+static const cbm_op effect_op = { .struct_size = sizeof(cbm_op),
+                                  .name = "effect",
+                                  .n_in = 1,
+                                  .n_out = 1,
+                                  .flags = CBM_OP_EFFECT,
+                                  .attributes_size = sizeof(spy_attributes),
+                                  .attributes = spy_fields,
+                                  .n_attributes = 1,
+                                  .infer = spy_infer,
+                                  .vjp = spy_vjp,
+                                  .kernel = spy_kernel };
 
 static inline cbm_tensor *spy(cbm_tensor *t, int64_t id)
 {
@@ -114,7 +129,13 @@ static inline void check_rule(void **state)
     }
 }
 
-#define RULE(function_) { #function_, check_rule, NULL, NULL, &(rule){ function_ } }
+#define RULE(function_)                                                                                                \
+    {                                                                                                                  \
+#function_, check_rule, NULL, NULL, &(rule)                                                                    \
+        {                                                                                                              \
+            function_                                                                                                  \
+        }                                                                                                              \
+    }
 #define RUN_RULES(...)                                                                                                 \
     int main(void)                                                                                                     \
     {                                                                                                                  \

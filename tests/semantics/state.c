@@ -173,4 +173,5 @@ static void handles_name_the_newest_version(cbm_context *cx, bool planned)
 
 RUN_RULES(RULE(reads_keep_their_version), RULE(in_place_when_nobody_reads), RULE(saved_versions_survive_a_step),
           RULE(two_variables_change_places), RULE(views_of_the_old_version), RULE(variables_from_one_tensor),
-          RULE(writing_from_the_host), RULE(a_released_variable_s_old_reads_stay), RULE(handles_name_the_newest_version))
+          RULE(writing_from_the_host), RULE(a_released_variable_s_old_reads_stay),
+          RULE(handles_name_the_newest_version))

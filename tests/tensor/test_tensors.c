@@ -36,8 +36,12 @@ static void test_every_dtype(void **state)
         assert_int_equal(cbm_read(v, out, bytes), CBM_OK);
         assert_memory_equal(out, data[d], bytes);
         assert_int_equal(cbm_tensor_dtype(v), d);
-        assert_true(cbm_item(cbm_slice(t, 0, 2, 3, 1)) ==
-                    (d == 0 ? (double)f32[2] : d == 1 ? f64[2] : d == 2 ? (double)i64[2] : d == 3 ? i32[2] : d == 4 ? u8[2] : 1));
+        assert_true(cbm_item(cbm_slice(t, 0, 2, 3, 1)) == (d == 0   ? (double)f32[2]
+                                                           : d == 1 ? f64[2]
+                                                           : d == 2 ? (double)i64[2]
+                                                           : d == 3 ? i32[2]
+                                                           : d == 4 ? u8[2]
+                                                                    : 1));
     }
     assert_string_equal(cbm_message(cx), "");
     cbm_close(cx);
@@ -137,8 +141,9 @@ static void test_handles(void **state)
         cbm_release(t);
         if (i == 10)
             before = cbm_context_statistics(cx).bytes_now;
+        if (i > 10)
+            assert_int_equal(cbm_context_statistics(cx).bytes_now, before);
     }
-    assert_int_equal(cbm_context_statistics(cx).bytes_now, before);
     assert_true(cbm_item(cbm_sum(place)) == 50);
     cbm_set(&place, NULL);
     assert_null(place);
@@ -251,10 +256,14 @@ static void test_owned_objects(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_dtype),          cmocka_unit_test(test_looking),
-        cmocka_unit_test(test_older_options),        cmocka_unit_test(test_printing),
-        cmocka_unit_test(test_handles),              cmocka_unit_test(test_scopes),
-        cmocka_unit_test(test_errors_leave_no_trace), cmocka_unit_test(test_owned_objects),
+        cmocka_unit_test(test_every_dtype),
+        cmocka_unit_test(test_looking),
+        cmocka_unit_test(test_older_options),
+        cmocka_unit_test(test_printing),
+        cmocka_unit_test(test_handles),
+        cmocka_unit_test(test_scopes),
+        cmocka_unit_test(test_errors_leave_no_trace),
+        cmocka_unit_test(test_owned_objects),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

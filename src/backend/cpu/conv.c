@@ -8,9 +8,18 @@ static cbm_dnn_conv describe(const cbm_launch *l, cbm_dnn_direction direction)
 {
     const cbm_conv2d_attributes *a = l->attributes;
     const int64_t *x = a->input_shape.v + 1, *w = a->weight_shape.v + 1;
-    const cbm_buffer *y = direction == CBM_DNN_FORWARD ? &l->out[0] : direction == CBM_DNN_INPUT_GRAD ? &l->in[0] : &l->in[1];
-    cbm_dnn_conv c = { .direction = direction, .batch = x[0], .channels = x[1], .height = x[2], .width = x[3],
-                       .out_channels = w[0], .out_height = y->shape[2], .out_width = y->shape[3], .groups = a->groups,
+    const cbm_buffer *y = direction == CBM_DNN_FORWARD      ? &l->out[0]
+                          : direction == CBM_DNN_INPUT_GRAD ? &l->in[0]
+                                                            : &l->in[1];
+    cbm_dnn_conv c = { .direction = direction,
+                       .batch = x[0],
+                       .channels = x[1],
+                       .height = x[2],
+                       .width = x[3],
+                       .out_channels = w[0],
+                       .out_height = y->shape[2],
+                       .out_width = y->shape[3],
+                       .groups = a->groups,
                        .bias = direction == CBM_DNN_FORWARD && l->n_in > 2 };
     for (int d = 0; d < 2; d++) {
         c.kernel[d] = w[2 + d];
@@ -87,7 +96,15 @@ static void release(void *state)
 
 const cbm_kernel cbm_cpu_conv[] = {
     { .op = "conv2d", .supports = supports, .prepare = prepare_forward, .launch = forward, .release = release },
-    { .op = "conv2d_input_grad", .supports = supports, .prepare = prepare_input_grad, .launch = input_grad, .release = release },
-    { .op = "conv2d_weight_grad", .supports = supports, .prepare = prepare_weight_grad, .launch = weight_grad, .release = release },
+    { .op = "conv2d_input_grad",
+      .supports = supports,
+      .prepare = prepare_input_grad,
+      .launch = input_grad,
+      .release = release },
+    { .op = "conv2d_weight_grad",
+      .supports = supports,
+      .prepare = prepare_weight_grad,
+      .launch = weight_grad,
+      .release = release },
     { .op = NULL },
 };

@@ -27,7 +27,7 @@ typedef void (*cbm_tile_fn)(int64_t n, void *r, const cbm_tile_operand *o);
 typedef struct cbm_small_matmul {
     int64_t m, n, k;
     const float *a, *b;
-    float *c;                   /* row-major, rows c_row apart */
+    float *c; /* row-major, rows c_row apart */
     int64_t a_row, a_column, b_row, b_column, c_row;
 } cbm_small_matmul;
 
@@ -58,13 +58,13 @@ typedef struct cbm_simd {
 
     /* rows.c: n elements one after the other */
     double (*sum)(const float *x, int64_t n);
-    double (*sum_of_squares)(const float *x, int64_t n, double about);                  /* of x - about */
-    double (*dot)(const float *x, const float *y, int64_t n, double about);             /* of x - about, and y */
-    float (*top)(const float *x, int64_t n); /* n > 0; NaN wins */
+    double (*sum_of_squares)(const float *x, int64_t n, double about);      /* of x - about */
+    double (*dot)(const float *x, const float *y, int64_t n, double about); /* of x - about, and y */
+    float (*top)(const float *x, int64_t n);                                /* n > 0; NaN wins */
     int64_t (*top_at)(const float *x, int64_t n);
-    void (*add)(float *r, const float *x, int64_t n);                         /* r += x */
-    void (*multiply_add)(float *r, const float *x, float factor, int64_t n);  /* r += factor x */
-    void (*raise)(float *r, const float *x, int64_t n);                       /* r = max(r, x) */
+    void (*add)(float *r, const float *x, int64_t n);                        /* r += x */
+    void (*multiply_add)(float *r, const float *x, float factor, int64_t n); /* r += factor x */
+    void (*raise)(float *r, const float *x, int64_t n);                      /* r = max(r, x) */
     /* (x - about) scale + shift */
     void (*scale_shift)(float *r, const float *x, float about, float scale, float shift, int64_t n);
     float (*log_sum_exp)(const float *x, int64_t n);
@@ -76,11 +76,13 @@ typedef struct cbm_simd {
 
     /* matrix.c */
     void (*small_matmul)(const cbm_small_matmul *p);
-    void (*transpose)(uint32_t *r, int64_t r_stride, const uint32_t *x, int64_t x_stride, int64_t rows, int64_t columns);
+    void (*transpose)(uint32_t *r, int64_t r_stride, const uint32_t *x, int64_t x_stride, int64_t rows,
+                      int64_t columns);
 
     /* planes.c */
     void (*max_pool)(const cbm_pool_plane *p);
-    int64_t (*max_pool_backward)(const cbm_pool_plane *p, const float *g, float *dx); /* the first bad index's place, or -1 */
+    int64_t (*max_pool_backward)(const cbm_pool_plane *p, const float *g,
+                                 float *dx); /* the first bad index's place, or -1 */
     void (*avg_pool)(const cbm_pool_plane *p);
     void (*avg_pool_backward)(const cbm_pool_plane *p, const float *g, float *dx);
 } cbm_simd;

@@ -229,8 +229,8 @@ static void place_input(maker *m, int32_t i, bool copy)
         return;
     }
     /* What is fetched once a run must not lie where another value has been before: the next tile would put it there. */
-    const int32_t place = may_hoist(m, i) ? new_place(m, CBM_PLACE_REGISTER, m->n_registers[wide(lane)]++, lane)
-                                          : take_register(m, lane);
+    const int32_t place =
+        may_hoist(m, i) ? new_place(m, CBM_PLACE_REGISTER, m->n_registers[wide(lane)]++, lane) : take_register(m, lane);
     m->values[i].place = place;
     m->pass->steps[m->pass->n_steps++] = (cbm_pass_step){ .kind = CBM_STEP_LOAD, .to = place, .arg = c->arg };
 }
@@ -382,8 +382,8 @@ static void lay_out_scratch(maker *m)
         cbm_pass_place *place = &p->places[i];
         if (place->kind == CBM_PLACE_REGISTER) {
             const size_t narrow = (size_t)m->n_registers[0] * 4;
-            place->offset = (size_t)p->tile *
-                            (wide(place->lane) ? narrow + 8 * (size_t)place->index : 4 * (size_t)place->index);
+            place->offset =
+                (size_t)p->tile * (wide(place->lane) ? narrow + 8 * (size_t)place->index : 4 * (size_t)place->index);
         } else if (place->kind != CBM_PLACE_UNIFORM) {
             place->offset = spare;
             spare += CBM_TILE_UNIFORM;

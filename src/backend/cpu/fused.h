@@ -5,7 +5,7 @@
 #include "backend/cpu/cpu.h"
 
 enum {
-    CBM_PASS_TILE = 1024,         /* elements of a tile at most */
+    CBM_PASS_TILE = 1024, /* elements of a tile at most */
     CBM_PASS_TILE_LEAST = 64,
     CBM_PASS_SCRATCH = 24 * 1024, /* bytes of registers that a tile may use: they stay in the nearest cache */
     CBM_PASS_STACK = 48 * 1024    /* registers and spare places that lie on a thread's stack */
@@ -21,22 +21,28 @@ typedef enum cbm_place_kind {
 
 typedef struct cbm_pass_place {
     cbm_place_kind kind;
-    int32_t index;      /* register, uniform, input or output number */
+    int32_t index; /* register, uniform, input or output number */
     cbm_lane lane;
-    size_t offset;      /* in scratch: of the register, or of the spare group that stands in for INPUT and OUTPUT at the
+    size_t offset; /* in scratch: of the register, or of the spare group that stands in for INPUT and OUTPUT at the
                            ragged end */
 } cbm_pass_place;
 
-typedef enum cbm_step_kind { CBM_STEP_CALL, CBM_STEP_LOAD, CBM_STEP_UNIFORM, CBM_STEP_NORMAL, CBM_STEP_STORE } cbm_step_kind;
+typedef enum cbm_step_kind {
+    CBM_STEP_CALL,
+    CBM_STEP_LOAD,
+    CBM_STEP_UNIFORM,
+    CBM_STEP_NORMAL,
+    CBM_STEP_STORE
+} cbm_step_kind;
 
 typedef struct cbm_pass_step {
     cbm_step_kind kind;
-    cbm_tile_fn fn;     /* CALL */
-    int32_t to;         /* place */
-    int32_t from[3];    /* places of CALL; from[0] of STORE */
-    uint8_t step[3];    /* 0: uniform */
-    bool hoisted;       /* LOAD: the same for every tile */
-    int32_t arg;        /* LOAD: input. STORE: output. UNIFORM, NORMAL: parameter */
+    cbm_tile_fn fn;  /* CALL */
+    int32_t to;      /* place */
+    int32_t from[3]; /* places of CALL; from[0] of STORE */
+    uint8_t step[3]; /* 0: uniform */
+    bool hoisted;    /* LOAD: the same for every tile */
+    int32_t arg;     /* LOAD: input. STORE: output. UNIFORM, NORMAL: parameter */
 } cbm_pass_step;
 
 /* An input's axes, as few as describe it; stride counts elements. */
@@ -50,7 +56,7 @@ typedef struct cbm_pass_input {
 
 /* A value that is the same for all elements: an input, a number or a field. */
 typedef struct cbm_pass_uniform {
-    int32_t code;  /* CBM_EXPR_INPUT, _NUMBER, _FIELD */
+    int32_t code; /* CBM_EXPR_INPUT, _NUMBER, _FIELD */
     int32_t arg, place;
     cbm_dtype dtype;
     double value;
@@ -64,11 +70,11 @@ typedef struct cbm_pass {
     cbm_dtype *out_dtype;
     cbm_pass_place *places;
     cbm_pass_uniform *uniforms;
-    cbm_pass_step *once;    /* steps on uniform values, run once a run */
-    cbm_pass_step *steps;   /* run for each tile */
-    size_t scratch;         /* bytes for a worker */
-    char *scratch_memory;   /* workers * scratch when it is too much for the stack; otherwise NULL */
-    char *uniform_memory;   /* CBM_TILE_UNIFORM bytes each */
+    cbm_pass_step *once;  /* steps on uniform values, run once a run */
+    cbm_pass_step *steps; /* run for each tile */
+    size_t scratch;       /* bytes for a worker */
+    char *scratch_memory; /* workers * scratch when it is too much for the stack; otherwise NULL */
+    char *uniform_memory; /* CBM_TILE_UNIFORM bytes each */
 } cbm_pass;
 
 #endif

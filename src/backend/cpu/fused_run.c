@@ -116,7 +116,8 @@ static size_t lane_size(cbm_dtype dtype)
 }
 
 /* A repeated row: once by fetch, then copies of what is there, twice as much each time. */
-static void fetch_period(const cbm_simd *simd, char *to, const char *data, const cbm_pass_input *in, int64_t first, int64_t n)
+static void fetch_period(const cbm_simd *simd, char *to, const char *data, const cbm_pass_input *in, int64_t first,
+                         int64_t n)
 {
     const size_t size = cbm_dtype_size(in->dtype), lane = lane_size(in->dtype);
     const int64_t phase = first % in->period;
@@ -135,7 +136,8 @@ static void fetch_period(const cbm_simd *simd, char *to, const char *data, const
 }
 
 /* Elements first, first + 1, ... of the pass. Returns where they are: to, or in the input itself. */
-static char *fetch(const cbm_simd *simd, char *to, const cbm_pass_input *in, const char *data, int64_t first, int64_t n, bool stay)
+static char *fetch(const cbm_simd *simd, char *to, const cbm_pass_input *in, const char *data, int64_t first, int64_t n,
+                   bool stay)
 {
     const size_t size = cbm_dtype_size(in->dtype), lane = lane_size(in->dtype);
     if (in->contiguous) {
@@ -190,7 +192,8 @@ static void draw(const run *r, const cbm_pass_step *s, char *to, int64_t first, 
     if (r->pass->places[s->to].lane == CBM_LANE_F64)
         random_64((double *)(void *)to, n, normal, p[0].u, p[1].u, (uint64_t)first);
     else
-        (normal ? r->pass->simd->normal : r->pass->simd->uniform)((float *)(void *)to, n, p[0].u, p[1].u, (uint64_t)first);
+        (normal ? r->pass->simd->normal : r->pass->simd->uniform)((float *)(void *)to, n, p[0].u, p[1].u,
+                                                                  (uint64_t)first);
 }
 
 /* ---- results ---- */
@@ -221,7 +224,9 @@ static void store(const run *r, const cbm_pass_step *s, const char *from, int64_
 
 static void call(const cbm_pass_step *s, char *const *at, int64_t n)
 {
-    const cbm_tile_operand o[3] = { { at[s->from[0]], s->step[0] }, { at[s->from[1]], s->step[1] }, { at[s->from[2]], s->step[2] } };
+    const cbm_tile_operand o[3] = { { at[s->from[0]], s->step[0] },
+                                    { at[s->from[1]], s->step[1] },
+                                    { at[s->from[2]], s->step[2] } };
     s->fn(n, at[s->to], o);
 }
 
@@ -238,8 +243,8 @@ static void run_steps(const run *r, char **at, char *scratch, int64_t first, int
             if (group != n)
                 memset(scratch + p->places[s->to].offset, 0, CBM_TILE_UNIFORM);
             if (!s->hoisted || fresh)
-                at[s->to] = fetch(p->simd, scratch + p->places[s->to].offset, &p->inputs[s->arg], r->launch->in[s->arg].data, first,
-                                  n, group == n && !s->hoisted);
+                at[s->to] = fetch(p->simd, scratch + p->places[s->to].offset, &p->inputs[s->arg],
+                                  r->launch->in[s->arg].data, first, n, group == n && !s->hoisted);
             break;
         case CBM_STEP_STORE: store(r, s, at[s->from[0]], first, n); break;
         default:

@@ -23,7 +23,8 @@ static cbm_status check(const cbm_launch *l, const cbm_buffer *index, int64_t ex
         if (v >= 0 && v < extent)
             continue;
         if (l->message)
-            snprintf(l->message, 256, "index %" PRId64 " at position %" PRId64 " is outside 0..%" PRId64, v, i, extent - 1);
+            snprintf(l->message, 256, "index %" PRId64 " at position %" PRId64 " is outside 0..%" PRId64, v, i,
+                     extent - 1);
         return CBM_ERROR_RANGE;
     }
     return CBM_OK;
@@ -88,8 +89,12 @@ static void gather_rows(void *user, int64_t begin, int64_t end)
 static job job_of(const cbm_launch *l)
 {
     const cbm_axis_attributes *a = l->attributes;
-    return (job){ .index = &l->in[1], .a = cbm_around_axis(&l->in[1], a->axis), .length = l->in[0].shape[a->axis],
-                  .size = cbm_dtype_size(l->in[0].dtype), .x = l->in[0].data, .y = l->out[0].data };
+    return (job){ .index = &l->in[1],
+                  .a = cbm_around_axis(&l->in[1], a->axis),
+                  .length = l->in[0].shape[a->axis],
+                  .size = cbm_dtype_size(l->in[0].dtype),
+                  .x = l->in[0].data,
+                  .y = l->out[0].data };
 }
 
 static cbm_status gather(const cbm_launch *l) /* x, index -> y */

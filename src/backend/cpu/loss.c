@@ -37,7 +37,8 @@ static cbm_status check_labels(const cbm_launch *l, int64_t classes)
         if (label >= 0 && label < classes)
             continue;
         if (l->message)
-            snprintf(l->message, 256, "label %" PRId64 " at position %" PRId64 " is outside 0..%" PRId64, label, i, classes - 1);
+            snprintf(l->message, 256, "label %" PRId64 " at position %" PRId64 " is outside 0..%" PRId64, label, i,
+                     classes - 1);
         return CBM_ERROR_RANGE;
     }
     return CBM_OK;

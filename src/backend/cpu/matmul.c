@@ -126,8 +126,13 @@ static size_t packed_bytes(int64_t rows, int64_t columns)
 static void try_onednn(plan *p, int64_t threads)
 {
     const int64_t q = p->batch_rank - 1;
-    cbm_dnn_product d = { .rank = 2, .batch = 1, .m = p->m, .n = p->n, .k = p->k,
-                          .a_stride = { 0, p->a_row, p->a_column }, .b_stride = { 0, p->b_row, p->b_column },
+    cbm_dnn_product d = { .rank = 2,
+                          .batch = 1,
+                          .m = p->m,
+                          .n = p->n,
+                          .k = p->k,
+                          .a_stride = { 0, p->a_row, p->a_column },
+                          .b_stride = { 0, p->b_row, p->b_column },
                           .c_stride = { 0, p->n, 1 } };
     if (p->batch_rank > 0 && !p->copy_a && !p->copy_b) {
         d.rank = 3;
@@ -238,8 +243,13 @@ static void run_vector(const plan *p, const cbm_launch *l, const float *a, const
 {
     const bool row_vector = p->m == 1; /* a is the vector, b the matrix */
     const int64_t stride = row_vector ? p->a_column : p->b_row;
-    vector_job j = { cbm_simd_get(), row_vector ? b : a, row_vector ? a : b, row_vector ? p->b_column : p->a_row,
-                     row_vector ? p->b_row : p->a_column, p->k, c };
+    vector_job j = { cbm_simd_get(),
+                     row_vector ? b : a,
+                     row_vector ? a : b,
+                     row_vector ? p->b_column : p->a_row,
+                     row_vector ? p->b_row : p->a_column,
+                     p->k,
+                     c };
     if (stride != 1) {
         for (int64_t i = 0; i < p->k; i++)
             packed[i] = j.vector[i * stride];
@@ -271,8 +281,17 @@ static void block_rows(void *user, int64_t begin, int64_t end)
 
 static cbm_small_matmul block_of(const plan *p, const float *a, const float *b, float *c)
 {
-    return (cbm_small_matmul){ .m = p->m, .n = p->n, .k = p->k, .a = a, .b = b, .c = c, .a_row = p->a_row,
-                               .a_column = p->a_column, .b_row = p->b_row, .b_column = p->b_column, .c_row = p->n };
+    return (cbm_small_matmul){ .m = p->m,
+                               .n = p->n,
+                               .k = p->k,
+                               .a = a,
+                               .b = b,
+                               .c = c,
+                               .a_row = p->a_row,
+                               .a_column = p->a_column,
+                               .b_row = p->b_row,
+                               .b_column = p->b_column,
+                               .c_row = p->n };
 }
 
 static void run_blocks(const plan *p, const cbm_launch *l, const float *a, const float *b, float *c)
@@ -316,8 +335,8 @@ static void small_batches(void *user, int64_t begin, int64_t end)
     for (int64_t i = begin; i < end; i++) {
         int64_t a, b, c;
         offsets_of(j->p, i, &a, &b, &c);
-        const cbm_small_matmul s = block_of(j->p, (const float *)j->l->in[0].data + a, (const float *)j->l->in[1].data + b,
-                                            (float *)j->l->out[0].data + c);
+        const cbm_small_matmul s = block_of(j->p, (const float *)j->l->in[0].data + a,
+                                            (const float *)j->l->in[1].data + b, (float *)j->l->out[0].data + c);
         simd->small_matmul(&s);
     }
 }
@@ -372,7 +391,11 @@ static cbm_status matmul(const cbm_launch *l)
 }
 
 const cbm_kernel cbm_cpu_matmul[] = {
-    { .op = "matmul", .flags = CBM_KERNEL_STRIDED, .supports = cbm_cpu_f32, .prepare = prepare, .launch = matmul,
+    { .op = "matmul",
+      .flags = CBM_KERNEL_STRIDED,
+      .supports = cbm_cpu_f32,
+      .prepare = prepare,
+      .launch = matmul,
       .release = release },
     { .op = NULL },
 };

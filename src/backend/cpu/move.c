@@ -47,7 +47,8 @@ static void find_transpose(strided_copy *c)
 {
     c->inner = 1;
     const int64_t last = c->rank - 1;
-    if (c->size != 4 || c->rank < 2 || c->to_stride[last] != 1 || c->from_stride[last] == 1 || c->from_stride[last] == 0)
+    if (c->size != 4 || c->rank < 2 || c->to_stride[last] != 1 || c->from_stride[last] == 1 ||
+        c->from_stride[last] == 0)
         return;
     for (int64_t d = 0; d < last; d++)
         if (c->from_stride[d] == 1 && c->shape[d] >= 4 && c->shape[last] >= 4) {

@@ -47,9 +47,9 @@ static void forward(void *user, int64_t begin, int64_t end)
         const double rest = sum / members(j) - (double)mean; /* what rounding the mean left out */
         const double rstd = 1 / sqrt(fmax(squares / members(j) - rest * rest, 0) + j->eps);
         keep_statistics(j, c, (double)mean, rstd);
+        const float scale = (float)rstd * j->weight[c], shift = (float)((double)j->bias[c] - rest * (double)scale);
         for (int64_t n = 0; j->y && n < j->a.outer; n++)
-            j->simd->scale_shift(j->y + plane_at(j, n, c), j->x + plane_at(j, n, c), mean, (float)rstd * j->weight[c],
-                                 j->bias[c], plane);
+            j->simd->scale_shift(j->y + plane_at(j, n, c), j->x + plane_at(j, n, c), mean, scale, shift, plane);
     }
 }
 
@@ -61,7 +61,7 @@ static void forward_flat(void *user, int64_t begin, int64_t end)
     for (int64_t block = begin; block < end; block++) {
         const int64_t c0 = block * LANES, count = width - c0 < LANES ? width - c0 : LANES;
         double sum[LANES] = { 0 }, squares[LANES] = { 0 };
-        float scale[LANES], mean[LANES];
+        float scale[LANES], mean[LANES], shift[LANES];
         for (int64_t n = 0; n < j->a.outer; n++)
             for (int64_t k = 0; k < count; k++)
                 sum[k] += (double)j->x[n * width + c0 + k];
@@ -77,16 +77,18 @@ static void forward_flat(void *user, int64_t begin, int64_t end)
             keep_statistics(j, c0 + k, sum[k], rstd);
             mean[k] = (float)sum[k];
             scale[k] = (float)rstd * j->weight[c0 + k];
+            shift[k] = (float)((double)j->bias[c0 + k] - (sum[k] - (double)mean[k]) * (double)scale[k]);
         }
         for (int64_t n = 0; j->y && n < j->a.outer; n++)
             for (int64_t k = 0; k < count; k++) {
                 const int64_t i = n * width + c0 + k;
-                j->y[i] = (j->x[i] - mean[k]) * scale[k] + j->bias[c0 + k];
+                j->y[i] = (j->x[i] - mean[k]) * scale[k] + shift[k];
             }
     }
 }
 
-static bool run(job *j, const cbm_launch *l, void (*planes)(void *, int64_t, int64_t), void (*flat)(void *, int64_t, int64_t))
+static bool run(job *j, const cbm_launch *l, void (*planes)(void *, int64_t, int64_t),
+                void (*flat)(void *, int64_t, int64_t))
 {
     if (l->in[0].count == 0)
         return false;
@@ -100,8 +102,14 @@ static bool run(job *j, const cbm_launch *l, void (*planes)(void *, int64_t, int
 static cbm_status batch_norm(const cbm_launch *l) /* x, weight, bias -> y, mean, rstd */
 {
     const cbm_batch_norm_attributes *a = l->attributes;
-    job j = { .simd = cbm_simd_get(), .a = cbm_around_axis(&l->in[0], 1), .eps = a->eps, .x = l->in[0].data,
-              .weight = l->in[1].data, .bias = l->in[2].data, .y = l->out[0].data, .mean = l->out[1].data,
+    job j = { .simd = cbm_simd_get(),
+              .a = cbm_around_axis(&l->in[0], 1),
+              .eps = a->eps,
+              .x = l->in[0].data,
+              .weight = l->in[1].data,
+              .bias = l->in[2].data,
+              .y = l->out[0].data,
+              .mean = l->out[1].data,
               .rstd = l->out[2].data };
     if (run(&j, l, forward, forward_flat))
         return CBM_OK;
@@ -170,9 +178,16 @@ static void backward_flat(void *user, int64_t begin, int64_t end)
 
 static cbm_status batch_norm_backward(const cbm_launch *l) /* x, weight, mean, rstd, g -> dx, dweight, dbias */
 {
-    job j = { .simd = cbm_simd_get(), .a = cbm_around_axis(&l->in[0], 1), .x = l->in[0].data, .weight = l->in[1].data,
-              .mean_in = l->in[2].data, .rstd_in = l->in[3].data, .g = l->in[4].data, .dx = l->out[0].data,
-              .dweight = l->out[1].data, .dbias = l->out[2].data };
+    job j = { .simd = cbm_simd_get(),
+              .a = cbm_around_axis(&l->in[0], 1),
+              .x = l->in[0].data,
+              .weight = l->in[1].data,
+              .mean_in = l->in[2].data,
+              .rstd_in = l->in[3].data,
+              .g = l->in[4].data,
+              .dx = l->out[0].data,
+              .dweight = l->out[1].data,
+              .dbias = l->out[2].data };
     if (run(&j, l, backward, backward_flat))
         return CBM_OK;
     for (int64_t c = 0; c < j.a.length; c++) {

@@ -219,7 +219,8 @@ static bool add_reorder(cbm_dnn *d, dnnl_memory_t from, dnnl_memory_t to)
     dnnl_memory_get_memory_desc(from, &from_desc);
     dnnl_memory_get_memory_desc(to, &to_desc);
     const dnnl_status_t made =
-        attr ? dnnl_reorder_primitive_desc_create(&pd, from_desc, engine(), to_desc, engine(), attr) : dnnl_out_of_memory;
+        attr ? dnnl_reorder_primitive_desc_create(&pd, from_desc, engine(), to_desc, engine(), attr)
+             : dnnl_out_of_memory;
     if (attr)
         dnnl_primitive_attr_destroy(attr);
     if (made != dnnl_success)
@@ -336,10 +337,12 @@ static bool weight_desc(dnnl_memory_desc_t *desc, const cbm_dnn_conv *c, bool an
     const int64_t g = c->groups;
     if (g == 1) {
         const dnnl_dims_t dims = { c->out_channels, c->channels, c->kernel[0], c->kernel[1] };
-        return dnnl_memory_desc_init_by_tag(desc, 4, dims, dnnl_f32, any ? dnnl_format_tag_any : dnnl_oihw) == dnnl_success;
+        return dnnl_memory_desc_init_by_tag(desc, 4, dims, dnnl_f32, any ? dnnl_format_tag_any : dnnl_oihw) ==
+               dnnl_success;
     }
     const dnnl_dims_t dims = { g, c->out_channels / g, c->channels / g, c->kernel[0], c->kernel[1] };
-    return dnnl_memory_desc_init_by_tag(desc, 5, dims, dnnl_f32, any ? dnnl_format_tag_any : dnnl_goihw) == dnnl_success;
+    return dnnl_memory_desc_init_by_tag(desc, 5, dims, dnnl_f32, any ? dnnl_format_tag_any : dnnl_goihw) ==
+           dnnl_success;
 }
 
 static bool make_descs(conv_descs *m, const cbm_dnn_conv *c, dnnl_format_tag_t x_tag, dnnl_format_tag_t y_tag)
@@ -392,7 +395,10 @@ static dnnl_primitive_desc_t choose(const cbm_dnn_conv *c, conv_descs *m, const 
         dnnl_format_tag_t x, y;
         const char *name;
     } layouts[] = {
-        { few ? dnnl_nchw : blocked, blocked, few ? "nchw to blocked" : wide ? "nChw16c" : "nChw8c" },
+        { few ? dnnl_nchw : blocked, blocked,
+          few    ? "nchw to blocked"
+          : wide ? "nChw16c"
+                 : "nChw8c" },
         { dnnl_nhwc, dnnl_nhwc, "nhwc" },
         { dnnl_nchw, dnnl_nchw, "nchw" },
         { blocked, blocked, "blocked" },
@@ -413,7 +419,8 @@ static dnnl_primitive_desc_t choose(const cbm_dnn_conv *c, conv_descs *m, const 
 }
 
 /* The memory that the primitive reads: the user's own, or a reordered copy of it. */
-static dnnl_memory_t read_memory(cbm_dnn *d, const dnnl_memory_desc_t *plain, const dnnl_memory_desc_t *wanted, int pointer)
+static dnnl_memory_t read_memory(cbm_dnn *d, const dnnl_memory_desc_t *plain, const dnnl_memory_desc_t *wanted,
+                                 int pointer)
 {
     dnnl_memory_t user = add_memory(d, plain, pointer);
     if (!user || dnnl_memory_desc_equal(plain, wanted))
@@ -445,11 +452,13 @@ static bool add_conv(cbm_dnn *d, const cbm_dnn_conv *c, dnnl_primitive_desc_t pd
                                   1 },
     };
     const int result = roles[c->direction].result;
-    const dnnl_memory_desc_t *wanted[3] = { &m->x, dnnl_primitive_desc_query_md(pd, roles[c->direction].weight, 0), &m->y };
+    const dnnl_memory_desc_t *wanted[3] = { &m->x, dnnl_primitive_desc_query_md(pd, roles[c->direction].weight, 0),
+                                            &m->y };
     const dnnl_memory_desc_t *plain[3] = { &m->plain_x, &m->plain_weight, &m->plain_y };
     dnnl_memory_t memory[3], user = NULL;
     for (int i = 0; i < 3; i++) {
-        memory[i] = i == result ? write_memory(d, plain[i], wanted[i], i, &user) : read_memory(d, plain[i], wanted[i], i);
+        memory[i] =
+            i == result ? write_memory(d, plain[i], wanted[i], i, &user) : read_memory(d, plain[i], wanted[i], i);
         if (!memory[i])
             return false;
     }

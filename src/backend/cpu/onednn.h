@@ -24,7 +24,7 @@ cbm_dnn *cbm_dnn_matmul(const cbm_dnn_product *p, int64_t threads);
 typedef enum cbm_dnn_direction { CBM_DNN_FORWARD, CBM_DNN_INPUT_GRAD, CBM_DNN_WEIGHT_GRAD } cbm_dnn_direction;
 typedef struct cbm_dnn_conv {
     cbm_dnn_direction direction;
-    int64_t batch, channels, height, width;    /* of the input */
+    int64_t batch, channels, height, width; /* of the input */
     int64_t out_channels, out_height, out_width;
     int64_t kernel[2], stride[2], padding[2], dilation[2], groups;
     bool bias;

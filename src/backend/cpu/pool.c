@@ -15,8 +15,11 @@ typedef struct job {
 static cbm_pool_plane plane_of(const cbm_launch *l, const cbm_buffer *x, const cbm_buffer *y)
 {
     const cbm_pool2d_attributes *a = l->attributes;
-    cbm_pool_plane p = { .height = x->shape[2], .width = x->shape[3], .out_height = y->shape[2],
-                         .out_width = y->shape[3], .exclude_pad = a->exclude_pad != 0 };
+    cbm_pool_plane p = { .height = x->shape[2],
+                         .width = x->shape[3],
+                         .out_height = y->shape[2],
+                         .out_width = y->shape[3],
+                         .exclude_pad = a->exclude_pad != 0 };
     for (int d = 0; d < 2; d++) {
         p.kernel[d] = a->kernel.v[1 + d];
         p.stride[d] = a->stride.v[1 + d];
@@ -67,8 +70,8 @@ static void max_backward(void *user, int64_t begin, int64_t end)
         if (bad < 0)
             continue;
         int64_t seen = __atomic_load_n(&j->first_bad, __ATOMIC_RELAXED);
-        while (seen > n * out + bad &&
-               !__atomic_compare_exchange_n(&j->first_bad, &seen, n * out + bad, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        while (seen > n * out + bad && !__atomic_compare_exchange_n(&j->first_bad, &seen, n * out + bad, false,
+                                                                    __ATOMIC_RELAXED, __ATOMIC_RELAXED))
             ;
     }
 }

@@ -8,10 +8,10 @@
 #include <string.h>
 
 enum {
-    PART = 16384,      /* elements of a part of one result, when results are few */
+    PART = 16384, /* elements of a part of one result, when results are few */
     PARTS_MOST = 256,
     ROWS_OF_PART = 512, /* rows added up in f32 at most before joining */
-    WIDE_ROW = 4096,   /* a row of results this long is cut across */
+    WIDE_ROW = 4096,    /* a row of results this long is cut across */
     STRIP = 2048
 };
 
@@ -216,7 +216,8 @@ static cbm_status prepare(cbm_prepare *prepare)
         return CBM_ERROR_MEMORY;
     make_plan(prepare->launch, p);
     if (p->parts > 1 && !(p->row && p->split_length))
-        prepare->workspace = (size_t)(p->cells * p->parts) * (p->row ? (size_t)p->length * sizeof(float) : sizeof(double));
+        prepare->workspace =
+            (size_t)(p->cells * p->parts) * (p->row ? (size_t)p->length * sizeof(float) : sizeof(double));
     prepare->state = p;
     return CBM_OK;
 }

@@ -3,7 +3,8 @@
 
 /* `rows` rows by `vectors` vectors of c, the last vector `last` lanes long: all sums live in registers. Constant rows and
    vectors make one straight loop of each combination. */
-INLINE void block(const cbm_small_matmul *p, const float *a, const float *b, float *c, int rows, int vectors, int64_t last)
+INLINE void block(const cbm_small_matmul *p, const float *a, const float *b, float *c, int rows, int vectors,
+                  int64_t last)
 {
     vf sum[4][2];
     for (int r = 0; r < rows; r++)

@@ -22,7 +22,10 @@
 #define WEAVE_HIGH 2, 6, 3, 7
 #endif
 
-#define COUNT_UP { IN_ORDER }
+#define COUNT_UP                                                                                                       \
+    {                                                                                                                  \
+        IN_ORDER                                                                                                       \
+    }
 
 /* Elements 0, 2, 4, ... and 1, 3, 5, ... of `count` <= 2 VN. */
 INLINE void split_pairs(const float *x, int64_t count, vf *even, vf *odd)
@@ -268,8 +271,7 @@ static int64_t max_pool_backward(const cbm_pool_plane *p, const float *g, float 
         }
     }
     if (p->height > 2 * p->out_height)
-        memset(dx + 2 * p->out_height * p->width, 0,
-               (size_t)((p->height - 2 * p->out_height) * p->width) * sizeof *dx);
+        memset(dx + 2 * p->out_height * p->width, 0, (size_t)((p->height - 2 * p->out_height) * p->width) * sizeof *dx);
     return -1;
 }
 

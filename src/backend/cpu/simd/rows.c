@@ -16,10 +16,18 @@
             vf s0 = { 0 }, s1 = { 0 }, s2 = { 0 }, s3 = { 0 };                                                         \
             int64_t i = begin;                                                                                         \
             for (; i + 4 * VN <= end; i += 4 * VN) {                                                                   \
-                { LOAD(i) s0 += EXPRESSION; }                                                                          \
-                { LOAD(i + VN) s1 += EXPRESSION; }                                                                     \
-                { LOAD(i + 2 * VN) s2 += EXPRESSION; }                                                                 \
-                { LOAD(i + 3 * VN) s3 += EXPRESSION; }                                                                 \
+                {                                                                                                      \
+                    LOAD(i) s0 += EXPRESSION;                                                                          \
+                }                                                                                                      \
+                {                                                                                                      \
+                    LOAD(i + VN) s1 += EXPRESSION;                                                                     \
+                }                                                                                                      \
+                {                                                                                                      \
+                    LOAD(i + 2 * VN) s2 += EXPRESSION;                                                                 \
+                }                                                                                                      \
+                {                                                                                                      \
+                    LOAD(i + 3 * VN) s3 += EXPRESSION;                                                                 \
+                }                                                                                                      \
             }                                                                                                          \
             for (; i + VN <= end; i += VN) {                                                                           \
                 LOAD(i) s0 += EXPRESSION;                                                                              \
@@ -93,7 +101,7 @@ static int64_t top_at(const float *x, int64_t n)
     for (; i + VN <= n; i += VN)                                                                                       \
         vf_store(r + i, BODY);                                                                                         \
     if (i < n)                                                                                                         \
-        vf_store_part(r + i, n - i, PART)
+    vf_store_part(r + i, n - i, PART)
 
 static void add(float *r, const float *x, int64_t n)
 {

@@ -48,7 +48,7 @@
         LOOP(n)                                                                                                        \
         {                                                                                                              \
             vf x = vf_load(px), y = vf_load(py);                                                                       \
-            vi_store(to, (EXPRESSION) & 1);                                                                            \
+            vi_store(to, (EXPRESSION)&1);                                                                              \
             to += VB;                                                                                                  \
             px += wx;                                                                                                  \
             py += wy;                                                                                                  \
@@ -85,7 +85,7 @@
 
 BINARY_F(add_f, x + y)
 BINARY_F(sub_f, x - y)
-BINARY_F(mul_f, x * y)
+BINARY_F(mul_f, x *y)
 BINARY_F(div_f, x / y)
 BINARY_F(max_f, vf_max(x, y))
 BINARY_F(min_f, vf_min(x, y))
@@ -106,7 +106,7 @@ COMPARE_F(ne_f, x != y)
 /* Integers wrap around. */
 BINARY_I(add_i, (vi)((vu)x + (vu)y))
 BINARY_I(sub_i, (vi)((vu)x - (vu)y))
-BINARY_I(mul_i, (vi)((vu)x * (vu)y))
+BINARY_I(mul_i, (vi)((vu)x *(vu)y))
 BINARY_I(max_i, vi_select(x > y, x, y))
 BINARY_I(min_i, vi_select(x < y, x, y))
 UNARY_I(neg_i, (vi)(0 - (vu)x))
@@ -244,7 +244,7 @@ static void pow_f(int64_t n, void *r, const cbm_tile_operand *o)
 
 BINARY_D(add_d, x + y)
 BINARY_D(sub_d, x - y)
-BINARY_D(mul_d, x * y)
+BINARY_D(mul_d, x *y)
 BINARY_D(div_d, x / y)
 BINARY_D(max_d, vd_select((x > y) | (x != x), x, y))
 BINARY_D(min_d, vd_select((x < y) | (x != x), x, y))
@@ -267,7 +267,7 @@ BINARY_T(ne_d, double, int32_t, x != y)
 
 BINARY_L(add_l, (vl)((vul)x + (vul)y))
 BINARY_L(sub_l, (vl)((vul)x - (vul)y))
-BINARY_L(mul_l, (vl)((vul)x * (vul)y))
+BINARY_L(mul_l, (vl)((vul)x *(vul)y))
 BINARY_L(max_l, vl_select(x > y, x, y))
 BINARY_L(min_l, vl_select(x < y, x, y))
 UNARY_T(neg_l, uint64_t, uint64_t, 0 - x)
@@ -372,7 +372,8 @@ static void narrow(uint8_t *r, const int32_t *x, int64_t n)
         r[i] = (uint8_t)x[i];
 }
 
-#define ALL(code, f, d, l, i) [CBM_EXPR_##code] = { [CBM_LANE_F32] = f, [CBM_LANE_F64] = d, [CBM_LANE_I64] = l, [CBM_LANE_I32] = i }
+#define ALL(code, f, d, l, i)                                                                                          \
+    [CBM_EXPR_##code] = { [CBM_LANE_F32] = f, [CBM_LANE_F64] = d, [CBM_LANE_I64] = l, [CBM_LANE_I32] = i }
 #define FLOATS(code, f, d) [CBM_EXPR_##code] = { [CBM_LANE_F32] = f, [CBM_LANE_F64] = d }
 
 void CBM_LEVEL(cbm_tile_fill)(cbm_simd *s)
