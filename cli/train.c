@@ -97,9 +97,15 @@ static bool on_epoch(const cbm_epoch *e, void *user)
     return !cbm_interrupted();
 }
 
-static cbm_recipe_settings settings_from(const cbm_recipe *recipe, const train_options *o)
+/* The recipe's settings, or those of the run that is resumed, and over them what was said on the command line. */
+static bool settings_from(const cbm_recipe *recipe, const train_options *o, const char *run_dir, cbm_recipe_settings *out)
 {
+    char why[CBM_PATH_ROOM + 200];
     cbm_recipe_settings s = cbm_recipe_settings_of(recipe);
+    if (o->resume && !recipe->run && !cbm_recipe_settings_of_run(recipe, run_dir, &s, why, sizeof why)) {
+        cbm_report("cannot resume: %s", why);
+        return false;
+    }
     s.epochs = o->epochs >= 0 ? o->epochs : s.epochs;
     s.batch_size = o->batch_size >= 0 ? o->batch_size : s.batch_size;
     s.workers = o->workers >= 0 ? o->workers : s.workers;
@@ -109,8 +115,9 @@ static cbm_recipe_settings settings_from(const cbm_recipe *recipe, const train_o
     s.seed = o->seed >= 0 ? (uint64_t)o->seed : s.seed;
     s.resume = o->resume;
     s.overwrite = o->overwrite;
-    s.overwrite = o->overwrite;
-    return s;
+    s.run_dir = run_dir;
+    *out = s;
+    return true;
 }
 
 /* Which folder the run lives in, and whether there is something to resume there. */
@@ -238,9 +245,10 @@ static int run(const void *options, const cbm_arguments *arguments)
         return CBM_EXIT_USAGE;
     if (!cbm_find_data(recipe, o->data, data) || !choose_run(recipe, o, run_dir))
         return CBM_EXIT_FAILURE;
-    cbm_recipe_settings s = settings_from(recipe, o);
+    cbm_recipe_settings s;
+    if (!settings_from(recipe, o, run_dir, &s))
+        return CBM_EXIT_FAILURE;
     s.data_dir = data;
-    s.run_dir = run_dir;
     cbm_context *cx = cbm_open_common(&o->common, s.seed, o->deterministic);
     cbm_interrupt_watch(cx);
     FILE *out = o->common.json ? stderr : stdout;

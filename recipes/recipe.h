@@ -50,6 +50,10 @@ size_t cbm_recipe_count(void);
 const cbm_recipe *cbm_recipe_at(size_t index);
 const cbm_recipe *cbm_recipe_named(const char *name); /* NULL: no such recipe */
 cbm_recipe_settings cbm_recipe_settings_of(const cbm_recipe *recipe);
+/* What the run in run_dir was begun with, from its config.json: epochs, batch size, limit, learning rate, seed. false: it
+   cannot be read, or is another recipe's; why (of size bytes) says which. */
+bool cbm_recipe_settings_of_run(const cbm_recipe *recipe, const char *run_dir, cbm_recipe_settings *settings, char *why,
+                                size_t size);
 
 /* Trains by the common loop (not for recipes with run): opens data, model, optimizer, schedule, calls cbm_fit with a run
    directory, and after each epoch draws curves.png there. The callbacks may be NULL; returning false stops and saves. */

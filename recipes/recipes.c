@@ -103,6 +103,37 @@ static char *config_text(const cbm_recipe *recipe, cbm_context *cx, const cbm_re
     return text;
 }
 
+bool cbm_recipe_settings_of_run(const cbm_recipe *recipe, const char *run_dir, cbm_recipe_settings *s, char *why,
+                                size_t size)
+{
+    char path[4096];
+    json_error_t error;
+    if (snprintf(path, sizeof path, "%s/config.json", run_dir) >= (int)sizeof path) {
+        snprintf(why, size, "the folder's name is too long");
+        return false;
+    }
+    json_t *object = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
+    const char *name = json_string_value(json_object_get(object, "recipe"));
+    json_int_t epochs = s->epochs, batch_size = s->batch_size, limit = s->limit, seed = (json_int_t)s->seed;
+    bool well = false;
+    if (!object)
+        snprintf(why, size, "%s: %s", path, error.text);
+    else if (!name || strcmp(name, recipe->name) != 0)
+        snprintf(why, size, "the run in '%s' is of recipe %s, not %s", run_dir, name ? name : "(none)", recipe->name);
+    else if (json_unpack(object, "{s?I, s?I, s?I, s?I, s?F}", "epochs", &epochs, "batch_size", &batch_size, "limit", &limit,
+                         "seed", &seed, "lr", &s->lr) != 0 ||
+             epochs < 0 || batch_size < 1 || limit < 0 || seed < 0 || !(s->lr >= 0))
+        snprintf(why, size, "%s: a setting is not a sensible number", path);
+    else
+        well = true;
+    s->epochs = epochs;
+    s->batch_size = batch_size;
+    s->limit = limit;
+    s->seed = (uint64_t)seed;
+    json_decref(object);
+    return well;
+}
+
 cbm_status cbm_recipe_train(const cbm_recipe *recipe, cbm_context *cx, const cbm_recipe_settings *s,
                             const cbm_recipe_watch *watch, cbm_fit_result *result)
 {

@@ -188,8 +188,12 @@ static bool released(walk *w, const cbm_node *n)
 {
     if (n->history)
         return false;
-    cbm_fail(w->cx, CBM_ERROR_STATE, "[backward] the history of [%s] was released by an earlier backward. "
-                                     "HINT: cbm_backward_retain, or .retain_graph, the first time", n->op->name);
+    if (n->state == CBM_NODE_SHELL && !n->out->storage && n->out->refs > 0)
+        cbm_fail(w->cx, CBM_ERROR_STATE, "[backward] [%s] was dropped when an evaluation failed. HINT: record it again",
+                 n->op->name);
+    else
+        cbm_fail(w->cx, CBM_ERROR_STATE, "[backward] the history of [%s] was released by an earlier backward. "
+                                         "HINT: cbm_backward_retain, or .retain_graph, the first time", n->op->name);
     cbm_locate(w->cx, n->file, n->line);
     return true;
 }

@@ -172,6 +172,13 @@ cbm_tensor *cbm_apply(cbm_context *cx, const cbm_op *op, cbm_tensor *const *inpu
             return inert(cx, op, outputs);
         }
     }
+    if (grad && n_in > 24 && (op->vjp ? op->saves & CBM_SAVES_ALL_IN : 1)) { /* saves has a bit for each of 24 */
+        n->history = false;
+        cbm_node_discard(n);
+        cbm_fail(cx, CBM_ERROR_UNSUPPORTED, "[%s] a differentiable operation that saves operands takes at most 24 of them",
+                 op->name);
+        return inert(cx, op, outputs);
+    }
     if (grad) {
         uint32_t saves = op->vjp ? op->saves : CBM_SAVES_ALL_IN;
         for (size_t i = 0; i < n_in && i < 24; i++)

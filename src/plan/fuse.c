@@ -10,6 +10,7 @@
 #define MAX_MEMBERS 96  /* operations in a pass */
 #define OVERWRITTEN -2  /* of an operand: instead of its last reader */
 #define MAX_OPERANDS 56 /* an upper bound on what they read from outside */
+#define MAX_LETTERS 1000 /* of their expressions: an upper bound on instructions, of which backends take 1024 */
 
 bool cbm_is_pointwise(const cbm_node *n)
 {
@@ -26,7 +27,7 @@ typedef struct member {
     int32_t parent;  /* union-find */
     int32_t latest;  /* the level that its consumers allow */
     int32_t members; /* at the root: in the pass being filled, with operands and its number */
-    int32_t operands, pass;
+    int32_t operands, letters, pass;
 } member;
 
 static int32_t root_of(member *m, int32_t i)
@@ -137,12 +138,15 @@ int32_t cbm_fuse(const cbm_collected *g, int32_t *groups)
         if (!cbm_is_pointwise(n))
             continue;
         member *r = &m[root_of(m, (int32_t)i)];
-        if (!r->members || r->members >= MAX_MEMBERS || r->operands + n->n_in > MAX_OPERANDS) {
+        int32_t letters = (int32_t)strlen(n->op->expression);
+        if (!r->members || r->members >= MAX_MEMBERS || r->operands + n->n_in > MAX_OPERANDS ||
+            r->letters + letters > MAX_LETTERS) {
             r->pass = n_groups++; /* a pass that grows too large is cut: in recorded order, so the parts feed only forward */
-            r->members = r->operands = 0;
+            r->members = r->operands = r->letters = 0;
         }
         r->members++;
         r->operands += n->n_in;
+        r->letters += letters;
         groups[i] = r->pass;
     }
     cbm_heap_give(g->cx->heap, m, (count + 1) * sizeof *m);

@@ -102,8 +102,12 @@ static bool finish_pass(cbm_build *b, cbm_step *step)
                                      .n_out = step->n_out, .in = step->buffers, .out = step->buffers + step->n_in,
                                      .threads = b->cx->threads };
     const cbm_backend *backend = b->plan->backend;
-    if (backend->fused_prepare && backend->fused_prepare(&step->pass, &step->state) != CBM_OK)
+    cbm_status status = backend->fused_prepare ? backend->fused_prepare(&step->pass, &step->state) : CBM_OK;
+    if (status != CBM_OK) {
+        const cbm_node *n = node_at(b, step->node);
+        cbm_fail(b->cx, status, "[%s] cannot be prepared as part of a pass: %s", n->op->name, cbm_status_name(status));
         return false;
+    }
     step->pass.state = step->state;
     if (push_step(b, step, 0))
         return true;

@@ -177,7 +177,9 @@ cbm_status cbm_read(cbm_tensor *t, void *out, size_t size)
     cbm_context *cx = cbm_tensor_context(t);
     if (cbm_usable(cx, t)) {
         size_t bytes = (size_t)t->value->count * cbm_dtype_size((cbm_dtype)t->value->dtype);
-        if (size != bytes)
+        if (!out && size)
+            cbm_fail(cx, CBM_ERROR_INVALID, "[read] the buffer is NULL");
+        else if (size != bytes)
             cbm_fail(cx, CBM_ERROR_INVALID, "[read] the tensor has %zu bytes, the buffer %zu", bytes, size);
         else if (computed(t)) {
             if (size)

@@ -30,7 +30,7 @@ says err "--resume"
 expect 0 "$C" train mnist-mlp --run runs/mnist-mlp-2 --overwrite --epochs 1 --limit 40 --threads 1 --quiet
 
 # On a terminal the line is redrawn, with all it should say, within 80 columns.
-if command -v script > /dev/null; then
+if script -qec true typescript > out 2>&1; then # where there are pseudo-terminals
     TERM=xterm script -qec "stty cols 80; '$C' train mnist-mlp --run seen --epochs 1 --batch-size 2 --threads 1" typescript > out
     for word in 'epoch 1/1' 'step/s' 'loss' 'ETA' '[='; do
         says out "$word"
@@ -119,6 +119,11 @@ elif [ $code -ne 0 ]; then
     cat err
 fi
 cmp -s whole/model.safetensors 'cut short/model.safetensors' || fail "the resumed run differs from the uninterrupted one"
+# What the run was begun with holds when it is resumed, unless told otherwise; another recipe's run is refused.
+expect 0 "$C" train mnist-mlp --run 'cut short' --resume --epochs 3 --threads 1 --quiet
+says out "3 epochs, batches of 4"
+expect 1 "$C" train mnist-cnn --run 'cut short' --resume
+says err "is of recipe mnist-mlp"
 
 expect 1 "$C" train mnist-mlp --run nowhere --resume
 
