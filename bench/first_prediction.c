@@ -7,9 +7,10 @@
 
 static cbm_module *network(cbm_context *cx)
 {
-    return cbm_sequential(cx, cbm_nn_conv2d(cx, 1, 32, 3), cbm_nn_relu(cx), cbm_nn_conv2d(cx, 32, 64, 3), cbm_nn_relu(cx),
-                          cbm_nn_max_pool2d(cx, 2), cbm_nn_dropout(cx, 0.25), cbm_nn_flatten(cx), cbm_nn_linear(cx, 9216, 128),
-                          cbm_nn_relu(cx), cbm_nn_dropout(cx, 0.5), cbm_nn_linear(cx, 128, 10));
+    return cbm_sequential(cx, cbm_nn_conv2d(cx, 1, 32, 3), cbm_nn_relu(cx), cbm_nn_conv2d(cx, 32, 64, 3),
+                          cbm_nn_relu(cx), cbm_nn_max_pool2d(cx, 2), cbm_nn_dropout(cx, 0.25), cbm_nn_flatten(cx),
+                          cbm_nn_linear(cx, 9216, 128), cbm_nn_relu(cx), cbm_nn_dropout(cx, 0.5),
+                          cbm_nn_linear(cx, 128, 10));
 }
 
 int main(int argc, char **argv)

@@ -17,10 +17,10 @@ typedef struct work {
 
 static cbm_module *cnn(cbm_context *cx, bool dropout)
 {
-    return cbm_sequential(cx, cbm_nn_conv2d(cx, 1, 32, 3), cbm_nn_relu(cx), cbm_nn_conv2d(cx, 32, 64, 3), cbm_nn_relu(cx),
-                          cbm_nn_max_pool2d(cx, 2), cbm_nn_dropout(cx, dropout ? 0.25 : 0), cbm_nn_flatten(cx),
-                          cbm_nn_linear(cx, 9216, 128), cbm_nn_relu(cx), cbm_nn_dropout(cx, dropout ? 0.5 : 0),
-                          cbm_nn_linear(cx, 128, 10));
+    return cbm_sequential(cx, cbm_nn_conv2d(cx, 1, 32, 3), cbm_nn_relu(cx), cbm_nn_conv2d(cx, 32, 64, 3),
+                          cbm_nn_relu(cx), cbm_nn_max_pool2d(cx, 2), cbm_nn_dropout(cx, dropout ? 0.25 : 0),
+                          cbm_nn_flatten(cx), cbm_nn_linear(cx, 9216, 128), cbm_nn_relu(cx),
+                          cbm_nn_dropout(cx, dropout ? 0.5 : 0), cbm_nn_linear(cx, 128, 10));
 }
 
 static cbm_module *make_cnn(cbm_context *cx)
@@ -30,15 +30,15 @@ static cbm_module *make_cnn(cbm_context *cx)
 
 static cbm_module *make_plain_cnn(cbm_context *cx)
 {
-    return cbm_sequential(cx, cbm_nn_conv2d(cx, 1, 32, 3), cbm_nn_relu(cx), cbm_nn_conv2d(cx, 32, 64, 3), cbm_nn_relu(cx),
-                          cbm_nn_max_pool2d(cx, 2), cbm_nn_flatten(cx), cbm_nn_linear(cx, 9216, 128), cbm_nn_relu(cx),
-                          cbm_nn_linear(cx, 128, 10));
+    return cbm_sequential(cx, cbm_nn_conv2d(cx, 1, 32, 3), cbm_nn_relu(cx), cbm_nn_conv2d(cx, 32, 64, 3),
+                          cbm_nn_relu(cx), cbm_nn_max_pool2d(cx, 2), cbm_nn_flatten(cx), cbm_nn_linear(cx, 9216, 128),
+                          cbm_nn_relu(cx), cbm_nn_linear(cx, 128, 10));
 }
 
 static cbm_module *make_mlp(cbm_context *cx)
 {
-    return cbm_sequential(cx, cbm_nn_flatten(cx), cbm_nn_linear(cx, 784, 512), cbm_nn_relu(cx), cbm_nn_linear(cx, 512, 512),
-                          cbm_nn_relu(cx), cbm_nn_linear(cx, 512, 10));
+    return cbm_sequential(cx, cbm_nn_flatten(cx), cbm_nn_linear(cx, 784, 512), cbm_nn_relu(cx),
+                          cbm_nn_linear(cx, 512, 512), cbm_nn_relu(cx), cbm_nn_linear(cx, 512, 10));
 }
 
 static cbm_module *make_tiny(cbm_context *cx)
@@ -108,9 +108,11 @@ int main(int argc, char **argv)
     cbm_statistics s = cbm_context_statistics(cx);
     if (getenv("CAMBIUM_BENCH_EXPLAIN"))
         fputs(cbm_explain(cx), stderr);
-    printf("{\"work\": \"%s\", \"threads\": %ld, \"steps\": %lld, \"step_us\": %.3f, \"samples_per_s\": %.0f, \"tensor_bytes\": %llu, "
-           "\"plans\": %llu}\n", w->name, threads, (long long)steps, elapsed / (double)steps * 1e6,
-           (double)(steps * w->batch) / elapsed, (unsigned long long)s.bytes_peak, (unsigned long long)s.plans_made);
+    printf("{\"work\": \"%s\", \"threads\": %ld, \"steps\": %lld, \"step_us\": %.3f, \"samples_per_s\": %.0f, "
+           "\"tensor_bytes\": %llu, "
+           "\"plans\": %llu}\n",
+           w->name, threads, (long long)steps, elapsed / (double)steps * 1e6, (double)(steps * w->batch) / elapsed,
+           (unsigned long long)s.bytes_peak, (unsigned long long)s.plans_made);
     cbm_close(cx);
     return 0;
 }

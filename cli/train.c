@@ -98,7 +98,8 @@ static bool on_epoch(const cbm_epoch *e, void *user)
 }
 
 /* The recipe's settings, or those of the run that is resumed, and over them what was said on the command line. */
-static bool settings_from(const cbm_recipe *recipe, const train_options *o, const char *run_dir, cbm_recipe_settings *out)
+static bool settings_from(const cbm_recipe *recipe, const train_options *o, const char *run_dir,
+                          cbm_recipe_settings *out)
 {
     char why[CBM_PATH_ROOM + 200];
     cbm_recipe_settings s = cbm_recipe_settings_of(recipe);

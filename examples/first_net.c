@@ -6,10 +6,8 @@ int main(int argc, char **argv)
 {
     const char *digits = argc > 1 ? argv[1] : "data/mnist";
     cbm_context *cx = cbm_open(NULL); /* CPU, all cores, seed 0 */
-    cbm_module *net = cbm_sequential(cx,
-        cbm_nn_conv2d(cx, 1, 32, 3), cbm_nn_relu(cx), cbm_nn_max_pool2d(cx, 2),
-        cbm_nn_flatten(cx),
-        cbm_nn_linear(cx, 32 * 13 * 13, 10), CBM_END);
+    cbm_module *net = cbm_sequential(cx, cbm_nn_conv2d(cx, 1, 32, 3), cbm_nn_relu(cx), cbm_nn_max_pool2d(cx, 2),
+                                     cbm_nn_flatten(cx), cbm_nn_linear(cx, 32 * 13 * 13, 10), CBM_END);
     cbm_optimizer *opt = cbm_sgd(net, .lr = 0.05, .momentum = 0.9);
     cbm_loader *train = cbm_loader_open(cbm_mnist(cx, digits, CBM_TRAIN), .batch_size = 64, .shuffle = true);
 

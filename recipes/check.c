@@ -4,9 +4,9 @@
 #include <stdlib.h>
 
 #define BATCH 2
-#define ENTRIES 4           /* of each parameter */
+#define ENTRIES 4 /* of each parameter */
 #define STEP 1e-6
-#define TOLERANCE 1e-5      /* |analytic - numeric| / max(1, |analytic|, |numeric|) */
+#define TOLERANCE 1e-5 /* |analytic - numeric| / max(1, |analytic|, |numeric|) */
 
 typedef struct trial {
     const cbm_recipe *recipe;

@@ -46,22 +46,48 @@ cbm_status cbm_recipe_draw_curves(cbm_context *cx, const char *run_dir, const ch
         return cbm_context_status(cx);
     size_t count = (size_t)c.count;
     const cbm_series loss[] = {
-        { .label = "training", .x = c.epoch, .y = c.train_loss, .count = count, .style = CBM_SERIES_LINE_POINTS,
+        { .label = "training",
+          .x = c.epoch,
+          .y = c.train_loss,
+          .count = count,
+          .style = CBM_SERIES_LINE_POINTS,
           .color = CBM_COLOR_AUTO },
-        { .label = "validation", .x = c.epoch, .y = c.validation_loss, .count = count, .style = CBM_SERIES_LINE_POINTS,
+        { .label = "validation",
+          .x = c.epoch,
+          .y = c.validation_loss,
+          .count = count,
+          .style = CBM_SERIES_LINE_POINTS,
           .color = CBM_COLOR_AUTO },
     };
     const cbm_series error[] = {
-        { .label = "training", .x = c.epoch, .y = c.train_error, .count = count, .style = CBM_SERIES_LINE_POINTS,
+        { .label = "training",
+          .x = c.epoch,
+          .y = c.train_error,
+          .count = count,
+          .style = CBM_SERIES_LINE_POINTS,
           .color = CBM_COLOR_AUTO },
-        { .label = "validation", .x = c.epoch, .y = c.validation_error, .count = count, .style = CBM_SERIES_LINE_POINTS,
+        { .label = "validation",
+          .x = c.epoch,
+          .y = c.validation_error,
+          .count = count,
+          .style = CBM_SERIES_LINE_POINTS,
           .color = CBM_COLOR_AUTO },
     };
     const cbm_panel panels[] = {
-        { .title = "loss", .x_label = "epoch", .y_label = "cross entropy", .series = loss, .series_count = 2,
-          .y_from_zero = true, .whole_x = true },
-        { .title = "error", .x_label = "epoch", .y_label = "wrong (%)", .series = error, .series_count = 2,
-          .y_from_zero = true, .whole_x = true },
+        { .title = "loss",
+          .x_label = "epoch",
+          .y_label = "cross entropy",
+          .series = loss,
+          .series_count = 2,
+          .y_from_zero = true,
+          .whole_x = true },
+        { .title = "error",
+          .x_label = "epoch",
+          .y_label = "wrong (%)",
+          .series = error,
+          .series_count = 2,
+          .y_from_zero = true,
+          .whole_x = true },
     };
     cbm_plot plot = { .title = title, .panels = panels, .panel_count = 2, .columns = 2 };
     cbm_media_message message;

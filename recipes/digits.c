@@ -12,7 +12,8 @@ cbm_dataset *cbm_digits_dataset(cbm_context *cx, const char *dir, cbm_split spli
     return cbm_mnist(cx, dir ? dir : "data/mnist", split, .mean = MEAN, .deviation = DEVIATION);
 }
 
-cbm_tensor *cbm_digits_from_image(cbm_context *cx, const uint8_t *pixels, int64_t height, int64_t width, int64_t channels)
+cbm_tensor *cbm_digits_from_image(cbm_context *cx, const uint8_t *pixels, int64_t height, int64_t width,
+                                  int64_t channels)
 {
     if (height != SIDE || width != SIDE || channels != 1)
         cbm_fail(cx, CBM_ERROR_SHAPE, "[digits] a picture of %lld x %lld with %lld channels; 28 x 28 grey is needed",

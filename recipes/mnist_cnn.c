@@ -3,13 +3,11 @@
 
 static cbm_module *model(cbm_context *cx, cbm_dtype dtype)
 {
-    return cbm_sequential(cx,
-        cbm_nn_conv2d(cx, 1, 32, 3, .dtype = dtype), cbm_nn_relu(cx),   /* (N, 32, 26, 26) */
-        cbm_nn_conv2d(cx, 32, 64, 3, .dtype = dtype), cbm_nn_relu(cx),  /* (N, 64, 24, 24) */
-        cbm_nn_max_pool2d(cx, 2), cbm_nn_dropout(cx, 0.25),             /* (N, 64, 12, 12) */
-        cbm_nn_flatten(cx),
-        cbm_nn_linear(cx, 9216, 128, .dtype = dtype), cbm_nn_relu(cx), cbm_nn_dropout(cx, 0.5),
-        cbm_nn_linear(cx, 128, 10, .dtype = dtype), CBM_END);
+    return cbm_sequential(cx, cbm_nn_conv2d(cx, 1, 32, 3, .dtype = dtype), cbm_nn_relu(cx), /* (N, 32, 26, 26) */
+                          cbm_nn_conv2d(cx, 32, 64, 3, .dtype = dtype), cbm_nn_relu(cx),    /* (N, 64, 24, 24) */
+                          cbm_nn_max_pool2d(cx, 2), cbm_nn_dropout(cx, 0.25),               /* (N, 64, 12, 12) */
+                          cbm_nn_flatten(cx), cbm_nn_linear(cx, 9216, 128, .dtype = dtype), cbm_nn_relu(cx),
+                          cbm_nn_dropout(cx, 0.5), cbm_nn_linear(cx, 128, 10, .dtype = dtype), CBM_END);
 }
 
 static cbm_optimizer *optimizer(cbm_module *net, const cbm_recipe_settings *s)

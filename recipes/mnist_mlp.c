@@ -3,11 +3,9 @@
 
 static cbm_module *model(cbm_context *cx, cbm_dtype dtype)
 {
-    return cbm_sequential(cx,
-        cbm_nn_flatten(cx),
-        cbm_nn_linear(cx, 784, 512, .dtype = dtype), cbm_nn_relu(cx),
-        cbm_nn_linear(cx, 512, 512, .dtype = dtype), cbm_nn_relu(cx),
-        cbm_nn_linear(cx, 512, 10, .dtype = dtype), CBM_END);
+    return cbm_sequential(cx, cbm_nn_flatten(cx), cbm_nn_linear(cx, 784, 512, .dtype = dtype), cbm_nn_relu(cx),
+                          cbm_nn_linear(cx, 512, 512, .dtype = dtype), cbm_nn_relu(cx),
+                          cbm_nn_linear(cx, 512, 10, .dtype = dtype), CBM_END);
 }
 
 static cbm_optimizer *optimizer(cbm_module *net, const cbm_recipe_settings *s)
@@ -24,8 +22,9 @@ static cbm_schedule *schedule(cbm_optimizer *opt, const cbm_recipe_settings *s, 
 const cbm_recipe cbm_recipe_mnist_mlp = {
     .name = "mnist-mlp",
     .summary = "handwritten digits by three linear layers, 98 % right",
-    .description = "The plainest network that does well on MNIST: every pixel is connected with every hidden unit. Adam, "
-                   "with a learning rate that falls along a cosine.",
+    .description =
+        "The plainest network that does well on MNIST: every pixel is connected with every hidden unit. Adam, "
+        "with a learning rate that falls along a cosine.",
     .data = "mnist",
     .epochs = 5,
     .batch_size = 64,

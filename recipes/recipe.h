@@ -10,16 +10,16 @@
 typedef struct cbm_recipe_settings {
     int64_t epochs;
     int64_t batch_size;
-    int64_t workers;         /* of the loader */
-    int64_t max_steps;       /* 0: no limit */
-    int64_t limit;           /* use only the first so many samples of each split; 0: all */
+    int64_t workers;   /* of the loader */
+    int64_t max_steps; /* 0: no limit */
+    int64_t limit;     /* use only the first so many samples of each split; 0: all */
     double lr;
     uint64_t seed;
-    cbm_dtype dtype;         /* CBM_F32; CBM_F64 for gradient checks */
-    const char *data_dir;    /* where the data set lies, for example "data/mnist" */
-    const char *run_dir;     /* NULL: nothing is written */
+    cbm_dtype dtype;      /* CBM_F32; CBM_F64 for gradient checks */
+    const char *data_dir; /* where the data set lies, for example "data/mnist" */
+    const char *run_dir;  /* NULL: nothing is written */
     bool resume;
-    bool overwrite;          /* replace the run that run_dir holds */
+    bool overwrite; /* replace the run that run_dir holds */
 } cbm_recipe_settings;
 
 typedef struct cbm_recipe cbm_recipe;
@@ -30,13 +30,13 @@ struct cbm_recipe {
     const char *data;        /* the data set that `cambium data get` fetches: "mnist"; NULL: none needed */
     int64_t epochs, batch_size;
     double lr;
-    cbm_shape input;         /* of one sample: (1, 28, 28) */
-    int64_t classes;         /* 0: no classification */
+    cbm_shape input; /* of one sample: (1, 28, 28) */
+    int64_t classes; /* 0: no classification */
     cbm_module *(*model)(cbm_context *cx, cbm_dtype dtype);
     cbm_dataset *(*dataset)(cbm_context *cx, const char *dir, cbm_split split); /* NULL: none */
     cbm_optimizer *(*optimizer)(cbm_module *net, const cbm_recipe_settings *settings);
     cbm_schedule *(*schedule)(cbm_optimizer *opt, const cbm_recipe_settings *settings, int64_t steps); /* may be NULL */
-    cbm_loss_fn loss;        /* NULL: cross entropy */
+    cbm_loss_fn loss; /* NULL: cross entropy */
     /* A network input (1, ...) from an image of 8-bit pixels, rows first, of the input's size and channels. NULL: does
        not predict from images. */
     cbm_tensor *(*from_image)(cbm_context *cx, const uint8_t *pixels, int64_t height, int64_t width, int64_t channels);
@@ -80,7 +80,7 @@ typedef struct cbm_recipe_check {
     const char *name; /* of the parameter */
     bool passed;
     double max_error;
-    int64_t entries;  /* compared */
+    int64_t entries; /* compared */
 } cbm_recipe_check;
 cbm_status cbm_recipe_gradcheck(const cbm_recipe *recipe, cbm_context *cx,
                                 void (*row)(const cbm_recipe_check *check, void *user), void *user);
@@ -93,7 +93,8 @@ extern const cbm_recipe cbm_recipe_mnist_cnn, cbm_recipe_mnist_mlp, cbm_recipe_r
 
 /* digits.c: what the MNIST recipes share. */
 cbm_dataset *cbm_digits_dataset(cbm_context *cx, const char *dir, cbm_split split);
-cbm_tensor *cbm_digits_from_image(cbm_context *cx, const uint8_t *pixels, int64_t height, int64_t width, int64_t channels);
+cbm_tensor *cbm_digits_from_image(cbm_context *cx, const uint8_t *pixels, int64_t height, int64_t width,
+                                  int64_t channels);
 cbm_tensor *cbm_digits_from_array(cbm_context *cx, cbm_tensor *array);
 
 #endif

@@ -31,11 +31,9 @@ const cbm_recipe *cbm_recipe_named(const char *name)
 
 cbm_recipe_settings cbm_recipe_settings_of(const cbm_recipe *recipe)
 {
-    return (cbm_recipe_settings){ .epochs = recipe->epochs,
-                                  .batch_size = recipe->batch_size,
-                                  .workers = 1,
-                                  .lr = recipe->lr,
-                                  .dtype = CBM_F32 };
+    return (cbm_recipe_settings){
+        .epochs = recipe->epochs, .batch_size = recipe->batch_size, .workers = 1, .lr = recipe->lr, .dtype = CBM_F32
+    };
 }
 
 /* ---- data ---- */
@@ -54,7 +52,8 @@ static cbm_loader *open_loader(const cbm_recipe *recipe, cbm_context *cx, const 
                            .seed = s->seed);
 }
 
-cbm_module *cbm_recipe_model(const cbm_recipe *recipe, cbm_context *cx, const cbm_recipe_settings *s, const char *weights)
+cbm_module *cbm_recipe_model(const cbm_recipe *recipe, cbm_context *cx, const cbm_recipe_settings *s,
+                             const char *weights)
 {
     if (!recipe->model) {
         cbm_fail(cx, CBM_ERROR_UNSUPPORTED, "[%s] this recipe has no model", recipe->name);
@@ -90,14 +89,15 @@ static bool on_epoch(const cbm_epoch *epoch, void *user)
 }
 
 /* What config.json says; to be freed. */
-static char *config_text(const cbm_recipe *recipe, cbm_context *cx, const cbm_recipe_settings *s, const cbm_optimizer *opt)
+static char *config_text(const cbm_recipe *recipe, cbm_context *cx, const cbm_recipe_settings *s,
+                         const cbm_optimizer *opt)
 {
-    json_t *object = json_pack("{s:s, s:I, s:I, s:I, s:I, s:f, s:I, s:s, s:s, s:s, s:I}", "recipe", recipe->name, "epochs",
-                               (json_int_t)s->epochs, "batch_size", (json_int_t)s->batch_size, "max_steps",
-                               (json_int_t)s->max_steps, "limit", (json_int_t)s->limit, "lr", s->lr, "seed",
-                               (json_int_t)s->seed, "optimizer", cbm_optimizer_name(opt), "data",
-                               s->data_dir ? s->data_dir : "", "device", cbm_context_device(cx), "threads",
-                               (json_int_t)cbm_context_threads(cx));
+    json_t *object =
+        json_pack("{s:s, s:I, s:I, s:I, s:I, s:f, s:I, s:s, s:s, s:s, s:I}", "recipe", recipe->name, "epochs",
+                  (json_int_t)s->epochs, "batch_size", (json_int_t)s->batch_size, "max_steps", (json_int_t)s->max_steps,
+                  "limit", (json_int_t)s->limit, "lr", s->lr, "seed", (json_int_t)s->seed, "optimizer",
+                  cbm_optimizer_name(opt), "data", s->data_dir ? s->data_dir : "", "device", cbm_context_device(cx),
+                  "threads", (json_int_t)cbm_context_threads(cx));
     char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
     json_decref(object);
     return text;
@@ -120,8 +120,8 @@ bool cbm_recipe_settings_of_run(const cbm_recipe *recipe, const char *run_dir, c
         snprintf(why, size, "%s: %s", path, error.text);
     else if (!name || strcmp(name, recipe->name) != 0)
         snprintf(why, size, "the run in '%s' is of recipe %s, not %s", run_dir, name ? name : "(none)", recipe->name);
-    else if (json_unpack(object, "{s?I, s?I, s?I, s?I, s?F}", "epochs", &epochs, "batch_size", &batch_size, "limit", &limit,
-                         "seed", &seed, "lr", &s->lr) != 0 ||
+    else if (json_unpack(object, "{s?I, s?I, s?I, s?I, s?F}", "epochs", &epochs, "batch_size", &batch_size, "limit",
+                         &limit, "seed", &seed, "lr", &s->lr) != 0 ||
              epochs < 0 || batch_size < 1 || limit < 0 || seed < 0 || !(s->lr >= 0))
         snprintf(why, size, "%s: a setting is not a sensible number", path);
     else

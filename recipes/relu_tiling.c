@@ -71,15 +71,29 @@ static cbm_status draw(cbm_context *cx, const char *run_dir, const double *x, co
     }
     const cbm_series function[] = {
         { .label = "the network", .x = x, .y = curve, .count = POINTS, .color = CBM_COLOR_AUTO },
-        { .label = "borders of its pieces", .x = border_x, .y = border_y, .count = borders, .style = CBM_SERIES_POINTS,
+        { .label = "borders of its pieces",
+          .x = border_x,
+          .y = border_y,
+          .count = borders,
+          .style = CBM_SERIES_POINTS,
           .color = CBM_COLOR_AUTO },
     };
     const cbm_series stairs = { .x = x, .y = slope, .count = POINTS, .color = CBM_COLOR_AUTO };
     const cbm_panel panels[] = {
-        { .title = "a random ReLU network 1-200-200-1", .x_label = "x", .y_label = "f(x)", .series = function,
-          .series_count = 2, .x_minimum = LOW, .x_maximum = HIGH },
-        { .title = "its slope: constant on each piece", .x_label = "x", .y_label = "f'(x)", .series = &stairs,
-          .series_count = 1, .x_minimum = LOW, .x_maximum = HIGH },
+        { .title = "a random ReLU network 1-200-200-1",
+          .x_label = "x",
+          .y_label = "f(x)",
+          .series = function,
+          .series_count = 2,
+          .x_minimum = LOW,
+          .x_maximum = HIGH },
+        { .title = "its slope: constant on each piece",
+          .x_label = "x",
+          .y_label = "f'(x)",
+          .series = &stairs,
+          .series_count = 1,
+          .x_minimum = LOW,
+          .x_maximum = HIGH },
     };
     cbm_plot plot = { .title = "relu-tiling", .panels = panels, .panel_count = 2, .columns = 2 };
     cbm_media_message message;
@@ -133,8 +147,9 @@ static cbm_status run(cbm_context *cx, const cbm_recipe_settings *s, FILE *out)
 const cbm_recipe cbm_recipe_relu_tiling = {
     .name = "relu-tiling",
     .summary = "draws a random ReLU network 1-200-200-1: it is piecewise linear",
-    .description = "Each hidden unit bends the line at one place, so a ReLU network cuts its input into pieces on which it is "
-                   "linear. The picture shows a random network on [-3, 3], the borders of its pieces, and its slope.",
+    .description =
+        "Each hidden unit bends the line at one place, so a ReLU network cuts its input into pieces on which it is "
+        "linear. The picture shows a random network on [-3, 3], the borders of its pieces, and its slope.",
     .epochs = 1,
     .batch_size = 64,
     .lr = 1e-3,

@@ -58,8 +58,9 @@ static cbm_status draw(cbm_context *cx, const char *run_dir, const double *losse
     for (size_t i = 0; i < count; i++)
         steps[i] = (double)i;
     cbm_series line = { .x = steps, .y = losses, .count = count, .color = CBM_COLOR_AUTO };
-    cbm_panel panel = { .x_label = "step", .y_label = "summed squared error", .series = &line, .series_count = 1,
-                        .log_y = true };
+    cbm_panel panel = {
+        .x_label = "step", .y_label = "summed squared error", .series = &line, .series_count = 1, .log_y = true
+    };
     cbm_plot plot = { .title = "two-layer-net", .panels = &panel, .panel_count = 1 };
     cbm_media_message message;
     snprintf(path, sizeof path, "%s/curves.png", run_dir);
@@ -93,8 +94,9 @@ static cbm_status run(cbm_context *cx, const cbm_recipe_settings *s, FILE *out)
 const cbm_recipe cbm_recipe_two_layer_net = {
     .name = "two-layer-net",
     .summary = "a module of one's own, 1000-100-10, fitted to random numbers in 500 steps",
-    .description = "A network is a struct with a forward function. Gradient descent on the summed squared error of 64 random "
-                   "samples; the loss is printed at each step and drawn.",
+    .description =
+        "A network is a struct with a forward function. Gradient descent on the summed squared error of 64 random "
+        "samples; the loss is printed at each step and drawn.",
     .epochs = 1,
     .batch_size = BATCH,
     .lr = 1e-4,

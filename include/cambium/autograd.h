@@ -18,9 +18,9 @@ CBM_API cbm_status cbm_backward_variables(cbm_tensor *loss, cbm_tensor *const *v
 
 typedef struct cbm_grad_options {
     uint64_t struct_size;
-    cbm_tensor *weight CBM_DEFAULT(NULL);  /* the vector of the vector-Jacobian product; NULL: ones */
-    uint64_t create_graph CBM_DEFAULT(0);  /* 1: the gradients can be differentiated again */
-    uint64_t retain_graph CBM_DEFAULT(0);  /* 1: y's history is kept (implied by create_graph) */
+    cbm_tensor *weight CBM_DEFAULT(NULL); /* the vector of the vector-Jacobian product; NULL: ones */
+    uint64_t create_graph CBM_DEFAULT(0); /* 1: the gradients can be differentiated again */
+    uint64_t retain_graph CBM_DEFAULT(0); /* 1: y's history is kept (implied by create_graph) */
 } cbm_grad_options;
 
 /* grads[i] = d (sum(weight * y)) / d xs[i], for tensors xs that require a gradient (variables, and what was computed from

@@ -33,7 +33,7 @@
 #define CBM_OPTIONS_(TYPE, CALL, ...)                                                                                  \
     __extension__({                                                                                                    \
         _Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Woverride-init\"")                           \
-            _Pragma("GCC diagnostic ignored \"-Wshadow\"") TYPE cbm_o_ = { __VA_ARGS__ };                               \
+            _Pragma("GCC diagnostic ignored \"-Wshadow\"") TYPE cbm_o_ = { __VA_ARGS__ };                              \
         _Pragma("GCC diagnostic pop") CALL;                                                                            \
     })
 
@@ -42,10 +42,10 @@
 
 CBM_BEGIN_DECLS
 
-typedef struct cbm_context cbm_context;     /* one world: scopes, graph, plans, errors; one thread at a time */
-typedef struct cbm_scope cbm_scope;         /* owns the tensors made while it is the innermost one */
-typedef struct cbm_tensor cbm_tensor;       /* a handle on a value, computed or still to be computed */
-typedef struct cbm_module cbm_module;       /* a layer or a network */
+typedef struct cbm_context cbm_context; /* one world: scopes, graph, plans, errors; one thread at a time */
+typedef struct cbm_scope cbm_scope;     /* owns the tensors made while it is the innermost one */
+typedef struct cbm_tensor cbm_tensor;   /* a handle on a value, computed or still to be computed */
+typedef struct cbm_module cbm_module;   /* a layer or a network */
 typedef struct cbm_optimizer cbm_optimizer;
 typedef struct cbm_dataset cbm_dataset;
 typedef struct cbm_loader cbm_loader;

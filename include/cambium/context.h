@@ -14,23 +14,29 @@ typedef struct cbm_allocator {
     void *user;
 } cbm_allocator;
 
-typedef enum cbm_log_level { CBM_LOG_ERROR = 0, CBM_LOG_WARNING = 1, CBM_LOG_INFO = 2, CBM_LOG_DEBUG = 3 } cbm_log_level;
+typedef enum cbm_log_level {
+    CBM_LOG_ERROR = 0,
+    CBM_LOG_WARNING = 1,
+    CBM_LOG_INFO = 2,
+    CBM_LOG_DEBUG = 3
+} cbm_log_level;
 typedef void (*cbm_log_fn)(cbm_log_level level, const char *message, void *user);
 
 typedef struct cbm_context_options {
     uint64_t struct_size;
-    const char *device CBM_DEFAULT("cpu");   /* "cpu", or "reference": plain loops, slow, the oracle of the tests */
-    int64_t threads CBM_DEFAULT(0);          /* 0: as many as there are cores */
-    uint64_t seed CBM_DEFAULT(0);            /* of the context's random numbers */
-    uint64_t memory_limit CBM_DEFAULT(0);    /* bytes that the context may hold; 0: no limit */
+    const char *device CBM_DEFAULT("cpu"); /* "cpu", or "reference": plain loops, slow, the oracle of the tests */
+    int64_t threads CBM_DEFAULT(0);        /* 0: as many as there are cores */
+    uint64_t seed CBM_DEFAULT(0);          /* of the context's random numbers */
+    uint64_t memory_limit CBM_DEFAULT(0);  /* bytes that the context may hold; 0: no limit */
     const cbm_allocator *allocator CBM_DEFAULT(NULL); /* copied; NULL: the C library's */
-    cbm_log_fn log CBM_DEFAULT(NULL);        /* NULL: silent */
+    cbm_log_fn log CBM_DEFAULT(NULL);                 /* NULL: silent */
     void *log_user CBM_DEFAULT(NULL);
-    int64_t plan_cache CBM_DEFAULT(256);     /* plans kept; the least recently used goes first */
-    int64_t pending_limit CBM_DEFAULT(100000); /* recorded operations after which everything is computed, with a warning */
-    uint64_t deterministic CBM_DEFAULT(0);   /* 1: algorithms by fixed rules, direct convolutions only */
-    uint64_t check_handles CBM_DEFAULT(0);   /* 1: report use of a tensor after the end of its scope (debugging) */
-    uint64_t naive CBM_DEFAULT(0);           /* 1: no fusion, no in-place, no reuse of buffers (debugging, tests) */
+    int64_t plan_cache CBM_DEFAULT(256); /* plans kept; the least recently used goes first */
+    int64_t
+        pending_limit CBM_DEFAULT(100000); /* recorded operations after which everything is computed, with a warning */
+    uint64_t deterministic CBM_DEFAULT(0); /* 1: algorithms by fixed rules, direct convolutions only */
+    uint64_t check_handles CBM_DEFAULT(0); /* 1: report use of a tensor after the end of its scope (debugging) */
+    uint64_t naive CBM_DEFAULT(0);         /* 1: no fusion, no in-place, no reuse of buffers (debugging, tests) */
 } cbm_context_options;
 
 CBM_API void cbm_context_options_init(cbm_context_options *options);
@@ -75,7 +81,8 @@ static inline void cbm_scope_cleanup_(cbm_scope **scope)
 /* A scope that ends with the enclosing block, by whatever way the block is left. */
 #define CBM_SCOPE(name, cx) cbm_scope *name __attribute__((cleanup(cbm_scope_cleanup_), unused)) = cbm_scope_begin(cx)
 /* The same, and nothing inside is differentiated. */
-#define CBM_NO_GRAD(name, cx) cbm_scope *name __attribute__((cleanup(cbm_scope_cleanup_), unused)) = cbm_scope_begin_no_grad(cx)
+#define CBM_NO_GRAD(name, cx)                                                                                          \
+    cbm_scope *name __attribute__((cleanup(cbm_scope_cleanup_), unused)) = cbm_scope_begin_no_grad(cx)
 CBM_API cbm_scope *cbm_scope_begin_no_grad(cbm_context *cx);
 
 /* Computes all that is pending: effects, and values that nothing consumes. */
@@ -85,9 +92,9 @@ CBM_API cbm_status cbm_flush(cbm_context *cx);
 CBM_API const char *cbm_explain(cbm_context *cx);
 
 typedef struct cbm_statistics {
-    uint64_t bytes_now, bytes_peak;      /* memory held through the context's allocator */
-    uint64_t allocations;                /* calls of the allocator so far */
-    uint64_t arena_bytes;                /* of them, the plans' shared arena */
+    uint64_t bytes_now, bytes_peak; /* memory held through the context's allocator */
+    uint64_t allocations;           /* calls of the allocator so far */
+    uint64_t arena_bytes;           /* of them, the plans' shared arena */
     uint64_t evaluations, plans_made, plans_reused, plans_evicted, plans_cached;
     uint64_t nodes_recorded, nodes_pending, versions_copied;
 } cbm_statistics;

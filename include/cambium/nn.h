@@ -16,12 +16,13 @@ typedef cbm_tensor *(*cbm_forward_fn)(cbm_module *self, cbm_tensor *x);
    cbm_add_parameter. Forward calls the parts with cbm_call, so that summaries and diagnoses see them. */
 struct cbm_module {
     cbm_context *cx;
-    const char *type;       /* "linear"; static text; yours may stay NULL ("module") */
+    const char *type; /* "linear"; static text; yours may stay NULL ("module") */
     cbm_forward_fn forward;
-    void (*destroy)(cbm_module *self); /* NULL, or frees what your struct owns besides parameters and children. Children may
+    void (*destroy)(
+        cbm_module *self); /* NULL, or frees what your struct owns besides parameters and children. Children may
                                           be gone already: do not touch them */
-    bool training;          /* true after creation; changed by cbm_train and cbm_eval */
-    bool failed;            /* an inert module that stands for one that could not be made */
+    bool training;         /* true after creation; changed by cbm_train and cbm_eval */
+    bool failed;           /* an inert module that stands for one that could not be made */
     struct cbm_module_parts *parts; /* private */
 };
 
@@ -116,8 +117,10 @@ typedef struct cbm_nn_batch_norm_options {
     int64_t dtype CBM_DEFAULT(CBM_F32);
 } cbm_nn_batch_norm_options;
 CBM_API void cbm_nn_batch_norm_options_init(cbm_nn_batch_norm_options *options);
-CBM_API cbm_module *cbm_nn_batch_norm2d_with(cbm_context *cx, int64_t channels, const cbm_nn_batch_norm_options *options);
-CBM_API cbm_module *cbm_nn_batch_norm1d_with(cbm_context *cx, int64_t channels, const cbm_nn_batch_norm_options *options);
+CBM_API cbm_module *cbm_nn_batch_norm2d_with(cbm_context *cx, int64_t channels,
+                                             const cbm_nn_batch_norm_options *options);
+CBM_API cbm_module *cbm_nn_batch_norm1d_with(cbm_context *cx, int64_t channels,
+                                             const cbm_nn_batch_norm_options *options);
 
 /* Identity in evaluation mode. 0 <= p < 1. */
 CBM_API cbm_module *cbm_nn_dropout(cbm_context *cx, double p);
@@ -140,15 +143,15 @@ CBM_API void cbm_init_constant(cbm_tensor *variable, double value);
 
 /* ---- a summary by layer ---- */
 typedef struct cbm_summary_row {
-    char name[256];             /* "conv1"; "" for the whole network */
-    const char *type;           /* "conv2d" */
-    cbm_shape input, output;    /* as met on the way */
-    int64_t depth;              /* 1: a part of the network, 2: a part of a part */
-    int64_t children;           /* 0 for a layer */
-    int64_t parameters;         /* elements of all parameters at and below this module */
-    int64_t trainable;          /* of them, those that training changes */
-    double flops;               /* of one forward of this input */
-    int64_t activation_bytes;   /* of the output; for containers the sum of the parts */
+    char name[256];           /* "conv1"; "" for the whole network */
+    const char *type;         /* "conv2d" */
+    cbm_shape input, output;  /* as met on the way */
+    int64_t depth;            /* 1: a part of the network, 2: a part of a part */
+    int64_t children;         /* 0 for a layer */
+    int64_t parameters;       /* elements of all parameters at and below this module */
+    int64_t trainable;        /* of them, those that training changes */
+    double flops;             /* of one forward of this input */
+    int64_t activation_bytes; /* of the output; for containers the sum of the parts */
 } cbm_summary_row;
 /* Calls row for each module that a forward of input meets, in order of execution (a container after its parts), and last
    with the whole network. Only records; nothing is computed. Stops with an error as cbm_call would. */
@@ -195,7 +198,8 @@ CBM_END_DECLS
 /* cbm_sequential(cx, a, b, c, CBM_END) */
 #define cbm_sequential(cx, ...) cbm_sequential_list(cx, (cbm_module *const[]){ __VA_ARGS__, CBM_END })
 #else
-static inline cbm_module *cbm_nn_linear(cbm_context *cx, int64_t in, int64_t out, const cbm_nn_linear_options &options = {})
+static inline cbm_module *cbm_nn_linear(cbm_context *cx, int64_t in, int64_t out,
+                                        const cbm_nn_linear_options &options = {})
 {
     cbm_nn_linear_options o = options;
     o.struct_size = sizeof o;

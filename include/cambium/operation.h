@@ -7,7 +7,7 @@
 
 CBM_BEGIN_DECLS
 
-#define CBM_MAX_INPUTS 64  /* of one node */
+#define CBM_MAX_INPUTS 64 /* of one node */
 #define CBM_MAX_OUTPUTS 4
 
 typedef struct cbm_op cbm_op;
@@ -47,7 +47,7 @@ typedef struct cbm_launch {
     void *workspace; /* as many bytes as prepare asked for, 64-byte aligned; contents arbitrary */
     void *state;     /* what prepare made */
     int64_t threads;
-    char *message;   /* on failure: 256 bytes for the reason */
+    char *message; /* on failure: 256 bytes for the reason */
 } cbm_launch;
 typedef cbm_status (*cbm_kernel_fn)(const cbm_launch *launch);
 
@@ -78,8 +78,8 @@ typedef enum cbm_attribute_type {
 typedef struct cbm_attribute {
     const char *name;
     cbm_attribute_type type;
-    size_t offset;  /* in the attribute struct */
-    bool at_run;    /* bound when the plan runs: not part of the plan's identity, and no shape may depend on it */
+    size_t offset; /* in the attribute struct */
+    bool at_run;   /* bound when the plan runs: not part of the plan's identity, and no shape may depend on it */
 } cbm_attribute;
 
 /* One way to try the operation, for the gradient check and the comparisons. Tensors of a sample are filled from a fixed
@@ -102,11 +102,11 @@ typedef struct cbm_sample {
 #define CBM_SAVES_ALL_IN 0x00FFFFFFu
 
 enum {
-    CBM_OP_EFFECT = 1,       /* happens exactly once even if nobody looks at the result */
-    CBM_OP_RANDOM = 2,       /* draws from the context's counter (attributes seed, position) */
-    CBM_OP_VIEW = 4,         /* the result can be a strided view of input 0: op->view says how */
-    CBM_OP_CHECKS = 8,       /* its kernel checks values and may fail with CBM_ERROR_RANGE */
-    CBM_OP_ASSIGN = 16       /* the result may take the place of input 0 in memory */
+    CBM_OP_EFFECT = 1, /* happens exactly once even if nobody looks at the result */
+    CBM_OP_RANDOM = 2, /* draws from the context's counter (attributes seed, position) */
+    CBM_OP_VIEW = 4,   /* the result can be a strided view of input 0: op->view says how */
+    CBM_OP_CHECKS = 8, /* its kernel checks values and may fail with CBM_ERROR_RANGE */
+    CBM_OP_ASSIGN = 16 /* the result may take the place of input 0 in memory */
 };
 
 typedef struct cbm_cost {
@@ -118,8 +118,8 @@ typedef struct cbm_cost {
 struct cbm_op {
     uint64_t struct_size;
     const char *name;
-    const char *formula;    /* for the reference page */
-    int32_t n_in;           /* -1: variadic, at least 1 */
+    const char *formula; /* for the reference page */
+    int32_t n_in;        /* -1: variadic, at least 1 */
     int32_t n_out;
     uint32_t flags;         /* CBM_OP_... */
     uint32_t saves;         /* what vjp uses: CBM_SAVES_IN(i) | CBM_SAVES_OUT(i) */
@@ -135,7 +135,7 @@ struct cbm_op {
     bool (*decompose)(cbm_context *cx, const void *attributes, cbm_tensor *const *in, size_t n_in, cbm_tensor **out);
     bool (*view)(const void *attributes, const cbm_buffer *in, cbm_buffer *out); /* out's shape is set; fill stride and
        data (as an offset from in->data). false: not a view this time, copy */
-    cbm_kernel_fn kernel;   /* for every backend without its own; contiguous buffers. NULL for built-in operations */
+    cbm_kernel_fn kernel; /* for every backend without its own; contiguous buffers. NULL for built-in operations */
     void (*cost)(const cbm_launch *shapes, cbm_cost *cost); /* NULL: bytes in and out, one flop an output element */
     const cbm_sample *samples;
     size_t n_samples;

@@ -18,14 +18,14 @@ CBM_API cbm_tensor *cbm_maximum(cbm_tensor *a, cbm_tensor *b); /* NaN wins; at t
 CBM_API cbm_tensor *cbm_minimum(cbm_tensor *a, cbm_tensor *b);
 CBM_API cbm_tensor *cbm_neg(cbm_tensor *x);
 CBM_API cbm_tensor *cbm_exp(cbm_tensor *x);
-CBM_API cbm_tensor *cbm_log(cbm_tensor *x);     /* natural */
+CBM_API cbm_tensor *cbm_log(cbm_tensor *x); /* natural */
 CBM_API cbm_tensor *cbm_sqrt(cbm_tensor *x);
 CBM_API cbm_tensor *cbm_abs(cbm_tensor *x);
 CBM_API cbm_tensor *cbm_relu(cbm_tensor *x);    /* max(x, 0) */
 CBM_API cbm_tensor *cbm_sigmoid(cbm_tensor *x); /* 1 / (1 + exp(-x)) */
 CBM_API cbm_tensor *cbm_tanh(cbm_tensor *x);
 CBM_API cbm_tensor *cbm_erf(cbm_tensor *x);
-CBM_API cbm_tensor *cbm_gelu(cbm_tensor *x);    /* x Phi(x), the exact form */
+CBM_API cbm_tensor *cbm_gelu(cbm_tensor *x); /* x Phi(x), the exact form */
 /* With a number instead of a tensor; the number is bound at run time. */
 CBM_API cbm_tensor *cbm_add_scalar(cbm_tensor *x, double value);
 CBM_API cbm_tensor *cbm_mul_scalar(cbm_tensor *x, double value);
@@ -60,11 +60,11 @@ CBM_API cbm_tensor *cbm_softmax(cbm_tensor *x, int64_t axis);     /* exp(x) / su
 CBM_API cbm_tensor *cbm_log_softmax(cbm_tensor *x, int64_t axis); /* x - log sum over the axis of exp(x) */
 
 /* Movement: no copies where a view serves. */
-CBM_API cbm_tensor *cbm_reshape(cbm_tensor *x, cbm_shape shape);  /* one extent may be -1 */
+CBM_API cbm_tensor *cbm_reshape(cbm_tensor *x, cbm_shape shape);    /* one extent may be -1 */
 CBM_API cbm_tensor *cbm_flatten(cbm_tensor *x, int64_t first_axis); /* axes from first_axis on become one */
-CBM_API cbm_tensor *cbm_permute(cbm_tensor *x, cbm_shape order);  /* axis i of the result is axis order[i] of x */
+CBM_API cbm_tensor *cbm_permute(cbm_tensor *x, cbm_shape order);    /* axis i of the result is axis order[i] of x */
 CBM_API cbm_tensor *cbm_transpose(cbm_tensor *x, int64_t axis_a, int64_t axis_b);
-CBM_API cbm_tensor *cbm_expand(cbm_tensor *x, cbm_shape shape);   /* broadcasts x to shape */
+CBM_API cbm_tensor *cbm_expand(cbm_tensor *x, cbm_shape shape); /* broadcasts x to shape */
 /* x[start:stop:step] along axis, step >= 1; start and stop may be negative and are clipped as in Python. Another start
    makes no new plan. */
 CBM_API cbm_tensor *cbm_slice(cbm_tensor *x, int64_t axis, int64_t start, int64_t stop, int64_t step);
@@ -86,7 +86,8 @@ typedef struct cbm_conv2d_options {
     cbm_shape dilation CBM_DEFAULT({ { 1, 1 } });
     int64_t groups CBM_DEFAULT(1);
 } cbm_conv2d_options;
-CBM_API cbm_tensor *cbm_conv2d_with(cbm_tensor *x, cbm_tensor *weight, cbm_tensor *bias, const cbm_conv2d_options *options);
+CBM_API cbm_tensor *cbm_conv2d_with(cbm_tensor *x, cbm_tensor *weight, cbm_tensor *bias,
+                                    const cbm_conv2d_options *options);
 
 /* Pooling: x (N, C, H, W) -> (N, C, H', W'). stride defaults to the kernel. Padding at most half the kernel. The average
    counts padded zeros (count_include_pad) unless told otherwise. */
@@ -137,8 +138,7 @@ CBM_END_DECLS
 #define cbm_max(...) cbm_at(CBM_MAX_(__VA_ARGS__), __FILE__, __LINE__)
 #define cbm_argmax(...) cbm_at(CBM_ARGMAX_(__VA_ARGS__), __FILE__, __LINE__)
 /* cbm_conv2d(x, weight, bias, .padding = CBM_SHAPE(1)); cbm_max_pool2d(x, CBM_SHAPE(2), .stride = CBM_SHAPE(1)) */
-#define cbm_conv2d(...)                                                                                                \
-    cbm_at(CBM_CONV2D_(__VA_ARGS__, .struct_size = sizeof(cbm_conv2d_options)), __FILE__, __LINE__)
+#define cbm_conv2d(...) cbm_at(CBM_CONV2D_(__VA_ARGS__, .struct_size = sizeof(cbm_conv2d_options)), __FILE__, __LINE__)
 #define cbm_max_pool2d(...)                                                                                            \
     cbm_at(CBM_POOL2D_(cbm_max_pool2d_with, __VA_ARGS__, .struct_size = sizeof(cbm_pool2d_options)), __FILE__, __LINE__)
 #define cbm_avg_pool2d(...)                                                                                            \

@@ -61,8 +61,8 @@ CBM_API void cbm_zero_grad(cbm_optimizer *opt);
 CBM_API double cbm_learning_rate(const cbm_optimizer *opt);
 CBM_API void cbm_set_learning_rate(cbm_optimizer *opt, double lr); /* not negative, finite */
 CBM_API int64_t cbm_step_count(const cbm_optimizer *opt);
-CBM_API void cbm_set_step_count(cbm_optimizer *opt, int64_t steps); /* for checkpoints */
-CBM_API const char *cbm_optimizer_name(const cbm_optimizer *opt);   /* "sgd", "adam", "adamw" */
+CBM_API void cbm_set_step_count(cbm_optimizer *opt, int64_t steps);   /* for checkpoints */
+CBM_API const char *cbm_optimizer_name(const cbm_optimizer *opt);     /* "sgd", "adam", "adamw" */
 CBM_API cbm_context *cbm_optimizer_context(const cbm_optimizer *opt); /* NULL for a failed one without context */
 
 /* The parameters it updates, with the network's names. */
@@ -118,7 +118,8 @@ CBM_END_DECLS
     CBM_OPTIONS_(cbm_adamw_options, cbm_adamw_with(net, &cbm_o_), CBM_ADAMW_DEFAULTS, __VA_ARGS__)
 #define cbm_schedule_step(...) CBM_SCHEDULE_STEP_(__VA_ARGS__, .struct_size = sizeof(cbm_schedule_step_options))
 #define CBM_SCHEDULE_STEP_(opt, ...)                                                                                   \
-    CBM_OPTIONS_(cbm_schedule_step_options, cbm_schedule_step_with(opt, &cbm_o_), CBM_SCHEDULE_STEP_DEFAULTS, __VA_ARGS__)
+    CBM_OPTIONS_(cbm_schedule_step_options, cbm_schedule_step_with(opt, &cbm_o_), CBM_SCHEDULE_STEP_DEFAULTS,          \
+                 __VA_ARGS__)
 #define cbm_schedule_cosine(...) CBM_SCHEDULE_COSINE_(__VA_ARGS__, .struct_size = sizeof(cbm_schedule_cosine_options))
 #define CBM_SCHEDULE_COSINE_(opt, ...)                                                                                 \
     CBM_OPTIONS_(cbm_schedule_cosine_options, cbm_schedule_cosine_with(opt, &cbm_o_), CBM_SCHEDULE_COSINE_DEFAULTS,    \

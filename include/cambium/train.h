@@ -13,17 +13,18 @@ CBM_BEGIN_DECLS
    compared with the targets for the error rate; left NULL: no error rate. */
 typedef cbm_tensor *(*cbm_loss_fn)(cbm_module *net, const cbm_batch *batch, cbm_tensor **prediction, void *user);
 /* The usual one: cross entropy of the logits. */
-CBM_API cbm_tensor *cbm_loss_cross_entropy(cbm_module *net, const cbm_batch *batch, cbm_tensor **prediction, void *user);
+CBM_API cbm_tensor *cbm_loss_cross_entropy(cbm_module *net, const cbm_batch *batch, cbm_tensor **prediction,
+                                           void *user);
 
 /* Where training stands, after a step. */
 typedef struct cbm_progress {
-    int64_t epoch, epochs;        /* epoch counts from 1 */
-    int64_t step, steps;          /* within the epoch */
-    int64_t total_steps;          /* done since training began, resumed parts included */
-    double loss;                  /* of this step */
-    double mean_loss;             /* of the epoch so far */
-    double steps_per_second;      /* lately */
-    double seconds_left;          /* estimate for all of training */
+    int64_t epoch, epochs;   /* epoch counts from 1 */
+    int64_t step, steps;     /* within the epoch */
+    int64_t total_steps;     /* done since training began, resumed parts included */
+    double loss;             /* of this step */
+    double mean_loss;        /* of the epoch so far */
+    double steps_per_second; /* lately */
+    double seconds_left;     /* estimate for all of training */
     double learning_rate;
 } cbm_progress;
 
@@ -43,18 +44,18 @@ typedef struct cbm_fit_options {
     cbm_optimizer *optimizer CBM_DEFAULT(NULL); /* required */
     cbm_loader *train CBM_DEFAULT(NULL);        /* required */
     cbm_loader *validation CBM_DEFAULT(NULL);
-    cbm_schedule *schedule CBM_DEFAULT(NULL);   /* moved on after each step */
-    cbm_loss_fn loss CBM_DEFAULT(NULL);         /* NULL: cbm_loss_cross_entropy */
+    cbm_schedule *schedule CBM_DEFAULT(NULL); /* moved on after each step */
+    cbm_loss_fn loss CBM_DEFAULT(NULL);       /* NULL: cbm_loss_cross_entropy */
     void *loss_user CBM_DEFAULT(NULL);
     int64_t epochs CBM_DEFAULT(1);
-    int64_t max_steps CBM_DEFAULT(0);           /* stop after so many steps in all; 0: no limit */
-    double clip_norm CBM_DEFAULT(0);            /* > 0: cbm_clip_grad_norm before each step */
+    int64_t max_steps CBM_DEFAULT(0); /* stop after so many steps in all; 0: no limit */
+    double clip_norm CBM_DEFAULT(0);  /* > 0: cbm_clip_grad_norm before each step */
     /* The run directory: made if needed; NULL: nothing is written. Holds config.json, metrics.jsonl (a line an epoch),
        model.safetensors, checkpoints/last.ckpt (after each epoch, and when stopped). */
     const char *directory CBM_DEFAULT(NULL);
-    const char *config CBM_DEFAULT(NULL);       /* a JSON object, the run's settings, stored in config.json */
-    uint64_t resume CBM_DEFAULT(0);             /* 1: go on from directory's checkpoint, bit for bit */
-    uint64_t overwrite CBM_DEFAULT(0);          /* 1: replace the run that directory holds; otherwise that is an error */
+    const char *config CBM_DEFAULT(NULL); /* a JSON object, the run's settings, stored in config.json */
+    uint64_t resume CBM_DEFAULT(0);       /* 1: go on from directory's checkpoint, bit for bit */
+    uint64_t overwrite CBM_DEFAULT(0);    /* 1: replace the run that directory holds; otherwise that is an error */
     /* Called after each step and each epoch; NULL: not. Returning false asks to stop: a checkpoint is written. */
     bool (*on_step)(const cbm_progress *progress, void *user) CBM_DEFAULT(NULL);
     bool (*on_epoch)(const cbm_epoch *epoch, void *user) CBM_DEFAULT(NULL);
@@ -71,9 +72,9 @@ typedef enum cbm_fit_end {
 typedef struct cbm_fit_result {
     cbm_fit_end end;
     int64_t epochs_done, total_steps;
-    cbm_epoch last;                  /* the last finished epoch; epoch 0 and NaN if none */
+    cbm_epoch last; /* the last finished epoch; epoch 0 and NaN if none */
     double seconds;
-    char explanation[1024];          /* for stopped and diverged: what happened, and what to do; "" otherwise */
+    char explanation[1024]; /* for stopped and diverged: what happened, and what to do; "" otherwise */
 } cbm_fit_result;
 
 CBM_API void cbm_fit_options_init(cbm_fit_options *options);

@@ -92,10 +92,11 @@ static cbm_tensor *finished(walk *w, cbm_value *v)
     for (cbm_hook *hook = v->variable ? v->variable->hooks : v->hooks; hook; hook = hook->next) {
         cbm_tensor *other = hook->function(sum, hook->user);
         const cbm_shape shape = cbm_tensor_shape(other);
-        if (!other || (!cbm_tensor_failed(other) && (!cbm_shape_equal(&shape, &v->shape) ||
-                                                     cbm_tensor_dtype(other) != (cbm_dtype)v->dtype))) {
-            cbm_fail(w->cx, CBM_ERROR_CALLBACK, other ? "[backward] a gradient hook changed the shape or dtype"
-                                                      : "[backward] a gradient hook returned NULL");
+        if (!other || (!cbm_tensor_failed(other) &&
+                       (!cbm_shape_equal(&shape, &v->shape) || cbm_tensor_dtype(other) != (cbm_dtype)v->dtype))) {
+            cbm_fail(w->cx, CBM_ERROR_CALLBACK,
+                     other ? "[backward] a gradient hook changed the shape or dtype"
+                           : "[backward] a gradient hook returned NULL");
             return &w->cx->failed;
         }
         sum = other;
@@ -167,8 +168,16 @@ static void pass_node(walk *w, cbm_node *n)
         out[i] = cbm_handle(cx, &n->out[i]);
     if (cx->status != CBM_OK)
         return;
-    cbm_vjp v = { .cx = cx, .op = n->op, .attributes = n->attributes, .n_in = n->n_in, .n_out = n->n_out, .in = in,
-                  .out = out, .out_gradient = out_gradient, .needed = needed, .in_gradient = in_gradient };
+    cbm_vjp v = { .cx = cx,
+                  .op = n->op,
+                  .attributes = n->attributes,
+                  .n_in = n->n_in,
+                  .n_out = n->n_out,
+                  .in = in,
+                  .out = out,
+                  .out_gradient = out_gradient,
+                  .needed = needed,
+                  .in_gradient = in_gradient };
     if (n->op->vjp)
         n->op->vjp(&v);
     else
@@ -192,8 +201,10 @@ static bool released(walk *w, const cbm_node *n)
         cbm_fail(w->cx, CBM_ERROR_STATE, "[backward] [%s] was dropped when an evaluation failed. HINT: record it again",
                  n->op->name);
     else
-        cbm_fail(w->cx, CBM_ERROR_STATE, "[backward] the history of [%s] was released by an earlier backward. "
-                                         "HINT: cbm_backward_retain, or .retain_graph, the first time", n->op->name);
+        cbm_fail(w->cx, CBM_ERROR_STATE,
+                 "[backward] the history of [%s] was released by an earlier backward. "
+                 "HINT: cbm_backward_retain, or .retain_graph, the first time",
+                 n->op->name);
     cbm_locate(w->cx, n->file, n->line);
     return true;
 }
@@ -230,7 +241,8 @@ static bool reaches(walk *w, cbm_value *y)
             n->index = 0;
             for (size_t i = 0; i < n->n_in && ok; i++)
                 if (n->in[i]->requires_grad && n->in[i]->node && n->in[i]->node->stamp != w->stamp &&
-                    (n->in[i]->node->history || n->in[i]->stamp != w->stamp)) { /* an asked value may be all that is left */
+                    (n->in[i]->node->history ||
+                     n->in[i]->stamp != w->stamp)) { /* an asked value may be all that is left */
                     frame f = { n->in[i]->node, false };
                     ok = cbm_array_push(&stack, &f) != NULL;
                 }
@@ -287,8 +299,11 @@ static void close_walk(walk *w)
 
 static walk open_walk(cbm_context *cx)
 {
-    return (walk){ .cx = cx, .gradients = CBM_ARRAY(cx->heap, gradient), .nodes = CBM_ARRAY(cx->heap, cbm_node *),
-                   .stamp = ++cx->stamp, .seen = cx->stamp };
+    return (walk){ .cx = cx,
+                   .gradients = CBM_ARRAY(cx->heap, gradient),
+                   .nodes = CBM_ARRAY(cx->heap, cbm_node *),
+                   .stamp = ++cx->stamp,
+                   .seen = cx->stamp };
 }
 
 static cbm_scope *inner_scope(cbm_context *cx, bool grad)
@@ -323,8 +338,10 @@ cbm_status cbm_grad_with(cbm_tensor *y, cbm_tensor *const *xs, size_t count, cbm
         if (!cbm_usable(cx, xs[i]))
             return cx->status;
         if (!xs[i]->value->requires_grad)
-            return cbm_fail(cx, CBM_ERROR_STATE, "[grad] tensor %zu does not require a gradient. HINT: make it a trainable "
-                                                 "cbm_variable before the computation", i);
+            return cbm_fail(cx, CBM_ERROR_STATE,
+                            "[grad] tensor %zu does not require a gradient. HINT: make it a trainable "
+                            "cbm_variable before the computation",
+                            i);
     }
     cbm_scope *scope = inner_scope(cx, o.create_graph != 0);
     walk w = open_walk(cx);
@@ -420,12 +437,18 @@ static cbm_status backward(cbm_tensor *loss, cbm_tensor *const *variables, size_
         return cx->status;
     cbm_value *y = loss->value;
     char text[160];
-    if (y->count != 1)
-        return cbm_fail(cx, CBM_ERROR_SHAPE, "[backward] the loss must have one element, not shape %s. HINT: cbm_mean or cbm_sum",
-                        cbm_shape_text(&y->shape, text, sizeof text));
-    if (!y->requires_grad)
-        return cbm_fail(cx, CBM_ERROR_STATE, "[backward] the loss depends on no trainable variable. HINT: was it made in a "
-                                             "no-grad scope, detached, or are all parameters frozen?");
+    if (y->count != 1) {
+        cbm_fail(cx, CBM_ERROR_SHAPE,
+                 "[backward] the loss must have one element, not shape %s. HINT: cbm_mean or cbm_sum",
+                 cbm_shape_text(&y->shape, text, sizeof text));
+        return cbm_close_error(cx);
+    }
+    if (!y->requires_grad) {
+        cbm_fail(cx, CBM_ERROR_STATE,
+                 "[backward] the loss depends on no trainable variable. HINT: was it made in a "
+                 "no-grad scope, detached, or are all parameters frozen?");
+        return cbm_close_error(cx);
+    }
     cbm_scope *scope = inner_scope(cx, false);
     walk w = open_walk(cx);
     cbm_tensor *seed = ones_like(y);
@@ -444,8 +467,7 @@ static cbm_status backward(cbm_tensor *loss, cbm_tensor *const *variables, size_
     }
     close_walk(&w);
     cbm_scope_end(scope);
-    cx->located = cx->located || cx->status != CBM_OK; /* the next operation's line is not the error's */
-    return cx->status;
+    return cbm_close_error(cx);
 }
 
 cbm_status cbm_backward(cbm_tensor *loss)
@@ -478,6 +500,7 @@ void cbm_set_gradient(cbm_tensor *variable, cbm_tensor *g)
     const cbm_shape a = cbm_tensor_shape(variable), b = cbm_tensor_shape(g);
     if (!variable->variable || !cbm_shape_equal(&a, &b) || cbm_tensor_dtype(variable) != cbm_tensor_dtype(g)) {
         cbm_fail(cx, CBM_ERROR_SHAPE, "[set_gradient] needs a variable, and a gradient of its shape and dtype");
+        cbm_close_error(cx);
         return;
     }
     become_gradient(variable, g);

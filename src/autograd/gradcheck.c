@@ -32,7 +32,7 @@ typedef struct check {
     cbm_heap *heap;
     cbm_function f;
     void *user;
-    size_t inputs;     /* of f; leaf number `inputs` is v */
+    size_t inputs; /* of f; leaf number `inputs` is v */
     leaf leaves[CBM_MAX_INPUTS + 1];
     bool second;
 } check;
@@ -234,7 +234,8 @@ static cbm_status probe(check *c)
     if (failed || cbm_context_status(c->cx) != CBM_OK)
         return cbm_context_status(c->cx);
     if (dtype != CBM_F64)
-        return cbm_fail(c->cx, CBM_ERROR_DTYPE, "[gradcheck] the function gives %s: it must give f64", cbm_dtype_name(dtype));
+        return cbm_fail(c->cx, CBM_ERROR_DTYPE, "[gradcheck] the function gives %s: it must give f64",
+                        cbm_dtype_name(dtype));
     v->size = (size_t)(v->count ? v->count : 1) * sizeof(double);
     v->data = random_vector(c->heap, v->count, 1000);
     v->analytic = random_vector(c->heap, v->count, 0);
@@ -386,7 +387,8 @@ static cbm_status check_sample(cbm_context *cx, const cbm_op *op, const cbm_samp
     if (!attributes)
         return cbm_fail_memory(cx, "gradcheck");
     trial t = { .cx = cx, .op = op, .attributes = op->attributes_size ? attributes : NULL };
-    cbm_status status = check_function(cx, apply_and_join, &t, inputs, sample->n_in, op->differentiable_in, true, error);
+    cbm_status status =
+        check_function(cx, apply_and_join, &t, inputs, sample->n_in, op->differentiable_in, true, error);
     cbm_heap_give(heap, attributes, bytes);
     return status;
 }

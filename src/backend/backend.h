@@ -23,7 +23,8 @@ typedef struct cbm_prepare {
 typedef struct cbm_kernel {
     const char *op; /* an operation's name */
     uint32_t flags;
-    bool (*supports)(const cbm_launch *shapes); /* NULL: everything. Looks at dtypes, shapes, strides, attributes only */
+    bool (*supports)(
+        const cbm_launch *shapes); /* NULL: everything. Looks at dtypes, shapes, strides, attributes only */
     cbm_status (*prepare)(cbm_prepare *prepare); /* NULL: nothing to do */
     cbm_kernel_fn launch;
     void (*release)(void *state);
@@ -31,12 +32,12 @@ typedef struct cbm_kernel {
 
 /* One element-by-element pass over memory: several pointwise operations fused. Built by plan/fuse.c. */
 typedef struct cbm_fused_instruction {
-    int32_t code;      /* cbm_expr_code; CBM_EXPR_INPUT: operand number arg of the pass */
-    int32_t x, y, z;   /* places of arguments */
-    int32_t arg;       /* INPUT: operand. UNIFORM, NORMAL: parameter number of (seed, position), two in a row.
+    int32_t code;    /* cbm_expr_code; CBM_EXPR_INPUT: operand number arg of the pass */
+    int32_t x, y, z; /* places of arguments */
+    int32_t arg;     /* INPUT: operand. UNIFORM, NORMAL: parameter number of (seed, position), two in a row.
                           FIELD: parameter number */
-    int32_t dtype;     /* of the result */
-    double value;      /* NUMBER */
+    int32_t dtype;   /* of the result */
+    double value;    /* NUMBER */
 } cbm_fused_instruction;
 
 typedef struct cbm_fused_output {

@@ -19,7 +19,8 @@ void *cbm_heap_take(cbm_heap *heap, size_t size);
 void *cbm_heap_take_zero(cbm_heap *heap, size_t size);
 void cbm_heap_give(cbm_heap *heap, void *memory, size_t size); /* NULL allowed; size as taken */
 void cbm_heap_trim(cbm_heap *heap);                            /* cached blocks back to the system */
-void cbm_heap_statistics(const cbm_heap *heap, cbm_statistics *s); /* bytes_now, bytes_peak (in use by callers, cached blocks not
+void cbm_heap_statistics(const cbm_heap *heap,
+                         cbm_statistics *s); /* bytes_now, bytes_peak (in use by callers, cached blocks not
     counted), allocations (calls of cbm_heap_take that went to the hooks) */
 void cbm_heap_reset_peak(cbm_heap *heap);
 /* Tests: the n-th take from now (1 is the next) fails, once; 0 switches it off. Counts every cbm_heap_take. */
@@ -35,7 +36,8 @@ typedef struct cbm_array {
 } cbm_array;
 #define CBM_ARRAY(heap_, type) ((cbm_array){ .heap = (heap_), .element = sizeof(type) })
 #define CBM_AT(array_, type, i) (((type *)(array_)->data)[i])
-void *cbm_array_push(cbm_array *a, const void *element); /* copies *element (or zeroes); NULL: no memory, array unchanged */
+void *cbm_array_push(cbm_array *a,
+                     const void *element); /* copies *element (or zeroes); NULL: no memory, array unchanged */
 bool cbm_array_append(cbm_array *a, const void *elements, size_t count);
 bool cbm_array_reserve(cbm_array *a, size_t capacity);
 void cbm_array_free(cbm_array *a); /* empty and usable again */
@@ -65,8 +67,8 @@ double cbm_seconds(void); /* monotonic */
 /* ---- parallel.c ---- */
 /* Calls body(user, begin, end) for disjoint ranges that cover [0, count), split evenly and always in the same way for the
    same count, grain and threads; serially if count <= grain or threads == 1. */
-void cbm_parallel_for(int64_t count, int64_t grain, int64_t threads, void (*body)(void *user, int64_t begin, int64_t end),
-                      void *user);
+void cbm_parallel_for(int64_t count, int64_t grain, int64_t threads,
+                      void (*body)(void *user, int64_t begin, int64_t end), void *user);
 /* How many threads another library may use from this thread: 1 where the system, or a fork, leaves it alone. */
 int64_t cbm_parallel_threads(int64_t threads);
 int64_t cbm_parallel_cores(void); /* cores this process may use */

@@ -61,14 +61,14 @@ struct cbm_heap {
     atomic_flag busy;
     bool closed;
     cbm_allocator hooks;
-    uint64_t limit;            /* on held; 0: none */
-    uint64_t held;             /* bytes from the hooks: in use, cached and slabs */
-    uint64_t in_use, peak;     /* as asked for by callers */
-    uint64_t cached;           /* bytes in bins */
-    uint64_t outstanding;      /* blocks in callers' hands */
+    uint64_t limit;        /* on held; 0: none */
+    uint64_t held;         /* bytes from the hooks: in use, cached and slabs */
+    uint64_t in_use, peak; /* as asked for by callers */
+    uint64_t cached;       /* bytes in bins */
+    uint64_t outstanding;  /* blocks in callers' hands */
     uint64_t takes, hook_calls;
     int64_t fail_after;
-    char *carve;               /* the unused rest of the newest slab */
+    char *carve; /* the unused rest of the newest slab */
     size_t carve_left;
     slab *slabs;
     free_block *small[SMALL_CLASSES];
@@ -254,7 +254,7 @@ static void *take_locked(cbm_heap *heap, size_t size)
     heap->takes++;
     if (heap->fail_after > 0 && --heap->fail_after == 0)
         return NULL;
-    void *memory = PLAIN                ? from_hooks(heap, size)
+    void *memory = PLAIN                 ? from_hooks(heap, size)
                    : size <= SMALL_LIMIT ? take_small(heap, small_class(size))
                                          : take_large(heap, size);
     if (memory == NULL)

@@ -132,8 +132,8 @@ static bool allowed(int64_t threads)
 }
 #endif
 
-void cbm_parallel_for(int64_t count, int64_t grain, int64_t threads, void (*body)(void *user, int64_t begin, int64_t end),
-                      void *user)
+void cbm_parallel_for(int64_t count, int64_t grain, int64_t threads,
+                      void (*body)(void *user, int64_t begin, int64_t end), void *user)
 {
     if (count <= 0)
         return;

@@ -38,10 +38,9 @@ static cbm_tensor *linear_forward(cbm_module *self, cbm_tensor *x)
     if (cbm_tensor_rank(x) < 1 || cbm_tensor_size(x, -1) != m->in) {
         cbm_shape shape = cbm_tensor_shape(x);
         char text[128];
-        return cbm_fail_tensor(self->cx, CBM_ERROR_SHAPE,
-                               "[linear] the input %s does not end in %lld, as this layer (%lld -> %lld) needs",
-                               cbm_shape_text(&shape, text, sizeof text), (long long)m->in, (long long)m->in,
-                               (long long)m->out);
+        return cbm_fail_tensor(
+            self->cx, CBM_ERROR_SHAPE, "[linear] the input %s does not end in %lld, as this layer (%lld -> %lld) needs",
+            cbm_shape_text(&shape, text, sizeof text), (long long)m->in, (long long)m->in, (long long)m->out);
     }
     cbm_tensor *y = cbm_matmul(x, cbm_transpose(own(self, 0), 0, 1));
     return own(self, 1) ? cbm_add(y, own(self, 1)) : y;
@@ -114,12 +113,13 @@ cbm_module *cbm_nn_conv2d_with(cbm_context *cx, int64_t in, int64_t out, int64_t
     m->in = in;
     m->out = out;
     cbm_shape k;
-    if (cbm_options_wrong(cx, "conv2d", o, o ? o->struct_size : 0, sizeof *o) ||
-        !float_dtype(cx, "conv2d", o->dtype) || !kernel_of(cx, "conv2d", kernel, &o->kernel, &k))
+    if (cbm_options_wrong(cx, "conv2d", o, o ? o->struct_size : 0, sizeof *o) || !float_dtype(cx, "conv2d", o->dtype) ||
+        !kernel_of(cx, "conv2d", kernel, &o->kernel, &k))
         return finish(&m->module);
     if (in < 1 || out < 1 || o->groups < 1 || in % o->groups || out % o->groups) {
-        cbm_fail(cx, CBM_ERROR_INVALID, "[conv2d] %lld channels in and %lld out in %lld groups: both must divide evenly",
-                 (long long)in, (long long)out, (long long)o->groups);
+        cbm_fail(cx, CBM_ERROR_INVALID,
+                 "[conv2d] %lld channels in and %lld out in %lld groups: both must divide evenly", (long long)in,
+                 (long long)out, (long long)o->groups);
         return finish(&m->module);
     }
     m->options = (cbm_conv2d_options){ .struct_size = sizeof m->options,
@@ -154,8 +154,8 @@ static cbm_tensor *batch_norm_forward(cbm_module *self, cbm_tensor *x)
         cbm_shape shape = cbm_tensor_shape(x);
         char text[128];
         return cbm_fail_tensor(self->cx, CBM_ERROR_SHAPE, "[%s] the input %s is not %s with %lld channels", self->type,
-                               cbm_shape_text(&shape, text, sizeof text), m->flat ? "(N, C) or (N, C, L)" : "(N, C, H, W)",
-                               (long long)m->channels);
+                               cbm_shape_text(&shape, text, sizeof text),
+                               m->flat ? "(N, C) or (N, C, L)" : "(N, C, H, W)", (long long)m->channels);
     }
     const cbm_array *buffers = &self->parts->buffers;
     cbm_tensor *mean = CBM_PART(*buffers, 0).tensor, *variance = CBM_PART(*buffers, 1).tensor;
@@ -244,10 +244,9 @@ static cbm_module *make_pool2d(cbm_context *cx, const char *type,
     if (cbm_options_wrong(cx, type, o, o ? o->struct_size : 0, sizeof *o) ||
         !kernel_of(cx, type, kernel, &o->kernel, &m->kernel))
         return finish(&m->module);
-    m->options = (cbm_pool2d_options){ .struct_size = sizeof m->options,
-                                       .stride = o->stride,
-                                       .padding = o->padding,
-                                       .exclude_pad = o->exclude_pad };
+    m->options = (cbm_pool2d_options){
+        .struct_size = sizeof m->options, .stride = o->stride, .padding = o->padding, .exclude_pad = o->exclude_pad
+    };
     return &m->module;
 }
 

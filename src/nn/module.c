@@ -61,8 +61,8 @@ cbm_module *cbm_module_new(cbm_context *cx, size_t size, cbm_forward_fn forward)
     if (!cx || !cbm_context_ready(cx))
         return NULL;
     if (size < sizeof(cbm_module) || !forward) {
-        cbm_fail(cx, CBM_ERROR_INVALID, "[module] %s", forward ? "the size is smaller than that of a cbm_module"
-                                                               : "the forward function is NULL");
+        cbm_fail(cx, CBM_ERROR_INVALID, "[module] %s",
+                 forward ? "the size is smaller than that of a cbm_module" : "the forward function is NULL");
         return NULL;
     }
     cbm_module *m = make(cx, size, forward);
@@ -178,7 +178,8 @@ cbm_status cbm_add_module(cbm_module *m, const char *name, cbm_module *child)
         return cbm_fail(m->cx, CBM_ERROR_INVALID, "[module] the part '%s' is %s", name ? name : "",
                         child ? "a failed module" : "NULL");
     if (child->cx != m->cx)
-        return cbm_fail(m->cx, CBM_ERROR_INVALID, "[module] the part '%s' belongs to another context", name ? name : "");
+        return cbm_fail(m->cx, CBM_ERROR_INVALID, "[module] the part '%s' belongs to another context",
+                        name ? name : "");
     if (contains(child, m))
         return cbm_fail(m->cx, CBM_ERROR_INVALID, "[module] '%s' cannot be a part of itself", name ? name : "");
     cbm_status status = add_part(m, &m->parts->children, name, NULL, child);
@@ -286,8 +287,7 @@ bool cbm_options_wrong(cbm_context *cx, const char *who, const void *options, ui
 {
     if (options && have == want)
         return false;
-    cbm_fail(cx, CBM_ERROR_INVALID,
-             "[%s] %s. HINT: use the macro, or start from the _options_init function", who,
+    cbm_fail(cx, CBM_ERROR_INVALID, "[%s] %s. HINT: use the macro, or start from the _options_init function", who,
              options ? "the options' struct_size is not this library's" : "the options are NULL");
     return true;
 }

@@ -4,12 +4,12 @@
 
 typedef struct walk {
     const cbm_module *root;
-    bool state;          /* buffers too, and shared parameters at each of their places, as in state_dict */
-    size_t seen;         /* entries passed */
-    size_t parameters;   /* parameters passed, repeated ones included */
-    size_t wanted;       /* stop at this one */
-    const char *name;    /* or at the one of this name */
-    cbm_named *out;      /* NULL: only count */
+    bool state;        /* buffers too, and shared parameters at each of their places, as in state_dict */
+    size_t seen;       /* entries passed */
+    size_t parameters; /* parameters passed, repeated ones included */
+    size_t wanted;     /* stop at this one */
+    const char *name;  /* or at the one of this name */
+    cbm_named *out;    /* NULL: only count */
     char path[256];
     size_t length;
 } walk;
@@ -148,7 +148,8 @@ cbm_tensor *cbm_parameter(cbm_module *m, const char *name)
     walk w = { .root = m, .state = true, .name = name ? name : "", .out = &found };
     if (descend(&w, m))
         return found.tensor;
-    return cbm_fail_tensor(m->cx, CBM_ERROR_INVALID, "[parameter] this network has no parameter or buffer named '%.200s'",
+    return cbm_fail_tensor(m->cx, CBM_ERROR_INVALID,
+                           "[parameter] this network has no parameter or buffer named '%.200s'",
                            name ? name : "(null)");
 }
 

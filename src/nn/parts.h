@@ -26,9 +26,9 @@ typedef struct cbm_watch {
 } cbm_watch;
 
 struct cbm_module_parts {
-    size_t size; /* of the whole module, in bytes */
+    size_t size;                             /* of the whole module, in bytes */
     cbm_array parameters, buffers, children; /* of cbm_part */
-    int64_t holders; /* modules that have this one as a child */
+    int64_t holders;                         /* modules that have this one as a child */
     cbm_watch *watch;
 };
 

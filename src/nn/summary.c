@@ -32,8 +32,13 @@ static double node_flops(const cbm_node *node)
         describe(&node->out[i], &out[i]);
     if (!node->op->cost)
         return node->n_in > 0 ? (double)out[0].count : 0;
-    cbm_launch launch = { .op = node->op, .attributes = node->attributes, .n_in = node->n_in, .n_out = node->n_out,
-                          .in = in, .out = out, .threads = 1 };
+    cbm_launch launch = { .op = node->op,
+                          .attributes = node->attributes,
+                          .n_in = node->n_in,
+                          .n_out = node->n_out,
+                          .in = in,
+                          .out = out,
+                          .threads = 1 };
     cbm_cost cost = { 0, 0 };
     node->op->cost(&launch, &cost);
     return cost.flops;

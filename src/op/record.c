@@ -61,7 +61,8 @@ static bool floating(int dtype)
 
 static bool differentiable_input(const cbm_op *op, size_t i, const cbm_value *v)
 {
-    return v->requires_grad && floating(v->dtype) && (!op->differentiable_in || (i < 32 && op->differentiable_in >> i & 1));
+    return v->requires_grad && floating(v->dtype) &&
+           (!op->differentiable_in || (i < 32 && op->differentiable_in >> i & 1));
 }
 
 /* Computes everything when far too much is pending: most often losses are being added up over an epoch. */
@@ -73,9 +74,9 @@ static void limit_growth(cbm_context *cx, const cbm_op *op)
     while (n && !n->file)
         n = n->prev;
     cbm_context_log(cx, CBM_LOG_WARNING,
-            "more than %lld operations are pending, last [%s] (at %s:%d): computing them now. "
-            "HINT: end a scope each step; add up numbers from cbm_item, not tensors",
-            (long long)cx->pending_limit, op->name, n ? n->file : "?", n ? n->line : 0);
+                    "more than %lld operations are pending, last [%s] (at %s:%d): computing them now. "
+                    "HINT: end a scope each step; add up numbers from cbm_item, not tensors",
+                    (long long)cx->pending_limit, op->name, n ? n->file : "?", n ? n->line : 0);
     cx->engine->evaluate(cx, NULL, 0);
 }
 
@@ -88,7 +89,8 @@ static cbm_tensor *inert(cbm_context *cx, const cbm_op *op, cbm_tensor **outputs
 
 static bool operands_usable(cbm_context *cx, const cbm_op *op, cbm_tensor *const *inputs, size_t n_in)
 {
-    if (n_in > CBM_MAX_INPUTS || (op->n_in >= 0 && n_in != (size_t)op->n_in) || (op->n_in < 0 && n_in == 0 && op->n_in != -2)) {
+    if (n_in > CBM_MAX_INPUTS || (op->n_in >= 0 && n_in != (size_t)op->n_in) ||
+        (op->n_in < 0 && n_in == 0 && op->n_in != -2)) {
         cbm_fail(cx, CBM_ERROR_INVALID, "[%s] wrong number of operands: %zu", op->name, n_in);
         return false;
     }
@@ -172,15 +174,15 @@ cbm_tensor *cbm_apply(cbm_context *cx, const cbm_op *op, cbm_tensor *const *inpu
             return inert(cx, op, outputs);
         }
     }
-    if (grad && n_in > 24 && (op->vjp ? op->saves & CBM_SAVES_ALL_IN : 1)) { /* saves has a bit for each of 24 */
+    if (grad && n_in > 24 && (cbm_op_saves(op) & CBM_SAVES_ALL_IN)) { /* saves has a bit for each of 24 */
         n->history = false;
         cbm_node_discard(n);
-        cbm_fail(cx, CBM_ERROR_UNSUPPORTED, "[%s] a differentiable operation that saves operands takes at most 24 of them",
-                 op->name);
+        cbm_fail(cx, CBM_ERROR_UNSUPPORTED,
+                 "[%s] a differentiable operation that saves operands takes at most 24 of them", op->name);
         return inert(cx, op, outputs);
     }
     if (grad) {
-        uint32_t saves = op->vjp ? op->saves : CBM_SAVES_ALL_IN;
+        uint32_t saves = cbm_op_saves(op);
         for (size_t i = 0; i < n_in && i < 24; i++)
             n->in[i]->saves += (saves & CBM_SAVES_IN(i)) != 0;
         for (size_t i = 0; i < s.n_out; i++)
@@ -265,6 +267,7 @@ void cbm_set_trainable(cbm_tensor *variable, bool trainable)
         return;
     if (!variable->variable || (trainable && !floating(variable->value->dtype))) {
         cbm_fail(cx, CBM_ERROR_INVALID, "[set_trainable] needs a variable of floats");
+        cbm_close_error(cx);
         return;
     }
     variable->trainable = trainable;
@@ -287,13 +290,16 @@ void cbm_assign(cbm_tensor *variable, cbm_tensor *value)
         return;
     if (!variable->variable) {
         cbm_fail(cx, CBM_ERROR_INVALID, "[assign] the target is not a variable");
+        cbm_close_error(cx);
         return;
     }
     const cbm_value *x = variable->value, *y = value->value;
     if (x->dtype != y->dtype || !cbm_shape_equal(&x->shape, &y->shape)) {
-        cbm_fail(cx, x->dtype != y->dtype ? CBM_ERROR_DTYPE : CBM_ERROR_SHAPE, "[assign] the variable is %s %s, the value %s %s",
-                 cbm_dtype_name((cbm_dtype)x->dtype), cbm_shape_text(&x->shape, a, sizeof a),
-                 cbm_dtype_name((cbm_dtype)y->dtype), cbm_shape_text(&y->shape, b, sizeof b));
+        cbm_fail(cx, x->dtype != y->dtype ? CBM_ERROR_DTYPE : CBM_ERROR_SHAPE,
+                 "[assign] the variable is %s %s, the value %s %s", cbm_dtype_name((cbm_dtype)x->dtype),
+                 cbm_shape_text(&x->shape, a, sizeof a), cbm_dtype_name((cbm_dtype)y->dtype),
+                 cbm_shape_text(&y->shape, b, sizeof b));
+        cbm_close_error(cx);
         return;
     }
     bool outer = cx->scope->no_grad;
@@ -313,10 +319,13 @@ cbm_status cbm_write(cbm_tensor *variable, const void *data, size_t size)
     if (!cbm_usable(cx, variable))
         return cx->status;
     size_t bytes = (size_t)variable->value->count * cbm_dtype_size((cbm_dtype)variable->value->dtype);
-    if (!variable->variable || size != bytes)
-        return cbm_fail(cx, CBM_ERROR_INVALID, variable->variable ? "[write] the variable has %zu bytes, the data %zu"
-                                                                  : "[write] not a variable (%zu bytes, data %zu)",
-                        bytes, size);
+    if (!variable->variable || size != bytes) {
+        cbm_fail(cx, CBM_ERROR_INVALID,
+                 variable->variable ? "[write] the variable has %zu bytes, the data %zu"
+                                    : "[write] not a variable (%zu bytes, data %zu)",
+                 bytes, size);
+        return cbm_close_error(cx);
+    }
     cbm_tensor *t = cbm_tensor_from(cx, (cbm_dtype)variable->value->dtype, variable->value->shape, data);
     if (t->failed)
         return cx->status;

@@ -37,7 +37,8 @@ void *cbm_sample_fill(cbm_heap *heap, const cbm_sample_input *input, size_t whic
     if (grid)
         cbm_philox_permutation(SEED, which, grid, count);
     for (int64_t i = 0; i < count; i++) {
-        double u = grid ? ((double)grid[i] + 0.5) / (double)count : (double)cbm_philox_uniform(SEED, which, (uint64_t)i);
+        double u =
+            grid ? ((double)grid[i] + 0.5) / (double)count : (double)cbm_philox_uniform(SEED, which, (uint64_t)i);
         double span = input->high - input->low;
         store(data, dtype, i, whole ? floor(input->low + (span + 1) * u) : input->low + span * u);
     }

@@ -32,7 +32,10 @@ static void update_adamw(cbm_optimizer *opt, cbm_optimizer_item *item, cbm_tenso
     moments(opt, item, decay != 0 ? cbm_mul_scalar(p, 1 - opt->lr * decay) : p, g);
 }
 
-#define STATES { "exp_avg", "exp_avg_sq" }
+#define STATES                                                                                                         \
+    {                                                                                                                  \
+        "exp_avg", "exp_avg_sq"                                                                                        \
+    }
 static const cbm_optimizer_kind adam = { .name = "adam", .state_names = STATES, .update = update_adam };
 static const cbm_optimizer_kind adamw = { .name = "adamw", .state_names = STATES, .update = update_adamw };
 
@@ -65,7 +68,8 @@ static cbm_optimizer *refuse(cbm_module *net, const char *kind)
 {
     cbm_context *cx = net ? net->cx : NULL;
     if (cx)
-        cbm_fail(cx, CBM_ERROR_INVALID, "[%s] the options are not this library's. HINT: cbm_%s_options_init", kind, kind);
+        cbm_fail(cx, CBM_ERROR_INVALID, "[%s] the options are not this library's. HINT: cbm_%s_options_init", kind,
+                 kind);
     return cbm_optimizer_failed(cx);
 }
 
@@ -78,7 +82,11 @@ cbm_optimizer *cbm_adamw_with(cbm_module *net, const cbm_adamw_options *o)
 {
     if (!o || o->struct_size != sizeof *o)
         return refuse(net, "adamw");
-    cbm_adam_options same = { .struct_size = sizeof same, .lr = o->lr, .beta1 = o->beta1, .beta2 = o->beta2,
-                              .eps = o->eps, .weight_decay = o->weight_decay };
+    cbm_adam_options same = { .struct_size = sizeof same,
+                              .lr = o->lr,
+                              .beta1 = o->beta1,
+                              .beta2 = o->beta2,
+                              .eps = o->eps,
+                              .weight_decay = o->weight_decay };
     return open_adam(net, &adamw, &same);
 }

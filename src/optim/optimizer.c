@@ -63,8 +63,8 @@ static void fill_item(cbm_optimizer *opt, cbm_optimizer_item *item, const cbm_na
     memcpy(item->name, named->name, sizeof item->name);
     item->parameter = cbm_retain(named->tensor);
     for (size_t j = 0; j < opt->n_states; j++)
-        item->state[j] = cbm_variable(
-            cbm_zeros(opt->cx, cbm_tensor_dtype(named->tensor), cbm_tensor_shape(named->tensor)), false);
+        item->state[j] =
+            cbm_variable(cbm_zeros(opt->cx, cbm_tensor_dtype(named->tensor), cbm_tensor_shape(named->tensor)), false);
 }
 
 cbm_optimizer *cbm_optimizer_open(cbm_module *net, const cbm_optimizer_kind *kind, size_t n_states, double lr)

@@ -179,7 +179,9 @@ static bool number_results(cbm_build *b)
             if (k >= n->n_out || !demand_at(b, ref))
                 continue;
             const cbm_value *v = &n->out[k];
-            cbm_result r = { .ref = ref, .bytes = (size_t)v->count * cbm_dtype_size((cbm_dtype)v->dtype), .in_place = -1,
+            cbm_result r = { .ref = ref,
+                             .bytes = (size_t)v->count * cbm_dtype_size((cbm_dtype)v->dtype),
+                             .in_place = -1,
                              .reason = demand_at(b, ref) };
             if (k == 0 && in_place_at(b, i))
                 r.in_place = -1 - cbm_ref_input(n, 0);
@@ -347,9 +349,15 @@ cbm_plan *cbm_plan_build(const cbm_collected *g)
     plan->steps = CBM_ARRAY(heap, cbm_step);
     plan->results = CBM_ARRAY(heap, cbm_result);
     plan->blocks = CBM_ARRAY(heap, cbm_block);
-    cbm_build b = { .cx = cx, .g = g, .plan = plan, .heap = heap, .members = CBM_ARRAY(heap, int32_t),
-                    .units = CBM_ARRAY(heap, cbm_unit), .roots = CBM_ARRAY(heap, cbm_root),
-                    .lifetimes = CBM_ARRAY(heap, cbm_lifetime), .step_workspace = CBM_ARRAY(heap, int32_t) };
+    cbm_build b = { .cx = cx,
+                    .g = g,
+                    .plan = plan,
+                    .heap = heap,
+                    .members = CBM_ARRAY(heap, int32_t),
+                    .units = CBM_ARRAY(heap, cbm_unit),
+                    .roots = CBM_ARRAY(heap, cbm_root),
+                    .lifetimes = CBM_ARRAY(heap, cbm_lifetime),
+                    .step_workspace = CBM_ARRAY(heap, int32_t) };
     bool ok = build(&b);
     plan->bases = 1 + plan->n_leaves + plan->results.count;
     size_t nodes = g->nodes.count, spots = nodes * CBM_MAX_OUTPUTS + g->leaves.count;

@@ -30,15 +30,15 @@ typedef struct cbm_build {
     const cbm_collected *g;
     cbm_plan *plan;
     cbm_heap *heap;
-    int32_t *groups;   /* per node */
-    int32_t *unit_of;  /* per node */
-    cbm_array members; /* of int32_t */
-    cbm_array units;   /* of cbm_unit */
-    cbm_array roots;   /* of cbm_root */
-    cbm_array lifetimes; /* of cbm_lifetime */
-    cbm_spot *spots;   /* per node result, then per leaf */
-    int32_t *results;  /* per node result: its number in plan->results, or -1 */
-    uint8_t *read;     /* per node result: a step reads it from memory */
+    int32_t *groups;          /* per node */
+    int32_t *unit_of;         /* per node */
+    cbm_array members;        /* of int32_t */
+    cbm_array units;          /* of cbm_unit */
+    cbm_array roots;          /* of cbm_root */
+    cbm_array lifetimes;      /* of cbm_lifetime */
+    cbm_spot *spots;          /* per node result, then per leaf */
+    int32_t *results;         /* per node result: its number in plan->results, or -1 */
+    uint8_t *read;            /* per node result: a step reads it from memory */
     cbm_array step_workspace; /* of int32_t */
 } cbm_build;
 

@@ -49,7 +49,8 @@ cbm_plan *cbm_plan_find(cbm_planner *p, const cbm_collected *g)
     if (!p->n_buckets)
         return NULL;
     for (cbm_plan *plan = p->buckets[g->hash % p->n_buckets]; plan; plan = plan->chain)
-        if (plan->hash == g->hash && plan->key.count == g->key.count && !memcmp(plan->key.data, g->key.data, g->key.count)) {
+        if (plan->hash == g->hash && plan->key.count == g->key.count &&
+            !memcmp(plan->key.data, g->key.data, g->key.count)) {
             if (p->newest != plan) {
                 unlink_plan(p, plan);
                 make_newest(p, plan);

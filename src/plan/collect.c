@@ -14,11 +14,15 @@ static cbm_status cannot_compute(cbm_context *cx, const cbm_node *reader, const 
 {
     const char *who = reader ? reader->op->name : "read";
     if (v->overwritten)
-        cbm_fail(cx, CBM_ERROR_STATE, "[%s] needs a value to be computed again, but what it was made from has been "
-                                      "overwritten. HINT: cbm_want it before cbm_step", who);
+        cbm_fail(cx, CBM_ERROR_STATE,
+                 "[%s] needs a value to be computed again, but what it was made from has been "
+                 "overwritten. HINT: cbm_want it before cbm_step",
+                 who);
     else
-        cbm_fail(cx, CBM_ERROR_STATE, "[%s] needs a value that was never computed, because of an earlier error. "
-                                      "HINT: record it again", who);
+        cbm_fail(cx, CBM_ERROR_STATE,
+                 "[%s] needs a value that was never computed, because of an earlier error. "
+                 "HINT: record it again",
+                 who);
     if (reader)
         cbm_locate(cx, reader->file, reader->line);
     return cx->status;
@@ -47,7 +51,8 @@ static bool add_again(cbm_collected *g, cbm_value *v, const cbm_node *reader)
         bool ready = true;
         for (size_t i = 0; i < n->n_in && ok; i++) {
             cbm_value *in = n->in[i];
-            if (in->storage || (in->node && in->node->stamp == cx->stamp) || (in->node && in->node->state == CBM_NODE_PENDING))
+            if (in->storage || (in->node && in->node->stamp == cx->stamp) ||
+                (in->node && in->node->state == CBM_NODE_PENDING))
                 continue;
             if (!in->node || in->node->state == CBM_NODE_SHELL || in->overwritten) {
                 cannot_compute(cx, n, in);
@@ -71,7 +76,8 @@ static bool gather_nodes(cbm_collected *g, cbm_value *const *asked, size_t count
 {
     cbm_context *cx = g->cx;
     for (size_t i = 0; i < count; i++)
-        if (!asked[i]->storage && asked[i]->node && asked[i]->node->state != CBM_NODE_PENDING && !add_again(g, asked[i], NULL))
+        if (!asked[i]->storage && asked[i]->node && asked[i]->node->state != CBM_NODE_PENDING &&
+            !add_again(g, asked[i], NULL))
             return false;
         else if (!asked[i]->storage && !asked[i]->node) {
             cannot_compute(cx, NULL, asked[i]);
@@ -134,8 +140,9 @@ static char *put_attributes(char *at, const cbm_node *n)
         const int64_t *field = (const void *)((const char *)n->attributes + a->offset);
         if (a->at_run)
             continue;
-        size_t words = a->type != CBM_ATTRIBUTE_SHAPE ? 1
-                       : *field >= 0 && *field <= CBM_MAX_DIMS ? 1 + (size_t)*field : 1 + CBM_MAX_DIMS;
+        size_t words = a->type != CBM_ATTRIBUTE_SHAPE          ? 1
+                       : *field >= 0 && *field <= CBM_MAX_DIMS ? 1 + (size_t)*field
+                                                               : 1 + CBM_MAX_DIMS;
         for (size_t k = 0; k < words; k++)
             at = put_word(at, (uint64_t)field[k]);
     }

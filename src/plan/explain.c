@@ -2,8 +2,10 @@
 #include "plan/plan.h"
 #include <string.h>
 
-static const char *const reasons[] = { "asked for", "wanted", "a variable's new version or gradient", "nothing consumes it",
-                                       "one element", "saved for backward", "an effect" };
+static const char *const reasons[] = {
+    "asked for",          "wanted",   "a variable's new version or gradient", "nothing consumes it", "one element",
+    "saved for backward", "an effect"
+};
 
 static size_t node_bytes(const cbm_array *starts, const cbm_array *key, size_t i, const char **bytes)
 {
@@ -18,7 +20,8 @@ static size_t first_difference(const cbm_collected *g, const cbm_plan *previous)
     size_t n = g->key_start.count < previous->key_start.count ? g->key_start.count : previous->key_start.count;
     for (size_t i = 0; i + 1 < n; i++) { /* one more entry than nodes */
         const char *a, *b;
-        size_t x = node_bytes(&g->key_start, &g->key, i, &a), y = node_bytes(&previous->key_start, &previous->key, i, &b);
+        size_t x = node_bytes(&g->key_start, &g->key, i, &a),
+               y = node_bytes(&previous->key_start, &previous->key, i, &b);
         if (x != y || memcmp(a, b, x) != 0)
             return i;
     }
@@ -39,8 +42,8 @@ void cbm_explain_new_plan(cbm_context *cx, const cbm_plan *plan, const cbm_colle
     cbm_text *t = &cx->explanation;
     cbm_text_free(t);
     *t = cbm_text_open(cx->heap);
-    cbm_text_append(t, "new plan: %zu operations, %zu operands, %zu steps, %zu results, arena %zu bytes\n", plan->n_nodes,
-                    plan->n_leaves, plan->steps.count, plan->results.count, plan->arena);
+    cbm_text_append(t, "new plan: %zu operations, %zu operands, %zu steps, %zu results, arena %zu bytes\n",
+                    plan->n_nodes, plan->n_leaves, plan->steps.count, plan->results.count, plan->arena);
     if (!previous) {
         cbm_text_append(t, "  because: the first graph of this context\n");
     } else {
@@ -75,7 +78,8 @@ void cbm_explain_new_plan(cbm_context *cx, const cbm_plan *plan, const cbm_colle
                             n->op->name, s->commit ? ", overwrites variables" : "");
     }
     if (plan->copied)
-        cbm_text_append(t, "  versions copied: %llu (somebody still reads the old ones)\n", (unsigned long long)plan->copied);
+        cbm_text_append(t, "  versions copied: %llu (somebody still reads the old ones)\n",
+                        (unsigned long long)plan->copied);
 }
 
 const char *cbm_explain(cbm_context *cx)
@@ -91,8 +95,9 @@ const char *cbm_explain(cbm_context *cx)
         *at = 0;
         cx->explanation.chars.count = (size_t)(at - (char *)cx->explanation.chars.data);
     }
-    cbm_text_append(&cx->explanation, "%s%llu evaluations, %llu plans made, %llu reused, %llu evicted, %llu versions copied\n",
-                    mark, (unsigned long long)s->evaluations, (unsigned long long)s->plans_made,
+    cbm_text_append(&cx->explanation,
+                    "%s%llu evaluations, %llu plans made, %llu reused, %llu evicted, %llu versions copied\n", mark,
+                    (unsigned long long)s->evaluations, (unsigned long long)s->plans_made,
                     (unsigned long long)s->plans_reused, (unsigned long long)s->plans_evicted,
                     (unsigned long long)s->versions_copied);
     return cbm_text_get(&cx->explanation);

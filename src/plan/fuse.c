@@ -7,9 +7,9 @@
 #include "op/families.h"
 #include <string.h>
 
-#define MAX_MEMBERS 96  /* operations in a pass */
-#define OVERWRITTEN -2  /* of an operand: instead of its last reader */
-#define MAX_OPERANDS 56 /* an upper bound on what they read from outside */
+#define MAX_MEMBERS 96   /* operations in a pass */
+#define OVERWRITTEN -2   /* of an operand: instead of its last reader */
+#define MAX_OPERANDS 56  /* an upper bound on what they read from outside */
 #define MAX_LETTERS 1000 /* of their expressions: an upper bound on instructions, of which backends take 1024 */
 
 bool cbm_is_pointwise(const cbm_node *n)
@@ -141,7 +141,8 @@ int32_t cbm_fuse(const cbm_collected *g, int32_t *groups)
         int32_t letters = (int32_t)strlen(n->op->expression);
         if (!r->members || r->members >= MAX_MEMBERS || r->operands + n->n_in > MAX_OPERANDS ||
             r->letters + letters > MAX_LETTERS) {
-            r->pass = n_groups++; /* a pass that grows too large is cut: in recorded order, so the parts feed only forward */
+            r->pass =
+                n_groups++; /* a pass that grows too large is cut: in recorded order, so the parts feed only forward */
             r->members = r->operands = r->letters = 0;
         }
         r->members++;

@@ -38,7 +38,7 @@ static cbm_status evaluate(cbm_context *cx, cbm_value *const *asked, size_t coun
     if (status != CBM_OK) {
         cbm_rollback(cx);
         cbm_drop_pending(cx);
-        cx->located = true; /* or no line is known; the next operation's is not it */
+        cbm_close_error(cx);
     } else {
         cbm_commit(cx);
     }
@@ -65,9 +65,12 @@ static cbm_planner *planner_new(cbm_heap *heap)
     cbm_planner *p = cbm_heap_take_zero(heap, sizeof *p);
     if (!p)
         return NULL;
-    p->graph = (cbm_collected){ .nodes = CBM_ARRAY(heap, cbm_node *), .leaves = CBM_ARRAY(heap, cbm_value *),
-                                .demands = CBM_ARRAY(heap, uint8_t), .in_place = CBM_ARRAY(heap, uint8_t),
-                                .key = CBM_ARRAY(heap, char), .key_start = CBM_ARRAY(heap, uint32_t) };
+    p->graph = (cbm_collected){ .nodes = CBM_ARRAY(heap, cbm_node *),
+                                .leaves = CBM_ARRAY(heap, cbm_value *),
+                                .demands = CBM_ARRAY(heap, uint8_t),
+                                .in_place = CBM_ARRAY(heap, uint8_t),
+                                .key = CBM_ARRAY(heap, char),
+                                .key_start = CBM_ARRAY(heap, uint32_t) };
     p->bases = CBM_ARRAY(heap, char *);
     p->storages = CBM_ARRAY(heap, cbm_storage *);
     return p;
@@ -79,8 +82,8 @@ static void planner_free(cbm_context *cx)
     if (!p)
         return;
     cbm_plans_drop(cx);
-    cbm_array *const arrays[] = { &p->graph.nodes, &p->graph.leaves, &p->graph.demands, &p->graph.in_place,
-                                  &p->graph.key, &p->graph.key_start, &p->bases, &p->storages };
+    cbm_array *const arrays[] = { &p->graph.nodes, &p->graph.leaves,    &p->graph.demands, &p->graph.in_place,
+                                  &p->graph.key,   &p->graph.key_start, &p->bases,         &p->storages };
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         cbm_array_free(arrays[i]);
     cbm_heap_give(cx->heap, p->arena, p->arena_bytes);
@@ -98,12 +101,14 @@ cbm_context *cbm_open(const cbm_context_options *options)
         return &cbm_context_broken;
     }
     const char *device = options && options->struct_size > offsetof(cbm_context_options, device) && options->device
-                             ? options->device : "cpu";
+                             ? options->device
+                             : "cpu";
     cx->engine = &engine;
     cx->backend = cbm_backend_named(device);
     if (!cx->backend) {
         cx->backend = &cbm_backend_reference;
-        cbm_fail(cx, CBM_ERROR_UNSUPPORTED, "[open] no device \"%s\" in this build. HINT: \"cpu\" or \"reference\"", device);
+        cbm_fail(cx, CBM_ERROR_UNSUPPORTED, "[open] no device \"%s\" in this build. HINT: \"cpu\" or \"reference\"",
+                 device);
     }
     return cx;
 }

@@ -57,8 +57,8 @@ static int32_t operand(builder *b, const cbm_node *n, size_t k)
     for (size_t i = 0; i < b->operands->count; i++)
         if (CBM_AT(b->operands, cbm_ref, i) == ref)
             return CBM_AT(&b->loaded, int32_t, i);
-    int32_t place = emit(b, (cbm_fused_instruction){ .code = CBM_EXPR_INPUT, .arg = (int32_t)b->operands->count,
-                                                     .dtype = n->in[k]->dtype });
+    int32_t place = emit(b, (cbm_fused_instruction){
+                                .code = CBM_EXPR_INPUT, .arg = (int32_t)b->operands->count, .dtype = n->in[k]->dtype });
     if (place < 0 || !cbm_array_push(b->operands, &ref) || !cbm_array_push(&b->loaded, &place))
         return -1;
     return place;
@@ -73,7 +73,8 @@ static int32_t append(builder *b, const cbm_node *n, int32_t number)
     for (size_t k = 0; k < n->n_in; k++)
         in[k] = (cbm_dtype)n->in[k]->dtype;
     if (!cbm_expression_parse(n->op, &e) || !cbm_expression_types(&e, in, (cbm_dtype)n->out[0].dtype, types)) {
-        cbm_fail(b->g->cx, CBM_ERROR_INVALID, "[%s] the expression \"%s\" is malformed", n->op->name, n->op->expression);
+        cbm_fail(b->g->cx, CBM_ERROR_INVALID, "[%s] the expression \"%s\" is malformed", n->op->name,
+                 n->op->expression);
         return -1;
     }
     for (int32_t i = 0; i < e.length; i++) {
@@ -111,13 +112,19 @@ static void *keep(cbm_plan *plan, const cbm_array *a)
     return copy;
 }
 
-bool cbm_pass_build(cbm_plan *plan, const cbm_collected *g, const int32_t *members, size_t n_members, const cbm_ref *stored,
-                    size_t n_stored, cbm_step *step, cbm_array *operands)
+bool cbm_pass_build(cbm_plan *plan, const cbm_collected *g, const int32_t *members, size_t n_members,
+                    const cbm_ref *stored, size_t n_stored, cbm_step *step, cbm_array *operands)
 {
     cbm_heap *heap = plan->heap;
-    builder b = { .plan = plan, .g = g, .operands = operands, .members = members, .n_members = 0,
-                  .code = CBM_ARRAY(heap, cbm_fused_instruction), .cells = CBM_ARRAY(heap, cbm_cell),
-                  .loaded = CBM_ARRAY(heap, int32_t), .results = cbm_heap_take(heap, n_members * sizeof(int32_t)) };
+    builder b = { .plan = plan,
+                  .g = g,
+                  .operands = operands,
+                  .members = members,
+                  .n_members = 0,
+                  .code = CBM_ARRAY(heap, cbm_fused_instruction),
+                  .cells = CBM_ARRAY(heap, cbm_cell),
+                  .loaded = CBM_ARRAY(heap, int32_t),
+                  .results = cbm_heap_take(heap, n_members * sizeof(int32_t)) };
     bool ok = b.results != NULL;
     for (size_t i = 0; i < n_members && ok; i++) {
         b.results[i] = append(&b, CBM_AT(&g->nodes, cbm_node *, members[i]), members[i]);
@@ -131,8 +138,11 @@ bool cbm_pass_build(cbm_plan *plan, const cbm_collected *g, const int32_t *membe
                 outputs[s].place = b.results[i];
     step->fused = outputs ? cbm_plan_take(plan, sizeof *step->fused) : NULL;
     if (step->fused) {
-        *step->fused = (cbm_fused){ .length = b.code.count, .code = keep(plan, &b.code), .n_out = n_stored,
-                                   .outputs = outputs, .n_parameters = b.cells.count };
+        *step->fused = (cbm_fused){ .length = b.code.count,
+                                    .code = keep(plan, &b.code),
+                                    .n_out = n_stored,
+                                    .outputs = outputs,
+                                    .n_parameters = b.cells.count };
         step->cells = keep(plan, &b.cells);
         step->parameters = cbm_plan_take(plan, b.cells.count * sizeof(cbm_parameter));
         step->n_members = n_members;

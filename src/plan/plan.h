@@ -21,7 +21,7 @@ enum {
 /* One operand or result in the evaluation: leaf number, or node index * CBM_MAX_OUTPUTS + result. */
 typedef int32_t cbm_ref;
 #define CBM_REF_LEAF(i) ((cbm_ref)(-1 - (i)))
-#define CBM_REF_NODE(node, out) (((cbm_ref)((int32_t)(node) * CBM_MAX_OUTPUTS + (int32_t)(out))))
+#define CBM_REF_NODE(node, out) (((cbm_ref)((int32_t)(node)*CBM_MAX_OUTPUTS + (int32_t)(out))))
 
 /* This evaluation's graph: nodes in order, host-side values they read, and the canonical bytes that identify a plan. */
 typedef struct cbm_collected {
@@ -50,25 +50,25 @@ typedef struct cbm_cell {
 } cbm_cell;
 
 typedef struct cbm_step {
-    int32_t node;              /* for messages: the operation, or a pass's last one */
-    bool commit;               /* overwrites a variable: runs after everything that can fail */
+    int32_t node; /* for messages: the operation, or a pass's last one */
+    bool commit;  /* overwrites a variable: runs after everything that can fail */
     bool checks;
-    const cbm_kernel *kernel;  /* NULL: a fused pass, or a user's own kernel */
-    cbm_kernel_fn run;         /* NULL: a fused pass */
-    cbm_launch launch;         /* operands' buffers are in buffers */
-    void *attributes;          /* the launch's copy, refreshed when run if runtime */
+    const cbm_kernel *kernel; /* NULL: a fused pass, or a user's own kernel */
+    cbm_kernel_fn run;        /* NULL: a fused pass */
+    cbm_launch launch;        /* operands' buffers are in buffers */
+    void *attributes;         /* the launch's copy, refreshed when run if runtime */
     bool runtime;
     void *state;
     size_t n_in, n_out;
-    cbm_buffer *buffers;       /* n_in, then n_out */
-    cbm_place *places;         /* the same */
+    cbm_buffer *buffers; /* n_in, then n_out */
+    cbm_place *places;   /* the same */
     cbm_place workspace;
     size_t workspace_bytes;
-    cbm_fused *fused;          /* a pass's program */
+    cbm_fused *fused; /* a pass's program */
     cbm_fused_launch pass;
     cbm_parameter *parameters;
-    cbm_cell *cells;           /* fused->n_parameters */
-    size_t n_members;          /* operations done by this step, for cbm_explain */
+    cbm_cell *cells;  /* fused->n_parameters */
+    size_t n_members; /* operations done by this step, for cbm_explain */
 } cbm_step;
 
 /* A value that the plan leaves in storage of its own. */
@@ -98,7 +98,7 @@ typedef struct cbm_plan {
     size_t arena;      /* bytes */
     size_t bases;      /* 1 + leaves + results */
     uint64_t runs;
-    uint64_t copied;   /* versions that could not be overwritten in place */
+    uint64_t copied; /* versions that could not be overwritten in place */
 } cbm_plan;
 
 typedef struct cbm_planner {
@@ -108,7 +108,7 @@ typedef struct cbm_planner {
     cbm_plan *newest, *oldest;
     void *arena;
     size_t arena_bytes;
-    cbm_array bases; /* of char *, scratch of a run */
+    cbm_array bases;    /* of char *, scratch of a run */
     cbm_array storages; /* of cbm_storage *, scratch of a run */
 } cbm_planner;
 
@@ -133,8 +133,8 @@ bool cbm_is_inline_scalar(const cbm_node *n); /* one number everywhere: every pa
 
 /* pass.c: fills step with the fused program of the pass's members (node numbers, in order). refs receives the operand of
    each input buffer, outputs are the results that must be stored. */
-bool cbm_pass_build(cbm_plan *plan, const cbm_collected *g, const int32_t *members, size_t n_members, const cbm_ref *stored,
-                    size_t n_stored, cbm_step *step, cbm_array *operands);
+bool cbm_pass_build(cbm_plan *plan, const cbm_collected *g, const int32_t *members, size_t n_members,
+                    const cbm_ref *stored, size_t n_stored, cbm_step *step, cbm_array *operands);
 
 /* fuse.c: groups[i] is the number of node i's pass, or -1; returns the number of passes, -1 without memory. */
 int32_t cbm_fuse(const cbm_collected *g, int32_t *groups);

@@ -64,7 +64,8 @@ static bool fill_bases(cbm_context *cx, const cbm_plan *plan, const cbm_collecte
 static void bind_numbers(cbm_step *step, const cbm_collected *g)
 {
     if (step->runtime)
-        memcpy(step->attributes, CBM_AT(&g->nodes, cbm_node *, step->node)->attributes, step->launch.op->attributes_size);
+        memcpy(step->attributes, CBM_AT(&g->nodes, cbm_node *, step->node)->attributes,
+               step->launch.op->attributes_size);
     for (size_t i = 0; !step->run && i < step->fused->n_parameters; i++) {
         const cbm_cell *c = &step->cells[i];
         const char *at = (const char *)CBM_AT(&g->nodes, cbm_node *, c->node)->attributes + c->offset;

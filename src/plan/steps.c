@@ -48,7 +48,8 @@ static bool give_home(cbm_build *b, cbm_ref ref, int32_t shares)
         return s->root >= 0;
     }
     const cbm_result *r = &CBM_AT(&b->plan->results, cbm_result, number);
-    cbm_root root = { .base = r->in_place >= 0 ? 1 + r->in_place : 1 + (int32_t)b->plan->n_leaves + number, .lifetime = -1 };
+    cbm_root root = { .base = r->in_place >= 0 ? 1 + r->in_place : 1 + (int32_t)b->plan->n_leaves + number,
+                      .lifetime = -1 };
     s->root = (int32_t)b->roots.count;
     return cbm_array_push(&b->roots, &root) != NULL;
 }
@@ -98,8 +99,12 @@ static void broadcast_window(const cbm_buffer *from, const cbm_buffer *to, cbm_b
 
 static bool finish_pass(cbm_build *b, cbm_step *step)
 {
-    step->pass = (cbm_fused_launch){ .fused = step->fused, .parameters = step->parameters, .n_in = step->n_in,
-                                     .n_out = step->n_out, .in = step->buffers, .out = step->buffers + step->n_in,
+    step->pass = (cbm_fused_launch){ .fused = step->fused,
+                                     .parameters = step->parameters,
+                                     .n_in = step->n_in,
+                                     .n_out = step->n_out,
+                                     .in = step->buffers,
+                                     .out = step->buffers + step->n_in,
                                      .threads = b->cx->threads };
     const cbm_backend *backend = b->plan->backend;
     cbm_status status = backend->fused_prepare ? backend->fused_prepare(&step->pass, &step->state) : CBM_OK;
@@ -210,8 +215,9 @@ static bool prepare_kernel(cbm_build *b, const cbm_node *n, cbm_step *step, cons
     prepared.message = message;
     cbm_status status = CBM_OK;
     for (;; kernel = cbm_backend_kernel(backend, &prepared)) {
-        cbm_prepare p = { .launch = &prepared, .threads = b->cx->threads, .deterministic = b->cx->deterministic,
-                          .message = message };
+        cbm_prepare p = {
+            .launch = &prepared, .threads = b->cx->threads, .deterministic = b->cx->deterministic, .message = message
+        };
         if (kernel && kernel->prepare)
             status = kernel->prepare(&p);
         step->kernel = kernel;
@@ -250,8 +256,14 @@ static bool build_kernel(cbm_build *b, int32_t i)
         windows[k] = cbm_spot_of(b, cbm_ref_input(n, k))->window;
     for (size_t k = 0; k < n->n_out; k++)
         windows[n->n_in + k] = cbm_spot_of(b, CBM_REF_NODE(i, k))->window;
-    cbm_launch shapes = { .op = op, .attributes = step.attributes, .n_in = n->n_in, .n_out = n->n_out, .in = windows,
-                          .out = windows + n->n_in, .threads = b->cx->threads, .message = message };
+    cbm_launch shapes = { .op = op,
+                          .attributes = step.attributes,
+                          .n_in = n->n_in,
+                          .n_out = n->n_out,
+                          .in = windows,
+                          .out = windows + n->n_in,
+                          .threads = b->cx->threads,
+                          .message = message };
     const cbm_kernel *kernel = op->kernel ? NULL : cbm_backend_kernel(b->plan->backend, &shapes);
     if (!kernel || !(kernel->flags & CBM_KERNEL_STRIDED)) {
         for (size_t k = 0; k < n->n_in; k++) {
@@ -280,8 +292,13 @@ static bool build_kernel(cbm_build *b, int32_t i)
             return false;
         set_buffer(&step, n->n_in + k, cbm_spot_of(b, CBM_REF_NODE(i, k)));
     }
-    step.launch = (cbm_launch){ .op = op, .attributes = step.attributes, .n_in = step.n_in, .n_out = step.n_out,
-                                .in = step.buffers, .out = step.buffers + step.n_in, .threads = b->cx->threads };
+    step.launch = (cbm_launch){ .op = op,
+                                .attributes = step.attributes,
+                                .n_in = step.n_in,
+                                .n_out = step.n_out,
+                                .in = step.buffers,
+                                .out = step.buffers + step.n_in,
+                                .threads = b->cx->threads };
     size_t workspace = 0;
     if (!prepare_kernel(b, n, &step, kernel, &workspace))
         return false;

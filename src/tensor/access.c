@@ -60,7 +60,8 @@ cbm_tensor *cbm_tensor_borrow(cbm_context *cx, cbm_dtype dtype, cbm_shape shape,
         return &cx->failed;
     size_t align = cbm_dtype_size(dtype);
     if ((!data && bytes) || (uintptr_t)data % align != 0) {
-        cbm_fail(cx, CBM_ERROR_INVALID, data ? "[tensor] data is not aligned to its elements" : "[tensor] data is NULL");
+        cbm_fail(cx, CBM_ERROR_INVALID,
+                 data ? "[tensor] data is not aligned to its elements" : "[tensor] data is NULL");
         return &cx->failed;
     }
     cbm_storage *s = cbm_storage_new(cx->heap, 0);
@@ -189,7 +190,7 @@ cbm_status cbm_read(cbm_tensor *t, void *out, size_t size)
     }
     if (out && size)
         memset(out, 0, size);
-    return cx->status;
+    return cbm_close_error(cx);
 }
 
 static double element(const cbm_value *v, int64_t i)
@@ -215,6 +216,7 @@ double cbm_item(cbm_tensor *t)
         char text[160];
         cbm_fail(cx, CBM_ERROR_SHAPE, "[item] needs exactly one element, not shape %s",
                  cbm_shape_text(&t->value->shape, text, sizeof text));
+        cbm_close_error(cx);
         return NAN;
     }
     return computed(t) ? element(t->value, 0) : NAN;
@@ -240,8 +242,8 @@ cbm_tensor *cbm_at(cbm_tensor *t, const char *file, int line)
 
 /* ---- printing ---- */
 
-#define SHOWN_EDGE 3      /* elements shown at each end of a long axis */
-#define SHOWN_WHOLE 1000  /* tensors up to this size are shown whole */
+#define SHOWN_EDGE 3     /* elements shown at each end of a long axis */
+#define SHOWN_WHOLE 1000 /* tensors up to this size are shown whole */
 
 static void format_element(const cbm_value *v, int64_t i, cbm_text *text)
 {

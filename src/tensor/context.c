@@ -152,6 +152,13 @@ void cbm_locate(cbm_context *cx, const char *file, int line)
     cx->located = true;
 }
 
+cbm_status cbm_close_error(cbm_context *cx)
+{
+    if (cx->status != CBM_OK && !cx->broken)
+        cx->located = true;
+    return cx->status;
+}
+
 void cbm_context_log(cbm_context *cx, cbm_log_level level, const char *format, ...)
 {
     if (!cx->log)
@@ -188,7 +195,8 @@ bool cbm_usable(cbm_context *cx, const cbm_tensor *t)
     if (!t)
         cbm_fail(cx, CBM_ERROR_INVALID, "[tensor] an operand is NULL");
     else if (t->dead)
-        cbm_fail(cx, CBM_ERROR_STATE, "[tensor] used after the end of its scope. HINT: cbm_set or cbm_scope_end_with keep it");
+        cbm_fail(cx, CBM_ERROR_STATE,
+                 "[tensor] used after the end of its scope. HINT: cbm_set or cbm_scope_end_with keep it");
     else if (t->cx != cx)
         cbm_fail(cx, CBM_ERROR_INVALID, "[tensor] an operand belongs to another context");
     else if (t->failed)

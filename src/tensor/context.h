@@ -28,7 +28,7 @@ typedef struct cbm_owned {
 struct cbm_context {
     cbm_heap *heap;
     const cbm_engine *engine;
-    struct cbm_planner *planner;       /* plan/'s part */
+    struct cbm_planner *planner; /* plan/'s part */
     const struct cbm_backend *backend;
     cbm_status status;
     bool broken;  /* could not be opened: stays failed */
@@ -53,8 +53,8 @@ struct cbm_context {
     bool deterministic, check_handles, naive;
     cbm_log_fn log;
     void *log_user;
-    cbm_array owned; /* of cbm_owned */
-    int32_t cancelled; /* atomic */
+    cbm_array owned;    /* of cbm_owned */
+    int32_t cancelled;  /* atomic */
     int32_t generation; /* forks seen when opened */
     cbm_statistics statistics;
     cbm_text explanation;
@@ -75,6 +75,8 @@ cbm_status cbm_fail_v(cbm_context *cx, cbm_status status, const char *format, va
 cbm_status cbm_fail_memory(cbm_context *cx, const char *what);
 /* Appends "at file:line" to the error, unless it names a line already. */
 void cbm_locate(cbm_context *cx, const char *file, int line);
+/* For the ends of calls that nobody stamps: the line of the next operation is not that of their error. Returns the status. */
+cbm_status cbm_close_error(cbm_context *cx);
 /* The next stream of random numbers: its seed and position. */
 void cbm_random_draw(cbm_context *cx, int64_t count, uint64_t *seed, uint64_t *position);
 /* Variables back to their last committed versions; and forward. */

@@ -10,7 +10,9 @@ cbm_value *cbm_value_leaf(cbm_context *cx, cbm_dtype dtype, const cbm_shape *sha
         cbm_storage_release(storage);
         return NULL;
     }
-    *v = (cbm_value){ .cx = cx, .storage = storage, .count = cbm_shape_count(shape), .dtype = (uint8_t)dtype, .shape = *shape };
+    *v = (cbm_value){
+        .cx = cx, .storage = storage, .count = cbm_shape_count(shape), .dtype = (uint8_t)dtype, .shape = *shape
+    };
     return v;
 }
 
@@ -154,16 +156,22 @@ static void unsave(cbm_value *v)
     }
 }
 
+uint32_t cbm_op_saves(const cbm_op *op)
+{
+    return op->vjp ? op->saves : CBM_SAVES_ALL_IN;
+}
+
 void cbm_node_end_history(cbm_node *node)
 {
     if (!node->history)
         return;
     node->history = false;
+    uint32_t saves = cbm_op_saves(node->op);
     for (size_t i = 0; i < node->n_in && i < 24; i++)
-        if (node->op->saves & CBM_SAVES_IN(i))
+        if (saves & CBM_SAVES_IN(i))
             unsave(node->in[i]);
     for (size_t i = 0; i < node->n_out; i++)
-        if (node->op->saves & CBM_SAVES_OUT(i))
+        if (saves & CBM_SAVES_OUT(i))
             unsave(&node->out[i]);
 }
 

@@ -87,8 +87,8 @@ struct cbm_tensor {
     bool failed, variable, trainable, dead;
     bool dirty;
     /* variables only */
-    cbm_value *committed;          /* the version after the last successful evaluation */
-    cbm_value *gradient;           /* and the gradient, with its last committed version */
+    cbm_value *committed; /* the version after the last successful evaluation */
+    cbm_value *gradient;  /* and the gradient, with its last committed version */
     cbm_value *gradient_committed;
     cbm_tensor *next_dirty;
     cbm_hook *hooks;
@@ -102,18 +102,21 @@ void cbm_storage_release(cbm_storage *s);
 
 /* graph.c */
 void cbm_hooks_free(cbm_context *cx, cbm_hook **hooks);
-cbm_value *cbm_value_leaf(cbm_context *cx, cbm_dtype dtype, const cbm_shape *shape, cbm_storage *storage); /* takes storage */
+uint32_t
+cbm_op_saves(const cbm_op *op); /* what backward of a node reads: without a vjp, all operands of the decomposition */
+cbm_value *cbm_value_leaf(cbm_context *cx, cbm_dtype dtype, const cbm_shape *shape,
+                          cbm_storage *storage); /* takes storage */
 void cbm_value_retain(cbm_value *v);
 void cbm_value_set_variable(cbm_value *v, cbm_tensor *variable); /* v is a version of it (NULL: of none) */
 void cbm_value_release(cbm_value *v);
 /* A pending node with room for its parts, filled with inputs (retained) but not yet listed; NULL: no memory. */
 cbm_node *cbm_node_new(cbm_context *cx, const cbm_op *op, size_t n_in, size_t n_out);
-void cbm_node_list(cbm_node *node);         /* appends to the pending list */
-void cbm_node_unlist(cbm_node *node);       /* takes out of it */
-void cbm_node_discard(cbm_node *node);      /* frees a node that was never listed and has no referenced results */
-void cbm_node_end_history(cbm_node *node);  /* its saved values are no longer needed for backward */
-void cbm_node_forget(cbm_node *node);       /* makes it a shell */
-void cbm_node_settle(cbm_node *node);       /* a shell, if nothing can ask for its inputs any more */
+void cbm_node_list(cbm_node *node);        /* appends to the pending list */
+void cbm_node_unlist(cbm_node *node);      /* takes out of it */
+void cbm_node_discard(cbm_node *node);     /* frees a node that was never listed and has no referenced results */
+void cbm_node_end_history(cbm_node *node); /* its saved values are no longer needed for backward */
+void cbm_node_forget(cbm_node *node);      /* makes it a shell */
+void cbm_node_settle(cbm_node *node);      /* a shell, if nothing can ask for its inputs any more */
 /* Everything pending is dropped: its results stay without storage and fail when read. What variables' first values are
    made from stays. */
 void cbm_drop_pending(cbm_context *cx);

@@ -131,7 +131,9 @@ cbm_scope *cbm_scope_begin_with(cbm_context *cx, const cbm_scope_options *option
             cbm_fail_memory(cx, "a scope");
         return NULL; /* every function on scopes accepts NULL */
     }
-    *s = (cbm_scope){ .cx = cx, .parent = cx->scope, .no_grad = cx->scope->no_grad || (options && options->no_grad),
+    *s = (cbm_scope){ .cx = cx,
+                      .parent = cx->scope,
+                      .no_grad = cx->scope->no_grad || (options && options->no_grad),
                       .quiet = options && options->quiet };
     cx->scope = s;
     return s;

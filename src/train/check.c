@@ -136,7 +136,8 @@ static void remember(const char *name, cbm_module *m, cbm_tensor *input, cbm_ten
     cbm_array_push(list, &s);
 }
 
-static bool find_in_outputs(cbm_module *net, const cbm_batch *batch, cbm_loss_fn loss, void *user, char *text, size_t size)
+static bool find_in_outputs(cbm_module *net, const cbm_batch *batch, cbm_loss_fn loss, void *user, char *text,
+                            size_t size)
 {
     cbm_context *cx = net->cx;
     cbm_array list = CBM_ARRAY(cbm_context_heap(cx), seen);
@@ -161,7 +162,8 @@ static bool find_in_outputs(cbm_module *net, const cbm_batch *batch, cbm_loss_fn
         double value = cbm_item(loss(net, batch, &prediction, user));
         found = cbm_context_status(cx) == CBM_OK && !isfinite(value);
         if (found)
-            snprintf(text, size, "all layers' outputs are finite (the last one up to %.3g), the loss made of them is not",
+            snprintf(text, size,
+                     "all layers' outputs are finite (the last one up to %.3g), the loss made of them is not",
                      before.largest);
     }
     cbm_array_free(&list);
@@ -175,7 +177,8 @@ static char *copy_buffers(cbm_module *net, size_t *size)
     cbm_named named;
     *size = 0;
     for (size_t i = 0; cbm_state_at(net, i, &named); i++)
-        *size += named.buffer ? (size_t)cbm_tensor_count(named.tensor) * cbm_dtype_size(cbm_tensor_dtype(named.tensor)) : 0;
+        *size +=
+            named.buffer ? (size_t)cbm_tensor_count(named.tensor) * cbm_dtype_size(cbm_tensor_dtype(named.tensor)) : 0;
     char *copy = *size > 0 ? cbm_heap_take(cbm_context_heap(net->cx), *size) : NULL;
     size_t at = 0;
     for (size_t i = 0; copy && cbm_state_at(net, i, &named); i++) {
@@ -202,7 +205,8 @@ static void put_buffers_back(cbm_module *net, char *copy, size_t size)
     cbm_heap_give(cbm_context_heap(net->cx), copy, size);
 }
 
-bool cbm_explain_non_finite(cbm_module *net, const cbm_batch *batch, cbm_loss_fn loss, void *user, char *text, size_t size)
+bool cbm_explain_non_finite(cbm_module *net, const cbm_batch *batch, cbm_loss_fn loss, void *user, char *text,
+                            size_t size)
 {
     if (!text || size == 0)
         return false;

@@ -15,9 +15,9 @@ typedef struct fit {
     cbm_checkpoint parts;
     cbm_run_state state;
     cbm_fit_result *result;
-    int64_t steps;          /* of an epoch */
-    double rate;            /* steps a second, lately */
-    double last_time;       /* when the last step ended */
+    int64_t steps;    /* of an epoch */
+    double rate;      /* steps a second, lately */
+    double last_time; /* when the last step ended */
     bool stop;
 } fit;
 
@@ -120,11 +120,12 @@ static void explain_divergence(fit *f, const cbm_batch *batch)
 {
     char where[600], rate[40];
     bool found = cbm_explain_non_finite(f->net, batch, f->loss, f->o->loss_user, where, sizeof where);
-    snprintf(f->result->explanation, sizeof f->result->explanation,
-             "the loss stopped being finite in step %lld of epoch %lld%s%s. That step was not taken: the network holds the "
-             "values from before it. HINT: a lower learning rate (it was %s) or clipping the gradients usually helps",
-             (long long)f->state.step + 1, (long long)f->state.epoch + 1, found ? "; " : "", found ? where : "",
-             cbm_double_text(cbm_learning_rate(f->o->optimizer), rate, sizeof rate));
+    snprintf(
+        f->result->explanation, sizeof f->result->explanation,
+        "the loss stopped being finite in step %lld of epoch %lld%s%s. That step was not taken: the network holds the "
+        "values from before it. HINT: a lower learning rate (it was %s) or clipping the gradients usually helps",
+        (long long)f->state.step + 1, (long long)f->state.epoch + 1, found ? "; " : "", found ? where : "",
+        cbm_double_text(cbm_learning_rate(f->o->optimizer), rate, sizeof rate));
 }
 
 /* The rest of the current epoch's steps. */
@@ -265,8 +266,7 @@ static bool begin(fit *f)
             cbm_fail(f->cx, CBM_ERROR_INVALID, "[fit] resuming needs .directory");
         return !f->o->resume;
     }
-    if (cbm_run_open(&f->run, f->cx, f->o->directory, f->o->config, f->o->resume != 0,
-                     f->o->overwrite != 0) != CBM_OK)
+    if (cbm_run_open(&f->run, f->cx, f->o->directory, f->o->config, f->o->resume != 0, f->o->overwrite != 0) != CBM_OK)
         return false;
     if (!f->o->resume)
         return true;
@@ -287,10 +287,14 @@ static cbm_status end(fit *f, verdict v)
             v = FAILED;
         snprintf(r->explanation, sizeof r->explanation, "stopped after step %lld of epoch %lld%s%.600s",
                  (long long)f->state.step, (long long)f->state.epoch + 1,
-                 saved ? "; all is saved, and resuming goes on from there: " : "; nothing was saved: no directory was named",
+                 saved ? "; all is saved, and resuming goes on from there: "
+                       : "; nothing was saved: no directory was named",
                  saved ? f->run.directory : "");
     }
-    r->end = v == GO_ON ? CBM_FIT_DONE : v == STOP ? CBM_FIT_STOPPED : v == DIVERGED ? CBM_FIT_DIVERGED : CBM_FIT_FAILED;
+    r->end = v == GO_ON      ? CBM_FIT_DONE
+             : v == STOP     ? CBM_FIT_STOPPED
+             : v == DIVERGED ? CBM_FIT_DIVERGED
+                             : CBM_FIT_FAILED;
     r->epochs_done = f->state.epoch;
     r->total_steps = f->state.total_steps;
     json_decref(f->state.metrics);

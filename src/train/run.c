@@ -89,8 +89,8 @@ cbm_status cbm_run_open(cbm_run *run, cbm_context *cx, const char *directory, co
     if (resume && !exists(path))
         return cbm_fail(cx, CBM_ERROR_STATE, "[run] there is nothing to resume: '%s' does not exist", path);
     if (!resume && !overwrite && exists(path))
-        return cbm_fail(cx, CBM_ERROR_STATE, "[run] '%s' holds a run already. HINT: resume it, or name another directory",
-                        directory);
+        return cbm_fail(cx, CBM_ERROR_STATE,
+                        "[run] '%s' holds a run already. HINT: resume it, or name another directory", directory);
     if (path_in(run, "checkpoints", path) != CBM_OK || make_directories(cx, path) != CBM_OK)
         return cbm_context_status(cx);
     return write_config(run, config);
@@ -152,8 +152,8 @@ static cbm_status write_metrics(const cbm_run *run, const json_t *metrics)
         free(line);
     }
     const char *all = cbm_text_get(&text);
-    cbm_status status = good ? cbm_write_file_atomically(run->cx, path, all, strlen(all))
-                             : cbm_fail_memory(run->cx, "metrics.jsonl");
+    cbm_status status =
+        good ? cbm_write_file_atomically(run->cx, path, all, strlen(all)) : cbm_fail_memory(run->cx, "metrics.jsonl");
     cbm_text_free(&text);
     return status;
 }
@@ -186,7 +186,8 @@ int64_t cbm_metrics_read(cbm_context *cx, const char *directory, cbm_epoch *out,
                 cbm_epoch_from_json(object, &out[count]);
             count++;
         } else {
-            cbm_fail(cx, CBM_ERROR_FORMAT, "[metrics] line %lld of '%s' is not a JSON object", (long long)count + 1, path);
+            cbm_fail(cx, CBM_ERROR_FORMAT, "[metrics] line %lld of '%s' is not a JSON object", (long long)count + 1,
+                     path);
             count = -1;
         }
         json_decref(object);
@@ -203,11 +204,11 @@ cbm_status cbm_run_save(const cbm_run *run, const cbm_checkpoint *parts, const c
     if (path_in(run, "model.safetensors", path) != CBM_OK || cbm_save(parts->module, path) != CBM_OK ||
         write_metrics(run, s->metrics) != CBM_OK || path_in(run, "checkpoints/last.ckpt", path) != CBM_OK)
         return cbm_context_status(run->cx);
-    json_t *state = json_pack("{s:I, s:I, s:I, s:b, s:o, s:o, s:o, s:o, s:o, s:O}", "epoch", (json_int_t)s->epoch, "step",
-                              (json_int_t)s->step, "total_steps", (json_int_t)s->total_steps, "trained", s->trained,
-                              "loss_sum", real_or_null(s->loss_sum), "wrong", real_or_null(s->wrong), "samples",
-                              real_or_null(s->samples), "judged", real_or_null(s->judged), "seconds",
-                              real_or_null(s->seconds), "metrics", s->metrics);
+    json_t *state =
+        json_pack("{s:I, s:I, s:I, s:b, s:o, s:o, s:o, s:o, s:o, s:O}", "epoch", (json_int_t)s->epoch, "step",
+                  (json_int_t)s->step, "total_steps", (json_int_t)s->total_steps, "trained", s->trained, "loss_sum",
+                  real_or_null(s->loss_sum), "wrong", real_or_null(s->wrong), "samples", real_or_null(s->samples),
+                  "judged", real_or_null(s->judged), "seconds", real_or_null(s->seconds), "metrics", s->metrics);
     char *text = state ? json_dumps(state, JSON_COMPACT | REAL_DIGITS) : NULL;
     json_decref(state);
     if (!text)

@@ -14,16 +14,16 @@
 
 /* How far training has come: with the checkpoint's tensors, all that a resumed run needs. */
 typedef struct cbm_run_state {
-    int64_t epoch;       /* finished epochs */
-    int64_t step;        /* steps in the current one */
+    int64_t epoch; /* finished epochs */
+    int64_t step;  /* steps in the current one */
     int64_t total_steps;
-    bool trained;        /* the current epoch's steps are done, its validation is not */
-    double loss_sum;     /* over the samples of the epoch so far */
-    double wrong;        /* samples whose largest logit was not the target's */
-    double samples;      /* so far */
-    double judged;       /* of them, those with a prediction; may count several to a sample */
-    double seconds;      /* of training in the epoch so far */
-    json_t *metrics;     /* an array of finished epochs */
+    bool trained;    /* the current epoch's steps are done, its validation is not */
+    double loss_sum; /* over the samples of the epoch so far */
+    double wrong;    /* samples whose largest logit was not the target's */
+    double samples;  /* so far */
+    double judged;   /* of them, those with a prediction; may count several to a sample */
+    double seconds;  /* of training in the epoch so far */
+    json_t *metrics; /* an array of finished epochs */
 } cbm_run_state;
 
 typedef struct cbm_run {

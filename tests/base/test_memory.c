@@ -290,10 +290,16 @@ static void test_other_thread(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sizes_and_contents), cmocka_unit_test(test_random_traffic),
-        cmocka_unit_test(test_absurd_sizes_are_refused), cmocka_unit_test(test_limit),
-        cmocka_unit_test(test_cache_makes_way), cmocka_unit_test(test_statistics), cmocka_unit_test(test_zeroed),
-        cmocka_unit_test(test_fail_after), cmocka_unit_test(test_late_return), cmocka_unit_test(test_other_thread),
+        cmocka_unit_test(test_sizes_and_contents),
+        cmocka_unit_test(test_random_traffic),
+        cmocka_unit_test(test_absurd_sizes_are_refused),
+        cmocka_unit_test(test_limit),
+        cmocka_unit_test(test_cache_makes_way),
+        cmocka_unit_test(test_statistics),
+        cmocka_unit_test(test_zeroed),
+        cmocka_unit_test(test_fail_after),
+        cmocka_unit_test(test_late_return),
+        cmocka_unit_test(test_other_thread),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -81,9 +81,18 @@ static void check_numbers(void)
         double value;
         const char *text;
     } cases[] = {
-        { 0, "0" },          { -0.0, "-0" },      { 1, "1" },        { 0.1, "0.1" },   { -2.5, "-2.5" },
-        { 1e300, "1e+300" }, { 1.0 / 3, NULL },   { 5e-324, NULL },  { 1e22, "1e+22" }, { 0.3, "0.3" },
-        { 123456789.125, "123456789.125" },       { 1.7976931348623157e308, "1.7976931348623157e+308" },
+        { 0, "0" },
+        { -0.0, "-0" },
+        { 1, "1" },
+        { 0.1, "0.1" },
+        { -2.5, "-2.5" },
+        { 1e300, "1e+300" },
+        { 1.0 / 3, NULL },
+        { 5e-324, NULL },
+        { 1e22, "1e+22" },
+        { 0.3, "0.3" },
+        { 123456789.125, "123456789.125" },
+        { 1.7976931348623157e308, "1.7976931348623157e+308" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char text[40];
@@ -99,8 +108,8 @@ static void check_numbers(void)
     assert_true(cbm_double_parse(cbm_double_text((double)NAN, text, sizeof text), &v) && isnan(v));
     assert_string_equal(cbm_double_text(-(double)INFINITY, text, sizeof text), "-inf");
     assert_true(cbm_double_parse("inf", &v) && v > 1e308);
-    static const char *const bad[] = { "", " 1", "1 ", "1,5", "0x10", "1e999", "-1e999", "1.2.3", "nan(1)", "e", "+",
-                                       "infinity", "one", "1e" };
+    static const char *const bad[] = { "",      " 1",     "1 ", "1,5", "0x10",     "1e999", "-1e999",
+                                       "1.2.3", "nan(1)", "e",  "+",   "infinity", "one",   "1e" };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_false(cbm_double_parse(bad[i], &v));
     assert_true(cbm_double_parse("1e-999", &v));
@@ -211,11 +220,15 @@ static void test_hash(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_array),   cmocka_unit_test(test_array_without_memory),
-        cmocka_unit_test(test_text),    cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_array),
+        cmocka_unit_test(test_array_without_memory),
+        cmocka_unit_test(test_text),
+        cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_numbers_under_a_locale),
-        cmocka_unit_test(test_integers), cmocka_unit_test(test_shapes),
-        cmocka_unit_test(test_names),   cmocka_unit_test(test_hash),
+        cmocka_unit_test(test_integers),
+        cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_hash),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -97,8 +97,7 @@ static size_t mutate(uint8_t *b, size_t n)
         if (n >= width)
             memcpy(b + below(n - width + 1), &numbers[below(sizeof numbers / sizeof *numbers)], width);
         return n;
-    case 3: /* truncate */
-        return at;
+    case 3: /* truncate */ return at;
     case 4: /* remove */
         length = below(n - at < 64 ? n - at : 64);
         memmove(b + at, b + at + length, n - at - length);

@@ -33,13 +33,14 @@ static void test_names(void **state)
 {
     (void)state;
     static const char *const parameters[] = { "0.weight", "0.bias", "1.weight", "1.bias", "2.1.weight" };
-    static const char *const all[] = { "0.weight",       "0.bias",        "1.weight",
-                                       "1.bias",         "1.running_mean", "1.running_var",
-                                       "1.num_batches_tracked", "2.1.weight" };
+    static const char *const all[] = {
+        "0.weight",  "0.bias", "1.weight", "1.bias", "1.running_mean", "1.running_var", "1.num_batches_tracked",
+        "2.1.weight"
+    };
     cbm_context *cx = cbm_open(NULL);
-    cbm_module *net = cbm_sequential(cx, cbm_nn_linear(cx, 3, 4), cbm_nn_batch_norm1d(cx, 4),
-                                     cbm_sequential(cx, cbm_nn_relu(cx), cbm_nn_linear(cx, 4, 2, .bias = false), CBM_END),
-                                     CBM_END);
+    cbm_module *net =
+        cbm_sequential(cx, cbm_nn_linear(cx, 3, 4), cbm_nn_batch_norm1d(cx, 4),
+                       cbm_sequential(cx, cbm_nn_relu(cx), cbm_nn_linear(cx, 4, 2, .bias = false), CBM_END), CBM_END);
     good(cx);
     cbm_named named;
     assert_int_equal(cbm_parameter_count(net), 5);
@@ -313,9 +314,10 @@ static void test_summary(void **state)
 {
     (void)state;
     cbm_context *cx = cbm_open(NULL);
-    cbm_module *net = cbm_sequential(cx, cbm_nn_conv2d(cx, 1, 32, 3), cbm_nn_relu(cx),
-                                     cbm_sequential(cx, cbm_nn_flatten(cx), cbm_nn_linear(cx, 32 * 26 * 26, 10), CBM_END),
-                                     cbm_nn_dropout(cx, 0.5), CBM_END);
+    cbm_module *net =
+        cbm_sequential(cx, cbm_nn_conv2d(cx, 1, 32, 3), cbm_nn_relu(cx),
+                       cbm_sequential(cx, cbm_nn_flatten(cx), cbm_nn_linear(cx, 32 * 26 * 26, 10), CBM_END),
+                       cbm_nn_dropout(cx, 0.5), CBM_END);
     rows r = { .count = 0 };
     uint64_t evaluations = cbm_context_statistics(cx).evaluations;
     cbm_scope *scope = cbm_scope_begin(cx);
@@ -342,8 +344,8 @@ static void test_summary(void **state)
     assert_int_equal(all->parameters, cbm_parameter_elements(net));
     assert_int_equal(all->trainable, all->parameters);
     assert_true(all->flops >= r.row[0].flops + r.row[3].flops);
-    int64_t bytes = r.row[0].activation_bytes + r.row[1].activation_bytes + r.row[4].activation_bytes +
-                    r.row[5].activation_bytes;
+    int64_t bytes =
+        r.row[0].activation_bytes + r.row[1].activation_bytes + r.row[4].activation_bytes + r.row[5].activation_bytes;
     assert_int_equal(all->activation_bytes, bytes);
     assert_true(net->training);
     cbm_close(cx);
@@ -352,9 +354,10 @@ static void test_summary(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),    cmocka_unit_test(test_shared_parameters), cmocka_unit_test(test_initial_values),
-        cmocka_unit_test(test_seed_decides), cmocka_unit_test(test_modes),         cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_release),  cmocka_unit_test(test_summary),
+        cmocka_unit_test(test_names),          cmocka_unit_test(test_shared_parameters),
+        cmocka_unit_test(test_initial_values), cmocka_unit_test(test_seed_decides),
+        cmocka_unit_test(test_modes),          cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_release),        cmocka_unit_test(test_summary),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -50,8 +50,21 @@ typedef struct larger {
     formula f;
     cbm_shape in[5]; /* ended by one that begins with -1 */
 } larger;
-#define SHAPES(...) { __VA_ARGS__, { { -1 } } }
-#define DIMS(...) { { CBM_COUNT_(__VA_ARGS__), __VA_ARGS__ } }
+#define SHAPES(...)                                                                                                    \
+    {                                                                                                                  \
+        __VA_ARGS__,                                                                                                   \
+        {                                                                                                              \
+            {                                                                                                          \
+                -1                                                                                                     \
+            }                                                                                                          \
+        }                                                                                                              \
+    }
+#define DIMS(...)                                                                                                      \
+    {                                                                                                                  \
+        {                                                                                                              \
+            CBM_COUNT_(__VA_ARGS__), __VA_ARGS__                                                                       \
+        }                                                                                                              \
+    }
 
 static cbm_tensor *chain(cbm_tensor *const *in)
 {
@@ -106,22 +119,29 @@ static cbm_tensor *moved(cbm_tensor *const *in)
 
 static cbm_tensor *convolution(cbm_tensor *const *in)
 {
-    cbm_conv2d_options o = { .struct_size = sizeof o, .stride = CBM_SHAPE(1, 1), .padding = CBM_SHAPE(0),
-                             .dilation = CBM_SHAPE(1, 1), .groups = 1 };
+    cbm_conv2d_options o = { .struct_size = sizeof o,
+                             .stride = CBM_SHAPE(1, 1),
+                             .padding = CBM_SHAPE(0),
+                             .dilation = CBM_SHAPE(1, 1),
+                             .groups = 1 };
     return cbm_relu(cbm_conv2d_with(in[0], in[1], in[2], &o));
 }
 
 static cbm_tensor *convolution_padded(cbm_tensor *const *in)
 {
-    cbm_conv2d_options o = { .struct_size = sizeof o, .stride = CBM_SHAPE(2, 1), .padding = CBM_SHAPE(1, 2),
-                             .dilation = CBM_SHAPE(1, 2), .groups = 1 };
+    cbm_conv2d_options o = { .struct_size = sizeof o,
+                             .stride = CBM_SHAPE(2, 1),
+                             .padding = CBM_SHAPE(1, 2),
+                             .dilation = CBM_SHAPE(1, 2),
+                             .groups = 1 };
     return cbm_conv2d_with(in[0], in[1], NULL, &o);
 }
 
 static cbm_tensor *convolution_grouped(cbm_tensor *const *in)
 {
-    cbm_conv2d_options o = { .struct_size = sizeof o, .stride = CBM_SHAPE(1), .padding = CBM_SHAPE(1),
-                             .dilation = CBM_SHAPE(1), .groups = 4 };
+    cbm_conv2d_options o = {
+        .struct_size = sizeof o, .stride = CBM_SHAPE(1), .padding = CBM_SHAPE(1), .dilation = CBM_SHAPE(1), .groups = 4
+    };
     return cbm_conv2d_with(in[0], in[1], in[2], &o);
 }
 

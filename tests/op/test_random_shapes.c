@@ -67,12 +67,15 @@ static size_t forward(const subject *s, cbm_context *cx, bool f32, cbm_tensor *c
     return 1;
 }
 
-static int run(const char *name, uint64_t number, chooser *c, const trial *t, formula f, const cbm_shape *shapes, size_t n)
+static int run(const char *name, uint64_t number, chooser *c, const trial *t, formula f, const cbm_shape *shapes,
+               size_t n)
 {
     char label[64];
     snprintf(label, sizeof label, "%s, trial %d", name, (int)number);
     random_subject r = { t, f };
-    subject s = { .name = label, .n_in = n, .forward = forward, .user = &r, .layout = (case_layout)choose(c, 0, LAYOUTS - 1) };
+    subject s = {
+        .name = label, .n_in = n, .forward = forward, .user = &r, .layout = (case_layout)choose(c, 0, LAYOUTS - 1)
+    };
     for (size_t i = 0; i < n; i++)
         s.in[i] = compare_tensor(shapes[i], 1000 * c->stream + i);
     int failures = compare_backends(&s, true);
@@ -137,7 +140,8 @@ static void reductions(void **state)
         chooser c = { 300 + i, 0 };
         int64_t rank = choose(&c, 1, 4);
         cbm_shape shape = choose_shape(&c, rank, rank == 1 ? 3000 : rank == 2 ? 90 : 19);
-        trial t = { .kind = choose(&c, 0, 4), .axis = choose(&c, 0, rank - 1),
+        trial t = { .kind = choose(&c, 0, 4),
+                    .axis = choose(&c, 0, rank - 1),
                     .reduce = { .struct_size = sizeof(cbm_reduce_options), .keepdim = (uint64_t)choose(&c, 0, 1) } };
         for (int64_t d = 0; d < rank; d++)
             if (choose(&c, 0, 1))
@@ -151,7 +155,8 @@ static void reductions(void **state)
 static cbm_tensor *product(const trial *t, cbm_context *cx, cbm_tensor *const *in)
 {
     (void)cx;
-    return cbm_matmul(t->kind & 1 ? cbm_transpose(in[0], -1, -2) : in[0], t->kind & 2 ? cbm_transpose(in[1], -1, -2) : in[1]);
+    return cbm_matmul(t->kind & 1 ? cbm_transpose(in[0], -1, -2) : in[0],
+                      t->kind & 2 ? cbm_transpose(in[1], -1, -2) : in[1]);
 }
 
 static void products(void **state)
@@ -220,7 +225,9 @@ static void pools(void **state)
     for (uint64_t i = 0; i < TRIALS; i++) {
         chooser c = { 900 + i, 0 };
         int64_t size[2];
-        trial t = { .kind = choose(&c, 0, 1), .pool = { .struct_size = sizeof(cbm_pool2d_options) }, .kernel = { { 2 } } };
+        trial t = { .kind = choose(&c, 0, 1),
+                    .pool = { .struct_size = sizeof(cbm_pool2d_options) },
+                    .kernel = { { 2 } } };
         t.pool.exclude_pad = (uint64_t)choose(&c, 0, 1);
         t.pool.stride.v[0] = t.pool.padding.v[0] = 2;
         for (int d = 0; d < 2; d++) {
@@ -305,7 +312,9 @@ static void movements(void **state)
         chooser c = { 1500 + i, 0 };
         int64_t rank = choose(&c, 1, 4);
         cbm_shape shape = choose_shape(&c, rank, 6);
-        trial t = { .kind = choose(&c, 0, 3), .axis = choose(&c, 0, rank - 1), .step = choose(&c, 1, 3), .order = { { rank } } };
+        trial t = {
+            .kind = choose(&c, 0, 3), .axis = choose(&c, 0, rank - 1), .step = choose(&c, 1, 3), .order = { { rank } }
+        };
         t.reduce = (cbm_reduce_options){ .struct_size = sizeof t.reduce, .axes = CBM_SHAPE(t.axis) };
         for (int64_t d = 0; d < rank; d++)
             t.order.v[1 + d] = d;

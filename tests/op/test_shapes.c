@@ -63,9 +63,21 @@ static cbm_tensor *i64(cbm_context *cx, cbm_shape shape)
 }
 
 #define S(...) CBM_SHAPE(__VA_ARGS__)
-#define REDUCE(...) &(cbm_reduce_options){ .struct_size = sizeof(cbm_reduce_options), __VA_ARGS__ }
-#define CONV(...) &(cbm_conv2d_options){ .struct_size = sizeof(cbm_conv2d_options), __VA_ARGS__ }
-#define POOL(...) &(cbm_pool2d_options){ .struct_size = sizeof(cbm_pool2d_options), __VA_ARGS__ }
+#define REDUCE(...)                                                                                                    \
+    &(cbm_reduce_options)                                                                                              \
+    {                                                                                                                  \
+        .struct_size = sizeof(cbm_reduce_options), __VA_ARGS__                                                         \
+    }
+#define CONV(...)                                                                                                      \
+    &(cbm_conv2d_options)                                                                                              \
+    {                                                                                                                  \
+        .struct_size = sizeof(cbm_conv2d_options), __VA_ARGS__                                                         \
+    }
+#define POOL(...)                                                                                                      \
+    &(cbm_pool2d_options)                                                                                              \
+    {                                                                                                                  \
+        .struct_size = sizeof(cbm_pool2d_options), __VA_ARGS__                                                         \
+    }
 
 /* One wrong call each: a function from a context to a tensor, the status, and what the message must contain. */
 #define WRONG(name_, expression_)                                                                                      \
@@ -128,9 +140,12 @@ WRONG(conv_channels, cbm_conv2d_with(f32(cx, S(1, 3, 5, 5)), f32(cx, S(4, 2, 3, 
 WRONG(conv_groups, cbm_conv2d_with(f32(cx, S(1, 3, 5, 5)), f32(cx, S(4, 3, 3, 3)), NULL, CONV(.groups = 0)))
 WRONG(conv_kernel, cbm_conv2d_with(f32(cx, S(1, 3, 2, 5)), f32(cx, S(4, 3, 3, 3)), NULL, CONV(.groups = 1)))
 WRONG(conv_bias, cbm_conv2d_with(f32(cx, S(1, 3, 5, 5)), f32(cx, S(4, 3, 3, 3)), f32(cx, S(3)), CONV(.groups = 1)))
-WRONG(conv_stride, cbm_conv2d_with(f32(cx, S(1, 3, 5, 5)), f32(cx, S(4, 3, 3, 3)), NULL, CONV(.groups = 1, .stride = S(0))))
-WRONG(conv_padding, cbm_conv2d_with(f32(cx, S(1, 3, 5, 5)), f32(cx, S(4, 3, 3, 3)), NULL, CONV(.groups = 1, .padding = S(-1))))
-WRONG(conv_list, cbm_conv2d_with(f32(cx, S(1, 3, 5, 5)), f32(cx, S(4, 3, 3, 3)), NULL, CONV(.groups = 1, .stride = S(1, 1, 1))))
+WRONG(conv_stride,
+      cbm_conv2d_with(f32(cx, S(1, 3, 5, 5)), f32(cx, S(4, 3, 3, 3)), NULL, CONV(.groups = 1, .stride = S(0))))
+WRONG(conv_padding,
+      cbm_conv2d_with(f32(cx, S(1, 3, 5, 5)), f32(cx, S(4, 3, 3, 3)), NULL, CONV(.groups = 1, .padding = S(-1))))
+WRONG(conv_list,
+      cbm_conv2d_with(f32(cx, S(1, 3, 5, 5)), f32(cx, S(4, 3, 3, 3)), NULL, CONV(.groups = 1, .stride = S(1, 1, 1))))
 WRONG(pool_rank, cbm_max_pool2d_with(f32(cx, S(5, 5)), S(2), NULL))
 WRONG(pool_kernel, cbm_max_pool2d_with(f32(cx, S(1, 1, 5, 5)), S(0), NULL))
 WRONG(pool_large, cbm_max_pool2d_with(f32(cx, S(1, 1, 5, 5)), S(6), NULL))
@@ -155,7 +170,8 @@ WRONG(concat_dtypes, cbm_concat((cbm_tensor *[]){ f32(cx, S(2)), i64(cx, S(2)) }
 WRONG(concat_null, cbm_concat((cbm_tensor *[]){ f32(cx, S(2)), NULL }, 2, 0))
 WRONG(scatter_floats, cbm_scatter_add(f32(cx, S(2)), 0, f32(cx, S(2)), f32(cx, S(2))))
 WRONG(scatter_dtypes, cbm_scatter_add(f32(cx, S(2)), 0, i64(cx, S(2)), i64(cx, S(2))))
-WRONG(conv_dtypes, cbm_conv2d_with(f32(cx, S(1, 3, 5, 5)), cbm_ones(cx, CBM_F64, S(4, 3, 3, 3)), NULL, CONV(.groups = 1)))
+WRONG(conv_dtypes,
+      cbm_conv2d_with(f32(cx, S(1, 3, 5, 5)), cbm_ones(cx, CBM_F64, S(4, 3, 3, 3)), NULL, CONV(.groups = 1)))
 WRONG(conv_whole, cbm_conv2d_with(i64(cx, S(1, 3, 5, 5)), i64(cx, S(4, 3, 3, 3)), NULL, CONV(.groups = 1)))
 WRONG(pool_whole, cbm_max_pool2d_with(i64(cx, S(1, 1, 5, 5)), S(2), NULL))
 WRONG(norm_single, cbm_batch_norm(f32(cx, S(1, 3)), NULL, NULL, NULL, NULL, true, 0.1, 1e-5))
@@ -201,7 +217,9 @@ static const struct {
     { max_nothing, CBM_ERROR_SHAPE, { "[max]", "axis 0 of shape (0, 3) is empty" } },
     { argmax_nothing, CBM_ERROR_SHAPE, { "[argmax]", "empty" } },
     { argmax_axes, CBM_ERROR_INVALID, { "[argmax]", "one axis, or all" } },
-    { matmul_inner, CBM_ERROR_SHAPE, { "[matmul]", "last dimension of a (3, 4) does not match second last of b (5, 6)" } },
+    { matmul_inner,
+      CBM_ERROR_SHAPE,
+      { "[matmul]", "last dimension of a (3, 4) does not match second last of b (5, 6)" } },
     { matmul_transposed, CBM_ERROR_SHAPE, { "[matmul]", "HINT: cbm_transpose" } },
     { matmul_batch, CBM_ERROR_SHAPE, { "[matmul]", "leading dimensions" } },
     { matmul_scalar, CBM_ERROR_SHAPE, { "[matmul]", "at least one dimension" } },
@@ -260,7 +278,9 @@ static const struct {
     { mse_shapes, CBM_ERROR_SHAPE, { "[", "(5, 3)" } },
     { uniform_whole, CBM_ERROR_DTYPE, { "[uniform]", "f32 or f64" } },
     { normal_shape, CBM_ERROR_SHAPE, { "[normal]", "negative extent" } },
-    { concat_shapes, CBM_ERROR_SHAPE, { "[concat]", "tensor 2 has shape (2, 4), which does not match (2, 3) off axis 0" } },
+    { concat_shapes,
+      CBM_ERROR_SHAPE,
+      { "[concat]", "tensor 2 has shape (2, 4), which does not match (2, 3) off axis 0" } },
     { concat_axis, CBM_ERROR_SHAPE, { "[concat]", "axis 2 is not one of shape (2, 3)" } },
     { concat_dtypes, CBM_ERROR_DTYPE, { "[concat]", "f32 and i64" } },
     { concat_null, CBM_ERROR_INVALID, { "[concat]", "NULL" } },
@@ -357,9 +377,11 @@ static void shapes_of_functions(void **state)
         { cbm_slice(f32(cx, S(10, 2)), 0, 5, 2, 1), S(0, 2) },
         { cbm_one_hot(i64(cx, S(2, 3)), 4, CBM_F32), S(2, 3, 4) },
         { cbm_conv2d_with(f32(cx, S(2, 3, 9, 8)), f32(cx, S(4, 3, 3, 3)), NULL,
-                          CONV(.groups = 1, .stride = S(2), .padding = S(1, 0), .dilation = S(1, 2))), S(2, 4, 5, 2) },
+                          CONV(.groups = 1, .stride = S(2), .padding = S(1, 0), .dilation = S(1, 2))),
+          S(2, 4, 5, 2) },
         { cbm_max_pool2d_with(f32(cx, S(2, 3, 9, 8)), S(2), NULL), S(2, 3, 4, 4) },
-        { cbm_max_pool2d_with(f32(cx, S(2, 3, 9, 8)), S(3, 2), POOL(.stride = S(1), .padding = S(1, 0))), S(2, 3, 9, 7) },
+        { cbm_max_pool2d_with(f32(cx, S(2, 3, 9, 8)), S(3, 2), POOL(.stride = S(1), .padding = S(1, 0))),
+          S(2, 3, 9, 7) },
         { cbm_uniform(cx, CBM_F64, S(3, 0), 0, 1), S(3, 0) },
         { cbm_cross_entropy(f32(cx, S(2, 3, 4)), cbm_zeros(cx, CBM_I64, S(2, 4))), S() },
     };

@@ -148,8 +148,15 @@ static const cbm_sample smoothstep_samples[] = {
     { .n_in = 1, .in = { { { { 2, 3, 2 } }, CBM_F64, 0, 1, false } } },
 };
 static const cbm_op smoothstep = {
-    .struct_size = sizeof(cbm_op), .name = "smoothstep", .n_in = 1, .n_out = 1, .saves = CBM_SAVES_IN(0),
-    .expression = "a * a * (3 - 2 * a)", .vjp = smoothstep_vjp, .samples = smoothstep_samples, .n_samples = 1,
+    .struct_size = sizeof(cbm_op),
+    .name = "smoothstep",
+    .n_in = 1,
+    .n_out = 1,
+    .saves = CBM_SAVES_IN(0),
+    .expression = "a * a * (3 - 2 * a)",
+    .vjp = smoothstep_vjp,
+    .samples = smoothstep_samples,
+    .n_samples = 1,
 };
 
 static void expressions(void **state)
@@ -171,7 +178,8 @@ static void expressions(void **state)
 }
 
 /* ---- a decomposition: no kernel and no vjp of its own ---- */
-static bool norm_decompose(cbm_context *cx, const void *attributes, cbm_tensor *const *in, size_t n_in, cbm_tensor **out)
+static bool norm_decompose(cbm_context *cx, const void *attributes, cbm_tensor *const *in, size_t n_in,
+                           cbm_tensor **out)
 {
     (void)cx;
     (void)attributes;
@@ -188,8 +196,14 @@ static bool norm_infer(cbm_infer *infer)
 }
 
 static const cbm_op norm = {
-    .struct_size = sizeof(cbm_op), .name = "norm", .n_in = 1, .n_out = 1, .infer = norm_infer, .decompose = norm_decompose,
-    .samples = smoothstep_samples, .n_samples = 1,
+    .struct_size = sizeof(cbm_op),
+    .name = "norm",
+    .n_in = 1,
+    .n_out = 1,
+    .infer = norm_infer,
+    .decompose = norm_decompose,
+    .samples = smoothstep_samples,
+    .n_samples = 1,
 };
 
 static void decompositions(void **state)
@@ -223,8 +237,13 @@ static cbm_status checked_kernel(const cbm_launch *launch)
 }
 
 static const cbm_op checked_root = {
-    .struct_size = sizeof(cbm_op), .name = "checked_root", .n_in = 1, .n_out = 1, .flags = CBM_OP_CHECKS,
-    .infer = softplus_infer, .kernel = checked_kernel,
+    .struct_size = sizeof(cbm_op),
+    .name = "checked_root",
+    .n_in = 1,
+    .n_out = 1,
+    .flags = CBM_OP_CHECKS,
+    .infer = softplus_infer,
+    .kernel = checked_kernel,
 };
 
 static void refusals(void **state)
@@ -255,7 +274,12 @@ static cbm_status seven_kernel(const cbm_launch *launch)
 }
 
 static const cbm_op own_softmax = {
-    .struct_size = sizeof(cbm_op), .name = "softmax", .n_in = 1, .n_out = 1, .infer = softplus_infer, .kernel = seven_kernel,
+    .struct_size = sizeof(cbm_op),
+    .name = "softmax",
+    .n_in = 1,
+    .n_out = 1,
+    .infer = softplus_infer,
+    .kernel = seven_kernel,
 };
 
 static void names_may_repeat(void **state)
@@ -273,9 +297,13 @@ static void names_may_repeat(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(its_gradient_is_checked), cmocka_unit_test(it_runs_and_is_planned),
-        cmocka_unit_test(it_gets_contiguous_buffers), cmocka_unit_test(expressions),
-        cmocka_unit_test(decompositions), cmocka_unit_test(refusals), cmocka_unit_test(names_may_repeat),
+        cmocka_unit_test(its_gradient_is_checked),
+        cmocka_unit_test(it_runs_and_is_planned),
+        cmocka_unit_test(it_gets_contiguous_buffers),
+        cmocka_unit_test(expressions),
+        cmocka_unit_test(decompositions),
+        cmocka_unit_test(refusals),
+        cmocka_unit_test(names_may_repeat),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -54,7 +54,8 @@ static void every_sample_is_stored(void **state)
             same = same_input(&s->in[k], &c->in[k]);
         if (same)
             continue;
-        print_error("[%s] %s: no stored values, or of other inputs: run tests/reference/make_values.py\n", s->op, s->label);
+        print_error("[%s] %s: no stored values, or of other inputs: run tests/reference/make_values.py\n", s->op,
+                    s->label);
         missing++;
     }
     cases_free(&samples);

@@ -62,8 +62,8 @@ static void test_one_plan(void **state)
     (void)state;
     cbm_context *cx = cbm_open(NULL);
     cbm_module *net = cbm_sequential(cx, cbm_nn_linear(cx, 4, 8), cbm_nn_relu(cx), cbm_nn_linear(cx, 8, 2), CBM_END);
-    cbm_optimizer *kinds[] = { cbm_sgd(net, .lr = 0.1, .momentum = 0.9, .dampening = 0.5), cbm_adam(net, .weight_decay = 0.1),
-                               cbm_adamw(net) };
+    cbm_optimizer *kinds[] = { cbm_sgd(net, .lr = 0.1, .momentum = 0.9, .dampening = 0.5),
+                               cbm_adam(net, .weight_decay = 0.1), cbm_adamw(net) };
     cbm_tensor *x = cbm_normal(cx, CBM_F32, CBM_SHAPE(3, 4), 0, 1);
     cbm_compute(&x, 1);
     for (size_t k = 0; k < 3; k++) {
@@ -280,8 +280,8 @@ static void test_errors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_plan), cmocka_unit_test(test_accumulation), cmocka_unit_test(test_frozen),
-        cmocka_unit_test(test_clipping), cmocka_unit_test(test_schedules),    cmocka_unit_test(test_state),
+        cmocka_unit_test(test_one_plan),       cmocka_unit_test(test_accumulation), cmocka_unit_test(test_frozen),
+        cmocka_unit_test(test_clipping),       cmocka_unit_test(test_schedules),    cmocka_unit_test(test_state),
         cmocka_unit_test(test_all_or_nothing), cmocka_unit_test(test_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

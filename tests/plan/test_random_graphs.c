@@ -1,7 +1,8 @@
 /* test_random_graphs.c: programs drawn at random (operations, gradients, assignments, scopes, reads in random places) give
    the same numbers planned and naively, on the fast device and on the reference, with one thread and with three. A failure
-   names the seed; `test_plan_random_graphs SEED` runs that program alone. */
-#include "base/base.h"
+   names the seed; `test_plan_random_graphs SEED` runs that program alone. And when allocations fail in random places, such
+   programs go on. */
+#include "tensor/context.h"
 #include <cambium/autograd.h>
 #include <cambium/ops.h>
 
@@ -14,7 +15,7 @@
 
 #include <cmocka.h>
 
-enum { POOL = 24, VARIABLES = 5, LOG = 1 << 16, PROGRAMS = 400, SIZE = 256 };
+enum { POOL = 24, VARIABLES = 5, LOG = 1 << 16, PROGRAMS = 400, SURVIVORS = 300, SIZE = 256 };
 
 typedef struct entry {
     cbm_tensor *t;
@@ -397,20 +398,27 @@ typedef struct device {
     int64_t threads;
 } device;
 
+static void (*const actions[])(program *) = { unary,    unary,   unary,        binary, binary, binary, chain,
+                                              reduce,   matmul,  view,         view,   make,   assign, exchange,
+                                              backward, descend, gradients_of, scope,  read,   read };
+#define ACTIONS ((int)(sizeof actions / sizeof *actions))
+
+static void begin(program *p)
+{
+    static const int kinds[VARIABLES] = { 0, 0, 1, 6, 3 };
+    for (int i = 0; i < VARIABLES; i++)
+        p->variables[i] = cbm_variable(host(p, shapes[kinds[i]]), i != 4);
+}
+
 static size_t run(uint64_t seed, const device *d, double *log, char *message, uint64_t *position)
 {
     program p = { .seed = seed, .log = log, .dtype = seed % 2 ? CBM_F64 : CBM_F32, .smooth = seed % 2 == 0 };
     p.cx = cbm_open_with(.device = d->name, .naive = d->naive, .threads = d->threads, .seed = seed);
-    static const int kinds[VARIABLES] = { 0, 0, 1, 6, 3 };
-    for (int i = 0; i < VARIABLES; i++)
-        p.variables[i] = cbm_variable(host(&p, shapes[kinds[i]]), i != 4);
-    static void (*const actions[])(program *) = { unary,    unary,   unary,        binary, binary, binary, chain,
-                                                  reduce,   matmul,  view,         view,   make,   assign, exchange,
-                                                  backward, descend, gradients_of, scope,  read,   read };
+    begin(&p);
     int length = 5 + draw(&p, 75);
     const char *line = getenv("CBM_TRACE");
     for (int i = 0; i < length && cbm_context_status(p.cx) == CBM_OK; i++) {
-        int k = draw(&p, (int)(sizeof actions / sizeof *actions));
+        int k = draw(&p, ACTIONS);
         if (line)
             fprintf(stderr, "%d: action %d\n", i, k);
         actions[k](&p);
@@ -472,6 +480,50 @@ static void check(uint64_t seed, double *log[DEVICES])
 
 static uint64_t only;
 
+/* Allocations fail here and there: after each failure the scope ends, the error is cleared, and the program goes on with
+   whatever it still has. Memory checkers watch; the variables can always be read, and nothing stays pending. */
+static void survive(uint64_t seed, uint64_t naive)
+{
+    static double log[LOG];
+    program p = { .seed = seed, .log = log, .dtype = CBM_F32, .smooth = true };
+    p.cx = cbm_open_with(.device = seed % 3 ? "cpu" : "reference", .naive = naive, .threads = 1, .seed = seed);
+    begin(&p);
+    uint64_t draws = 0;
+    for (int i = 0; i < 60; i++) {
+        uint32_t out[4];
+        cbm_philox(seed, 78, draws++, out);
+        cbm_heap_fail_after(p.cx->heap, 1 + out[0] % 300);
+        p.logged = 0;
+        actions[draw(&p, ACTIONS)](&p);
+        cbm_status status = cbm_context_status(p.cx);
+        if (status == CBM_OK)
+            continue;
+        if (status != CBM_ERROR_MEMORY)
+            fail_msg("seed %llu: %s", (unsigned long long)seed, cbm_message(p.cx));
+        cbm_heap_fail_after(p.cx->heap, 0);
+        cbm_scope_end(p.scope);
+        p.scope = NULL;
+        p.no_grad = p.assigned = false;
+        p.depth = p.count = 0;
+        cbm_clear(p.cx);
+        if (i % 2)
+            cbm_trim(p.cx);
+        assert_int_equal(cbm_flush(p.cx), CBM_OK);
+        assert_int_equal(cbm_context_statistics(p.cx).nodes_pending, 0);
+        for (int k = 0; k < VARIABLES; k++)
+            log_tensor(&p, p.variables[k]);
+        assert_string_equal(cbm_message(p.cx), "");
+    }
+    cbm_close(p.cx);
+}
+
+static void test_survives(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= SURVIVORS && !only; seed++)
+        survive(seed, seed % 2);
+}
+
 static void test_programs(void **state)
 {
     (void)state;
@@ -488,6 +540,6 @@ static void test_programs(void **state)
 int main(int argc, char **argv)
 {
     only = argc > 1 ? strtoull(argv[1], NULL, 10) : 0;
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_programs) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_programs), cmocka_unit_test(test_survives) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

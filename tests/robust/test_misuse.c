@@ -149,6 +149,36 @@ static void test_forgotten_handles(void **state)
     cbm_close(cx);
 }
 
+/* A call without a stamp fails: the line of the next operation is not blamed for it. */
+static void test_no_wrong_line(void **state)
+{
+    (void)state;
+    cbm_context *cx = cbm_open(NULL);
+    cbm_tensor *t = cbm_ones(cx, CBM_F32, CBM_SHAPE(2)), *v = cbm_variable(t, true);
+    for (int k = 0; k < 6; k++) {
+        float x;
+        if (k == 0)
+            cbm_assign(t, t);
+        else if (k == 1)
+            cbm_assign(v, cbm_ones(cx, CBM_F32, CBM_SHAPE(3)));
+        else if (k == 2)
+            cbm_write(v, &x, 1);
+        else if (k == 3)
+            cbm_read(v, &x, sizeof x);
+        else if (k == 4)
+            cbm_item(v);
+        else
+            cbm_backward(cbm_neg(v));
+        cbm_relu(t);
+        assert_int_not_equal(cbm_context_status(cx), CBM_OK);
+        if (strstr(cbm_message(cx), "test_misuse.c"))
+            fail_msg("%d: %s", k, cbm_message(cx));
+        cbm_clear(cx);
+        t = cbm_ones(cx, CBM_F32, CBM_SHAPE(2));
+    }
+    cbm_close(cx);
+}
+
 static void refused(cbm_context *cx, cbm_tensor *t, cbm_status status)
 {
     assert_true(cbm_tensor_failed(t));
@@ -335,6 +365,7 @@ int main(void)
         cmocka_unit_test(test_dropped_value),
         cmocka_unit_test(test_handle_after_scope),
         cmocka_unit_test(test_forgotten_handles),
+        cmocka_unit_test(test_no_wrong_line),
         cmocka_unit_test(test_null),
         cmocka_unit_test(test_other_context),
         cmocka_unit_test(test_scopes),

@@ -196,6 +196,55 @@ static void a_fused_away_gradient_is_kept(cbm_context *cx, bool planned)
     no_error(cx);
 }
 
+static bool product_by_others(cbm_context *cx, const void *attributes, cbm_tensor *const *in, size_t n_in,
+                              cbm_tensor **out)
+{
+    (void)cx;
+    (void)attributes;
+    (void)n_in;
+    out[0] = cbm_mul(in[0], in[1]);
+    return true;
+}
+
+static cbm_status product_kernel(const cbm_launch *l)
+{
+    for (int64_t i = 0; i < l->out[0].count; i++)
+        ((float *)l->out[0].data)[i] = ((const float *)l->in[0].data)[i] * ((const float *)l->in[1].data)[i];
+    return CBM_OK;
+}
+
+static const cbm_op product_op = { .struct_size = sizeof(cbm_op),
+                                   .name = "product",
+                                   .n_in = 2,
+                                   .n_out = 1,
+                                   .infer = spy_infer,
+                                   .kernel = product_kernel,
+                                   .decompose = product_by_others };
+
+/* An operation without a vjp is differentiated through its decomposition; one operand made from the other counts once.
+   Afterwards nothing is held for backward any more: the variable is overwritten in place. */
+static void through_a_decomposition(cbm_context *cx, bool planned)
+{
+    cbm_tensor *w = parameter(cx, 2);
+    cbm_assign(w, cbm_detach(w));
+    cbm_flush(cx);
+    const void *place = cbm_tensor_data(w);
+    for (int i = 0; i < 3; i++) {
+        CBM_SCOPE(s, cx);
+        cbm_tensor *in[] = { w, cbm_mul_scalar(w, 3) };
+        cbm_tensor *y = cbm_apply(cx, &product_op, in, 2, NULL, NULL);
+        cbm_backward(cbm_sum(y)); /* 3 w^2 */
+        assert_true(first(cbm_gradient(w)) == 6 * first(w));
+        cbm_assign(w, cbm_add_scalar(cbm_detach(w), 1));
+        cbm_clear_gradient(w);
+        cbm_flush(cx);
+    }
+    if (planned)
+        assert_ptr_equal(cbm_tensor_data(w), place);
+    assert_true(first(w) == 5);
+    no_error(cx);
+}
+
 static void a_long_chain(cbm_context *cx, bool planned)
 {
     (void)planned;
@@ -209,4 +258,5 @@ static void a_long_chain(cbm_context *cx, bool planned)
 
 RUN_RULES(RULE(backward_only_records), RULE(gradients_live_outside_scopes_and_add_up), RULE(broadcasting_is_summed),
           RULE(history_is_released), RULE(what_cannot_be_differentiated), RULE(hooks_run_while_recording),
-          RULE(gradients_of_gradients), RULE(old_versions_are_differentiated), RULE(saved_when_used_again), RULE(a_fused_away_gradient_is_kept), RULE(a_long_chain))
+          RULE(gradients_of_gradients), RULE(old_versions_are_differentiated), RULE(saved_when_used_again),
+          RULE(a_fused_away_gradient_is_kept), RULE(through_a_decomposition), RULE(a_long_chain))

@@ -110,7 +110,11 @@ int compare_backends(const subject *s, bool backward)
     static const mode others[] = {
         { .name = "cpu f32", .device = "cpu", .f32 = true, .tolerance = TOLERANCE },
         { .name = "cpu f32, naive", .device = "cpu", .f32 = true, .naive = true, .tolerance = TOLERANCE },
-        { .name = "cpu f32, deterministic", .device = "cpu", .f32 = true, .deterministic = true, .tolerance = TOLERANCE },
+        { .name = "cpu f32, deterministic",
+          .device = "cpu",
+          .f32 = true,
+          .deterministic = true,
+          .tolerance = TOLERANCE },
         { .name = "cpu f64", .device = "cpu", .tolerance = 1e-11 },
         { .name = "reference f32", .device = "reference", .f32 = true, .tolerance = TOLERANCE },
     };
@@ -132,8 +136,8 @@ int compare_backends(const subject *s, bool backward)
             double error = same ? distance(&got.result[i], &want.result[i]) : INFINITY;
             if (error <= m->tolerance)
                 continue;
-            print_error("%s, %s, %s, result or gradient %zu: differs by %g\n", s->name, m->name, layout_names[s->layout], i,
-                        error);
+            print_error("%s, %s, %s, result or gradient %zu: differs by %g\n", s->name, m->name,
+                        layout_names[s->layout], i, error);
             failures++;
         }
         drop(&got);

@@ -104,7 +104,7 @@ static void bytes_of(cbm_module *net, unsigned char *out, size_t *size)
 }
 
 typedef struct script {
-    int64_t stop_after;   /* steps in all; 0: never */
+    int64_t stop_after; /* steps in all; 0: never */
     int64_t cancel_after;
     cbm_context *cx;
     int64_t steps, epochs;
@@ -136,8 +136,8 @@ static cbm_status fit(world *w, const char *run, bool resume, script *s, cbm_fit
 {
     s->cx = w->cx;
     return cbm_fit(w->net, r, .optimizer = w->opt, .schedule = w->schedule, .train = w->train, .validation = w->test,
-                   .epochs = 4, .directory = run, .config = "{\"name\": \"test\"}", .resume = resume, .on_step = on_step,
-                   .on_epoch = on_epoch, .user = s);
+                   .epochs = 4, .directory = run, .config = "{\"name\": \"test\"}", .resume = resume,
+                   .on_step = on_step, .on_epoch = on_epoch, .user = s);
 }
 
 /* ---- a whole run ---- */
@@ -180,9 +180,9 @@ static void test_whole_run(void **state)
     script again = { 0 };
     assert_int_equal(fit(&fresh, directory, false, &again, &r), CBM_ERROR_STATE);
     refused(fresh.cx, CBM_ERROR_STATE, "holds a run already");
-    assert_int_equal(cbm_fit(fresh.net, &r, .optimizer = fresh.opt, .train = fresh.train, .directory = directory,
-                             .overwrite = true),
-                     CBM_OK);
+    assert_int_equal(
+        cbm_fit(fresh.net, &r, .optimizer = fresh.opt, .train = fresh.train, .directory = directory, .overwrite = true),
+        CBM_OK);
     assert_int_equal(cbm_metrics_read(w.cx, directory, NULL, 0), 1);
     cbm_close(fresh.cx);
     cbm_close(w.cx);
@@ -247,8 +247,8 @@ static void test_divergence(void **state)
 {
     (void)state;
     cbm_context *cx = cbm_open(NULL);
-    cbm_module *net = cbm_sequential(cx, cbm_nn_linear(cx, FEATURES, 16), cbm_nn_relu(cx), cbm_nn_linear(cx, 16, CLASSES),
-                                     CBM_END);
+    cbm_module *net =
+        cbm_sequential(cx, cbm_nn_linear(cx, FEATURES, 16), cbm_nn_relu(cx), cbm_nn_linear(cx, 16, CLASSES), CBM_END);
     cbm_optimizer *opt = cbm_sgd(net, .lr = 1e30);
     cbm_loader *train = cbm_loader_open(samples(cx), .batch_size = BATCH);
     cbm_fit_result r;
@@ -310,8 +310,8 @@ static void test_max_steps(void **state)
     (void)state;
     world w = open_world(0.01);
     cbm_fit_result r;
-    assert_int_equal(cbm_fit(w.net, &r, .optimizer = w.opt, .train = w.train, .epochs = 4, .max_steps = 10, .clip_norm = 1,
-                             .directory = directory),
+    assert_int_equal(cbm_fit(w.net, &r, .optimizer = w.opt, .train = w.train, .epochs = 4, .max_steps = 10,
+                             .clip_norm = 1, .directory = directory),
                      CBM_OK);
     assert_int_equal(r.end, CBM_FIT_DONE);
     assert_int_equal(r.total_steps, 10);

@@ -15,8 +15,8 @@
 static cbm_module *network(cbm_context *cx)
 {
     return cbm_sequential(cx, cbm_nn_conv2d(cx, 1, 3, 3), cbm_nn_batch_norm2d(cx, 3), cbm_nn_relu(cx),
-                          cbm_nn_max_pool2d(cx, 2), cbm_nn_dropout(cx, 0.2), cbm_nn_flatten(cx), cbm_nn_linear(cx, 27, 4),
-                          CBM_END);
+                          cbm_nn_max_pool2d(cx, 2), cbm_nn_dropout(cx, 0.2), cbm_nn_flatten(cx),
+                          cbm_nn_linear(cx, 27, 4), CBM_END);
 }
 
 static cbm_tensor *images(cbm_context *cx)
@@ -125,8 +125,8 @@ static void test_fit(void **state)
         assert_int_equal(cbm_context_status(cx), CBM_OK);
         cbm_heap_fail_after(cbm_context_heap(cx), n);
         cbm_fit_result r;
-        cbm_status status = cbm_fit(net, &r, .optimizer = opt, .train = train, .validation = test, .epochs = 2,
-                                    .directory = directory);
+        cbm_status status =
+            cbm_fit(net, &r, .optimizer = opt, .train = train, .validation = test, .epochs = 2, .directory = directory);
         cbm_heap_fail_after(cbm_context_heap(cx), 0);
         if (status != CBM_OK) {
             says_memory(cx, n);

@@ -16,8 +16,9 @@
 
 static cbm_module *make_mlp(cbm_context *cx, int64_t t)
 {
-    return cbm_sequential(cx, cbm_nn_linear(cx, 8, 16, .dtype = t), cbm_nn_relu(cx), cbm_nn_linear(cx, 16, 12, .dtype = t),
-                          cbm_nn_tanh(cx), cbm_nn_linear(cx, 12, CLASSES, .dtype = t), CBM_END);
+    return cbm_sequential(cx, cbm_nn_linear(cx, 8, 16, .dtype = t), cbm_nn_relu(cx),
+                          cbm_nn_linear(cx, 16, 12, .dtype = t), cbm_nn_tanh(cx),
+                          cbm_nn_linear(cx, 12, CLASSES, .dtype = t), CBM_END);
 }
 
 static cbm_module *make_cnn(cbm_context *cx, int64_t t)
@@ -33,8 +34,9 @@ static cbm_module *make_norm(cbm_context *cx, int64_t t)
         cx, cbm_nn_conv2d(cx, 2, 4, 3, .stride = CBM_SHAPE(2), .padding = CBM_SHAPE(1), .bias = false, .dtype = t),
         cbm_nn_batch_norm2d(cx, 4, .dtype = t), cbm_nn_relu(cx),
         cbm_nn_conv2d(cx, 4, 4, 3, .padding = CBM_SHAPE(2), .dilation = CBM_SHAPE(2), .groups = 2, .dtype = t),
-        cbm_nn_sigmoid(cx), cbm_nn_avg_pool2d(cx, 2), cbm_nn_flatten(cx), cbm_nn_linear(cx, 16, 10, .bias = false, .dtype = t),
-        cbm_nn_batch_norm1d(cx, 10, .dtype = t), cbm_nn_tanh(cx), cbm_nn_linear(cx, 10, CLASSES, .dtype = t), CBM_END);
+        cbm_nn_sigmoid(cx), cbm_nn_avg_pool2d(cx, 2), cbm_nn_flatten(cx),
+        cbm_nn_linear(cx, 16, 10, .bias = false, .dtype = t), cbm_nn_batch_norm1d(cx, 10, .dtype = t), cbm_nn_tanh(cx),
+        cbm_nn_linear(cx, 10, CLASSES, .dtype = t), CBM_END);
 }
 
 typedef struct network {
@@ -44,7 +46,10 @@ typedef struct network {
 } network;
 static const network networks[] = { { "mlp", make_mlp, 1 }, { "cnn", make_cnn, 1 }, { "norm", make_norm, 10 } };
 
-static cbm_optimizer *sgd(cbm_module *net) { return cbm_sgd(net, .lr = 0.05); }
+static cbm_optimizer *sgd(cbm_module *net)
+{
+    return cbm_sgd(net, .lr = 0.05);
+}
 static cbm_optimizer *momentum(cbm_module *net)
 {
     return cbm_sgd(net, .lr = 0.02, .momentum = 0.9, .dampening = 0.3, .weight_decay = 0.01);
@@ -53,15 +58,30 @@ static cbm_optimizer *nesterov(cbm_module *net)
 {
     return cbm_sgd(net, .lr = 0.02, .momentum = 0.9, .nesterov = true, .weight_decay = 0.01);
 }
-static cbm_optimizer *adam(cbm_module *net) { return cbm_adam(net, .lr = 0.003, .weight_decay = 0.01); }
+static cbm_optimizer *adam(cbm_module *net)
+{
+    return cbm_adam(net, .lr = 0.003, .weight_decay = 0.01);
+}
 static cbm_optimizer *adamw(cbm_module *net)
 {
     return cbm_adamw(net, .lr = 0.003, .beta1 = 0.8, .beta2 = 0.99, .eps = 1e-6, .weight_decay = 0.05);
 }
-static cbm_optimizer *sgd_fast(cbm_module *net) { return cbm_sgd(net, .lr = 0.1, .momentum = 0.9); }
-static cbm_optimizer *adam_fast(cbm_module *net) { return cbm_adam(net, .lr = 0.01); }
-static cbm_schedule *by_steps(cbm_optimizer *opt) { return cbm_schedule_step(opt, .step_size = 30, .gamma = 0.5); }
-static cbm_schedule *by_cosine(cbm_optimizer *opt) { return cbm_schedule_cosine(opt, .steps = STEPS, .minimum = 1e-4); }
+static cbm_optimizer *sgd_fast(cbm_module *net)
+{
+    return cbm_sgd(net, .lr = 0.1, .momentum = 0.9);
+}
+static cbm_optimizer *adam_fast(cbm_module *net)
+{
+    return cbm_adam(net, .lr = 0.01);
+}
+static cbm_schedule *by_steps(cbm_optimizer *opt)
+{
+    return cbm_schedule_step(opt, .step_size = 30, .gamma = 0.5);
+}
+static cbm_schedule *by_cosine(cbm_optimizer *opt)
+{
+    return cbm_schedule_cosine(opt, .steps = STEPS, .minimum = 1e-4);
+}
 
 typedef struct course {
     const char *name;
@@ -70,8 +90,12 @@ typedef struct course {
     double clip;
 } course;
 static const course courses[] = {
-    { "sgd", sgd, NULL, 0 },           { "momentum", momentum, NULL, 0 }, { "nesterov", nesterov, NULL, 0 },
-    { "adam", adam, NULL, 0 },         { "adamw", adamw, NULL, 0 },       { "step", sgd_fast, by_steps, 0.5 },
+    { "sgd", sgd, NULL, 0 },
+    { "momentum", momentum, NULL, 0 },
+    { "nesterov", nesterov, NULL, 0 },
+    { "adam", adam, NULL, 0 },
+    { "adamw", adamw, NULL, 0 },
+    { "step", sgd_fast, by_steps, 0.5 },
     { "cosine", adam_fast, by_cosine, 0 },
 };
 
@@ -193,8 +217,8 @@ static void follow(const network *n, const course *c, const limits *l)
     assert_int_equal(losses.count, STEPS);
     for (int i = 0; i < STEPS; i++) {
         CBM_SCOPE(step, cx);
-        cbm_tensor *loss = cbm_cross_entropy(cbm_call(net, batch_of(x, i % BATCHES, l->dtype)),
-                                             batch_of(y, i % BATCHES, CBM_I64));
+        cbm_tensor *loss =
+            cbm_cross_entropy(cbm_call(net, batch_of(x, i % BATCHES, l->dtype)), batch_of(y, i % BATCHES, CBM_I64));
         cbm_backward(loss);
         if (i == 0)
             check_gradients(net, file, what, l->first_gradient * (l->dtype == CBM_F32 ? n->f32_slack : 1));

@@ -9,12 +9,10 @@ typedef struct geometry {
     int64_t stride[2], padding[2], dilation[2];
 } geometry;
 
-static geometry geometry_of(const cbm_conv2d_attributes *a, const cbm_buffer *x, const cbm_buffer *w, const cbm_buffer *y)
+static geometry geometry_of(const cbm_conv2d_attributes *a, const cbm_buffer *x, const cbm_buffer *w,
+                            const cbm_buffer *y)
 {
-    geometry g = { .batch = x->shape[0],
-                   .in_channels = x->shape[1],
-                   .out_channels = w->shape[0],
-                   .groups = a->groups };
+    geometry g = { .batch = x->shape[0], .in_channels = x->shape[1], .out_channels = w->shape[0], .groups = a->groups };
     for (int d = 0; d < 2; d++) {
         g.in[d] = x->shape[2 + d];
         g.kernel[d] = w->shape[2 + d];
@@ -130,7 +128,13 @@ static cbm_status conv2d_weight_grad(const cbm_launch *launch) /* x, g -> dweigh
 
 const cbm_kernel cbm_reference_conv[] = {
     { .op = "conv2d", .flags = CBM_KERNEL_STRIDED, .prepare = cbm_numbers_prepare, .launch = conv2d },
-    { .op = "conv2d_input_grad", .flags = CBM_KERNEL_STRIDED, .prepare = cbm_numbers_prepare, .launch = conv2d_input_grad },
-    { .op = "conv2d_weight_grad", .flags = CBM_KERNEL_STRIDED, .prepare = cbm_numbers_prepare, .launch = conv2d_weight_grad },
+    { .op = "conv2d_input_grad",
+      .flags = CBM_KERNEL_STRIDED,
+      .prepare = cbm_numbers_prepare,
+      .launch = conv2d_input_grad },
+    { .op = "conv2d_weight_grad",
+      .flags = CBM_KERNEL_STRIDED,
+      .prepare = cbm_numbers_prepare,
+      .launch = conv2d_weight_grad },
     { .op = NULL },
 };

@@ -10,8 +10,8 @@
 
 typedef struct element {
     const cbm_fused_launch *launch;
-    uint64_t flat;                             /* its number in the pass */
-    const int64_t *offset;                     /* of each operand, in elements */
+    uint64_t flat;         /* its number in the pass */
+    const int64_t *offset; /* of each operand, in elements */
 } element;
 
 static int64_t wrapped(cbm_dtype dtype, uint64_t v)
@@ -162,7 +162,7 @@ static cbm_number instruction(const element *e, const cbm_fused_instruction *cod
     case CBM_EXPR_NE: {
         bool floats = cbm_is_float((cbm_dtype)code[in->x].dtype);
         return (cbm_number){ .i = floats ? float_comparison(in->code, v[in->x].f, v[in->y].f)
-                                       : int_comparison(in->code, v[in->x].i, v[in->y].i) };
+                                         : int_comparison(in->code, v[in->x].i, v[in->y].i) };
     }
     case CBM_EXPR_SELECT: return v[in->x].i ? v[in->y] : v[in->z];
     case CBM_EXPR_CAST: return cast((cbm_dtype)code[in->x].dtype, dtype, v[in->x]);

@@ -6,10 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
-static const cbm_kernel *const tables[] = { cbm_reference_reduce, cbm_reference_matmul,  cbm_reference_conv,
-                                            cbm_reference_pool,   cbm_reference_norm,    cbm_reference_softmax,
-                                            cbm_reference_move,   cbm_reference_index,   cbm_reference_loss,
-                                            NULL };
+static const cbm_kernel *const tables[] = {
+    cbm_reference_reduce,  cbm_reference_matmul, cbm_reference_conv,  cbm_reference_pool, cbm_reference_norm,
+    cbm_reference_softmax, cbm_reference_move,   cbm_reference_index, cbm_reference_loss, NULL
+};
 
 const cbm_backend cbm_backend_reference = {
     .name = "reference",
@@ -131,7 +131,8 @@ cbm_lanes cbm_lanes_of(const cbm_buffer *b, int64_t axis)
     return l;
 }
 
-cbm_status cbm_reference_range(const cbm_launch *launch, const char *what, int64_t value, int64_t position, int64_t count)
+cbm_status cbm_reference_range(const cbm_launch *launch, const char *what, int64_t value, int64_t position,
+                               int64_t count)
 {
     if (launch->message)
         snprintf(launch->message, 256, "%s %" PRId64 " at position %" PRId64 " is outside 0..%" PRId64, what, value,

@@ -47,7 +47,8 @@ typedef struct cbm_lanes {
 cbm_lanes cbm_lanes_of(const cbm_buffer *b, int64_t axis);
 
 /* Puts "WHAT 12 at position 3 is outside 0..9" into the launch's message; returns CBM_ERROR_RANGE. */
-cbm_status cbm_reference_range(const cbm_launch *launch, const char *what, int64_t value, int64_t position, int64_t count);
+cbm_status cbm_reference_range(const cbm_launch *launch, const char *what, int64_t value, int64_t position,
+                               int64_t count);
 
 /* Each family's kernels, ended by one with op NULL. */
 extern const cbm_kernel cbm_reference_reduce[], cbm_reference_matmul[], cbm_reference_conv[], cbm_reference_pool[],
