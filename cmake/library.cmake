@@ -9,7 +9,7 @@ if(CAMBIUM_HAVE_ONEDNN)
     target_compile_definitions(cambium_settings INTERFACE CBM_HAVE_ONEDNN=1)
     target_include_directories(cambium_settings SYSTEM INTERFACE ${DNNL_INCLUDE_DIR})
 endif()
-if(CAMBIUM_PLAIN_HEAP)
+if(CAMBIUM_PLAIN_HEAP OR CAMBIUM_SANITIZE MATCHES address)
     target_compile_definitions(cambium_settings INTERFACE CBM_PLAIN_HEAP=1)
 endif()
 
