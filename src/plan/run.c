@@ -82,7 +82,8 @@ static cbm_status run_step(cbm_context *cx, cbm_step *step, const cbm_collected 
     char *const *bases = ((cbm_planner *)cx->planner)->bases.data;
     int64_t work = 0;
     for (size_t i = 0; i < step->n_in + step->n_out; i++) {
-        step->buffers[i].data = bases[step->places[i].base] + step->places[i].offset;
+        char *base = bases[step->places[i].base]; /* NULL: an arena of no bytes */
+        step->buffers[i].data = base ? base + step->places[i].offset : NULL;
         work += i >= step->n_in ? step->buffers[i].count : 0;
     }
     if (!work && step->n_out)
