@@ -7,20 +7,7 @@
 #include <string.h>
 #include <setjmp.h>
 #include <cmocka.h>
-
-static void good(cbm_context *cx)
-{
-    if (cbm_context_status(cx) != CBM_OK)
-        fail_msg("%s", cbm_message(cx));
-}
-
-static void refused(cbm_context *cx, cbm_status status, const char *part)
-{
-    assert_int_equal(cbm_context_status(cx), status);
-    if (!strstr(cbm_message(cx), part))
-        fail_msg("'%s' does not say '%s'", cbm_message(cx), part);
-    cbm_clear(cx);
-}
+#include "support/status.h"
 
 static cbm_tensor *input(cbm_context *cx, cbm_shape shape)
 {

@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include <setjmp.h>
 #include <cmocka.h>
+#include "support/status.h"
 
 #define SAMPLES 50
 #define FEATURES 6
@@ -38,20 +39,6 @@ static int teardown(void **state)
     snprintf(directory, sizeof directory, "/tmp/cambium-test-fit-%ld", (long)getpid());
     clean();
     return 0;
-}
-
-static void good(cbm_context *cx)
-{
-    if (cbm_context_status(cx) != CBM_OK)
-        fail_msg("%s", cbm_message(cx));
-}
-
-static void refused(cbm_context *cx, cbm_status status, const char *part)
-{
-    assert_int_equal(cbm_context_status(cx), status);
-    if (!strstr(cbm_message(cx), part))
-        fail_msg("'%s' does not say '%s'", cbm_message(cx), part);
-    cbm_clear(cx);
 }
 
 /* Everything that has state: dropout, batch norm, Adam, a schedule, a shuffling loader. */
