@@ -12,11 +12,23 @@ CBM_BEGIN_DECLS
 
 typedef struct cbm_op cbm_op;
 
-/* A kernel's view of one operand. Strides count elements; a broadcast axis has stride 0. */
+/* How the elements of an (N, C, H, W) operand lie in memory. Plans choose it; a user's kernels always get PLAIN. */
+typedef enum cbm_layout {
+    CBM_LAYOUT_PLAIN = 0,         /* as the strides say */
+    CBM_LAYOUT_CHANNELS_LAST = 1, /* N, H, W, C without gaps */
+    CBM_LAYOUT_BLOCKED_8 = 2,     /* N, C/8, H, W, 8 without gaps; C is a multiple of 8 */
+    CBM_LAYOUT_BLOCKED_16 = 3     /* N, C/16, H, W, 16 without gaps; C is a multiple of 16 */
+} cbm_layout;
+#define CBM_LAYOUT_COUNT 4
+
+/* A kernel's view of one operand. Shape and strides are those of the logical tensor; strides count elements; a broadcast
+   axis has stride 0. In a layout other than PLAIN the layout says where elements are, not the strides. */
 typedef struct cbm_buffer {
     void *data;
     cbm_dtype dtype;
     int32_t contiguous; /* 1: row-major without gaps, as kernels without CBM_KERNEL_STRIDED always get */
+    int32_t layout;     /* a cbm_layout */
+    int32_t reserved;
     int64_t rank;
     int64_t count; /* elements */
     int64_t shape[CBM_MAX_DIMS];

@@ -28,6 +28,10 @@ typedef struct cbm_kernel {
     cbm_status (*prepare)(cbm_prepare *prepare); /* NULL: nothing to do */
     cbm_kernel_fn launch;
     void (*release)(void *state);
+    /* Whether the kernel can run with its (N, C, H, W) operands in this layout, and which: bit i of *in for operand i,
+       *out likewise; the others stay plain. *gains: how much the kernel wants the layout (0: it only follows).
+       NULL: plain operands only. */
+    bool (*layout)(const cbm_launch *shapes, cbm_layout layout, uint32_t *in, uint32_t *out, int *gains);
 } cbm_kernel;
 
 /* One element-by-element pass over memory: several pointwise operations fused. Built by plan/fuse.c. */

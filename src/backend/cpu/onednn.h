@@ -4,9 +4,7 @@
 #ifndef CAMBIUM_CPU_ONEDNN_H
 #define CAMBIUM_CPU_ONEDNN_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include <cambium/operation.h>
 
 typedef struct cbm_dnn cbm_dnn;
 
@@ -27,11 +25,22 @@ typedef struct cbm_dnn_conv {
     int64_t batch, channels, height, width; /* of the input */
     int64_t out_channels, out_height, out_width;
     int64_t kernel[2], stride[2], padding[2], dilation[2], groups;
+    cbm_layout x_layout, y_layout; /* of x or dx, and of y or dy, as the caller has them */
     bool bias;
     bool direct_only; /* no Winograd */
+    /* What happens to y before it is written (forward only): y = act(conv + bias + (add ? what y's memory held : 0)). */
+    bool add;
+    bool relu;
+    float upper;        /* > 0: the activation is min(max(y, 0), upper) */
+    bool packed_weight; /* forward: pointer 1 is in the primitive's own format, see cbm_dnn_packed_bytes */
 } cbm_dnn_conv;
-/* The pointers of a run, in this order: x or dx; weight or dweight; y or dy; bias. All plain: NCHW, OIHW. */
+/* The pointers of a run, in this order: x or dx; weight or dweight; y or dy; bias. Weights OIHW unless packed. Where no fast
+   primitive takes the caller's layouts, reorders around it are part of the sequence. */
 cbm_dnn *cbm_dnn_convolution(const cbm_dnn_conv *c, int64_t threads);
+/* Bytes of the packed weight of a convolution made with packed_weight, and a sequence that makes it: pointers are the plain
+   weight and the packed one. */
+size_t cbm_dnn_packed_bytes(const cbm_dnn *d);
+cbm_dnn *cbm_dnn_packer(const cbm_dnn *d, int64_t threads);
 
 size_t cbm_dnn_workspace(const cbm_dnn *d); /* bytes, to be aligned to 64 */
 /* false: oneDNN refused; message holds its status. */
