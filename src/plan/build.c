@@ -1,5 +1,5 @@
 /* build.c: from a collected graph to a plan: passes are formed, assignments that may happen in place are found, units of
-   work are put in order (commits last), steps are prepared and buffers laid out. Rests on fuse.c, steps.c, layout.c. */
+   work are put in order (commits last), steps are prepared and buffers laid out. Rests on fuse.c, steps.c, arena.c. */
 #include "plan/build.h"
 #include <string.h>
 
@@ -324,7 +324,7 @@ static bool build(cbm_build *b)
     find_readers(b);
     if (!settle_in_place(b) || !number_results(b) || !place_leaves(b) || !in_order(b))
         return false;
-    if (!cbm_layout(b->heap, b->lifetimes.data, b->lifetimes.count, !b->cx->naive, &b->plan->arena))
+    if (!cbm_arena_layout(b->heap, b->lifetimes.data, b->lifetimes.count, !b->cx->naive, &b->plan->arena))
         return false;
     bind_places(b);
     return true;

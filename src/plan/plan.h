@@ -1,5 +1,5 @@
 /* plan.h: inside of plans. An evaluation collects the pending graph (collect.c), finds or makes a plan for its shape
-   (cache.c; build.c with fuse.c, steps.c and layout.c) and runs it with this time's buffers (run.c). Rests on op/ and
+   (cache.c; build.c with fuse.c, steps.c and arena.c) and runs it with this time's buffers (run.c). Rests on op/ and
    backend/backend.h. */
 #ifndef CAMBIUM_PLAN_H
 #define CAMBIUM_PLAN_H
@@ -139,14 +139,14 @@ bool cbm_pass_build(cbm_plan *plan, const cbm_collected *g, const int32_t *membe
 /* fuse.c: groups[i] is the number of node i's pass, or -1; returns the number of passes, -1 without memory. */
 int32_t cbm_fuse(const cbm_collected *g, int32_t *groups);
 
-/* layout.c: offsets of buffers that live from their first to their last step, in one arena. */
+/* arena.c: offsets of buffers that live from their first to their last step, in one arena. */
 typedef struct cbm_lifetime {
     int32_t first, last;
     size_t bytes;
     int64_t offset; /* out */
     int32_t shares; /* takes the place of this buffer, which dies as it is born; -1: none */
 } cbm_lifetime;
-bool cbm_layout(cbm_heap *heap, cbm_lifetime *lifetimes, size_t count, bool reuse, size_t *arena);
+bool cbm_arena_layout(cbm_heap *heap, cbm_lifetime *lifetimes, size_t count, bool reuse, size_t *arena);
 
 /* run.c */
 cbm_status cbm_plan_run(cbm_context *cx, cbm_plan *plan, const cbm_collected *g);

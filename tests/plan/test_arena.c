@@ -1,4 +1,4 @@
-/* test_layout.c: buffers of an arena that live at the same time never overlap; memory is used again otherwise. */
+/* test_arena.c: buffers of an arena that live at the same time never overlap; memory is used again otherwise. */
 #include "plan/plan.h"
 
 #include <setjmp.h>
@@ -38,7 +38,7 @@ static void check(cbm_heap *heap, uint64_t seed, bool reuse)
     }
     for (size_t i = 0; i < count; i++)
         before[i] = l[i];
-    assert_true(cbm_layout(heap, l, count, reuse, &arena));
+    assert_true(cbm_arena_layout(heap, l, count, reuse, &arena));
     for (size_t i = 0; i < count; i++) {
         assert_int_equal(l[i].offset % 64, 0);
         assert_true((size_t)l[i].offset + before[i].bytes <= arena);
@@ -76,7 +76,7 @@ static void test_chain(void **state)
     size_t arena;
     for (int i = 0; i < 100; i++)
         l[i] = (cbm_lifetime){ .first = i, .last = i + 1, .bytes = 4096, .shares = -1 };
-    assert_true(cbm_layout(heap, l, 100, true, &arena));
+    assert_true(cbm_arena_layout(heap, l, 100, true, &arena));
     assert_int_equal(arena, 2 * 4096);
     cbm_heap_close(heap);
 }

@@ -1,4 +1,4 @@
-/* layout.c: where temporary buffers lie in the arena: two that live at the same time never overlap; otherwise memory is
+/* arena.c: where temporary buffers lie in the arena: two that live at the same time never overlap; otherwise memory is
    used again. Largest first, each at the lowest free offset. Rests on base/. */
 #include "plan/plan.h"
 #include <stdlib.h>
@@ -42,7 +42,7 @@ static void join_shared(cbm_lifetime *l, size_t count)
         }
 }
 
-bool cbm_layout(cbm_heap *heap, cbm_lifetime *l, size_t count, bool reuse, size_t *arena)
+bool cbm_arena_layout(cbm_heap *heap, cbm_lifetime *l, size_t count, bool reuse, size_t *arena)
 {
     *arena = 0;
     if (!count)
