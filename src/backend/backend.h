@@ -81,6 +81,8 @@ typedef struct cbm_backend {
     cbm_status (*fused_prepare)(const cbm_fused_launch *shapes, void **state);
     void (*fused_run)(const cbm_fused_launch *launch);
     void (*fused_release)(void *state);
+    /* Copies `from` into `to`: the same shape (N, C, ...) and dtype, each in its own layout, both without gaps. */
+    void (*reorder)(const cbm_buffer *from, const cbm_buffer *to, int64_t threads);
 } cbm_backend;
 
 extern const cbm_backend cbm_backend_reference; /* backend/reference/reference.c */

@@ -13,4 +13,5 @@ const cbm_backend cbm_backend_cpu = {
     .fused_prepare = cbm_cpu_fused_prepare,
     .fused_run = cbm_cpu_fused_run,
     .fused_release = cbm_cpu_fused_release,
+    .reorder = cbm_cpu_reorder,
 };

@@ -76,8 +76,11 @@ typedef struct cbm_simd {
 
     /* matrix.c */
     void (*small_matmul)(const cbm_small_matmul *p);
+
+    /* transpose.c: r[j][i] = x[i][j]; elements of 4 bytes, and of 1 << k bytes */
     void (*transpose)(uint32_t *r, int64_t r_stride, const uint32_t *x, int64_t x_stride, int64_t rows,
                       int64_t columns);
+    void (*transpose_of[4])(void *r, int64_t r_stride, const void *x, int64_t x_stride, int64_t rows, int64_t columns);
 
     /* planes.c */
     void (*max_pool)(const cbm_pool_plane *p);
@@ -131,6 +134,9 @@ static inline int64_t cbm_grain(int64_t work)
 cbm_status cbm_cpu_fused_prepare(const cbm_fused_launch *shapes, void **state);
 void cbm_cpu_fused_run(const cbm_fused_launch *launch);
 void cbm_cpu_fused_release(void *state);
+
+/* reorder.c: the elements of `from` into `to`, of the same shape and dtype, each in its own layout; both without gaps. */
+void cbm_cpu_reorder(const cbm_buffer *from, const cbm_buffer *to, int64_t threads);
 
 /* One table a file, ended by a kernel with op NULL. */
 extern const cbm_kernel cbm_cpu_conv[];

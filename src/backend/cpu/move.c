@@ -1,6 +1,6 @@
 /* move.c: copies that change places: reshape, permute, expand, slice, concat, slice_scatter, for every dtype. All of them
    are one strided copy: its axes are merged, rows that lie together are copied whole, and two axes that change places
-   are turned in blocks. Rests on simd/matrix.c's transpose. */
+   are turned in blocks. Rests on simd/transpose.c. */
 #include "backend/cpu/cpu.h"
 
 #include <string.h>

@@ -16,6 +16,7 @@ const cbm_backend cbm_backend_reference = {
     .tables = tables,
     .fused_prepare = cbm_reference_fused_prepare,
     .fused_run = cbm_reference_fused_run,
+    .reorder = cbm_reference_reorder,
 };
 
 cbm_number cbm_number_load(const void *data, cbm_dtype dtype, int64_t offset)

@@ -58,4 +58,7 @@ extern const cbm_kernel cbm_reference_reduce[], cbm_reference_matmul[], cbm_refe
 cbm_status cbm_reference_fused_prepare(const cbm_fused_launch *shapes, void **state);
 void cbm_reference_fused_run(const cbm_fused_launch *launch);
 
+/* reorder.c */
+void cbm_reference_reorder(const cbm_buffer *from, const cbm_buffer *to, int64_t threads);
+
 #endif

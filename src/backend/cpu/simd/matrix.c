@@ -1,4 +1,4 @@
-/* matrix.c: products of small matrices on one thread, and the transpose of a block. Rests on simd.h. */
+/* matrix.c: products of small matrices on one thread. Rests on simd.h. */
 #include "backend/cpu/simd/level.h"
 
 /* `rows` rows by `vectors` vectors of c, the last vector `last` lanes long: all sums live in registers. Constant rows and
@@ -120,33 +120,7 @@ static void small_matmul(const cbm_small_matmul *p)
         gathered_b(p);
 }
 
-/* r[j][i] = x[i][j], in square blocks that fit the nearest cache. */
-static void transpose(uint32_t *r, int64_t r_stride, const uint32_t *x, int64_t x_stride, int64_t rows, int64_t columns)
-{
-    enum { SIDE = 16 };
-    for (int64_t i0 = 0; i0 < rows; i0 += SIDE)
-        for (int64_t j0 = 0; j0 < columns; j0 += SIDE) {
-            const int64_t i1 = rows - i0 < SIDE ? rows : i0 + SIDE, j1 = columns - j0 < SIDE ? columns : j0 + SIDE;
-            if (i1 - i0 == SIDE && j1 - j0 == SIDE) {
-                uint32_t t[SIDE * SIDE];
-                for (int i = 0; i < SIDE; i++)
-                    memcpy(t + i * SIDE, x + (i0 + i) * x_stride + j0, SIDE * sizeof *t);
-                for (int j = 0; j < SIDE; j++) {
-                    uint32_t line[SIDE];
-                    for (int i = 0; i < SIDE; i++)
-                        line[i] = t[i * SIDE + j];
-                    memcpy(r + (j0 + j) * r_stride + i0, line, sizeof line);
-                }
-                continue;
-            }
-            for (int64_t j = j0; j < j1; j++)
-                for (int64_t i = i0; i < i1; i++)
-                    r[j * r_stride + i] = x[i * x_stride + j];
-        }
-}
-
 void CBM_LEVEL(cbm_matrix_fill)(cbm_simd *s)
 {
     s->small_matmul = small_matmul;
-    s->transpose = transpose;
 }
