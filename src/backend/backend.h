@@ -32,6 +32,9 @@ typedef struct cbm_kernel {
        *out likewise; the others stay plain. *gains: how much the kernel wants the layout (0: it only follows).
        NULL: plain operands only. */
     bool (*layout)(const cbm_launch *shapes, cbm_layout layout, uint32_t *in, uint32_t *out, int *gains);
+    /* What prepare chose, "jit:avx512_core nChw16c", for people who look at a plan; valid as long as state. NULL: there
+       was nothing to choose. */
+    const char *(*describe)(const void *state);
 } cbm_kernel;
 
 /* One element-by-element pass over memory: several pointwise operations fused. Built by plan/fuse.c. */

@@ -69,6 +69,7 @@ typedef struct cbm_step {
     cbm_parameter *parameters;
     cbm_cell *cells;  /* fused->n_parameters */
     size_t n_members; /* operations done by this step, for cbm_explain */
+    const char *why;  /* static text: what a step is for that no operation asked for; NULL: operations' own */
 } cbm_step;
 
 /* A value that the plan leaves in storage of its own. */

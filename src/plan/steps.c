@@ -122,9 +122,9 @@ static bool finish_pass(cbm_build *b, cbm_step *step)
 }
 
 /* A pass that only copies: a window into contiguous memory at to. */
-static bool copy_step(cbm_build *b, int32_t node, const cbm_spot *from, const cbm_spot *to)
+static bool copy_step(cbm_build *b, int32_t node, const cbm_spot *from, const cbm_spot *to, const char *why)
 {
-    cbm_step step = { .node = node, .n_members = 1 };
+    cbm_step step = { .node = node, .n_members = 1, .why = why };
     cbm_fused_instruction *code = cbm_plan_take(b->plan, sizeof *code);
     cbm_fused_output *out = cbm_plan_take(b->plan, sizeof *out);
     step.fused = cbm_plan_take(b->plan, sizeof *step.fused);
@@ -158,7 +158,7 @@ static bool make_contiguous(cbm_build *b, int32_t node, cbm_spot *s)
     contiguous_window(&copy.window);
     copy.offset = 0;
     copy.root = temporary(b, bytes_of(&copy.window), -1);
-    if (copy.root < 0 || !copy_step(b, node, s, &copy))
+    if (copy.root < 0 || !copy_step(b, node, s, &copy, "the kernel takes operands without gaps only"))
         return false;
     *s = copy;
     return true;
@@ -203,7 +203,7 @@ static bool build_view(cbm_build *b, int32_t i)
         return true;
     cbm_spot view = *cbm_spot_of(b, ref), *home = cbm_spot_of(b, ref);
     contiguous_window(&home->window);
-    return give_home(b, ref, -1) && copy_step(b, i, &view, home);
+    return give_home(b, ref, -1) && copy_step(b, i, &view, home, "a view that is kept gets memory of its own");
 }
 
 /* Prepares the kernel; one that finds itself unable after all gives way to the next backend's. */

@@ -94,17 +94,29 @@ static void release(void *state)
     cbm_dnn_free(state);
 }
 
+static const char *describe_state(const void *state)
+{
+    return cbm_dnn_describe(state);
+}
+
 const cbm_kernel cbm_cpu_conv[] = {
-    { .op = "conv2d", .supports = supports, .prepare = prepare_forward, .launch = forward, .release = release },
+    { .op = "conv2d",
+      .supports = supports,
+      .prepare = prepare_forward,
+      .launch = forward,
+      .release = release,
+      .describe = describe_state },
     { .op = "conv2d_input_grad",
       .supports = supports,
       .prepare = prepare_input_grad,
       .launch = input_grad,
-      .release = release },
+      .release = release,
+      .describe = describe_state },
     { .op = "conv2d_weight_grad",
       .supports = supports,
       .prepare = prepare_weight_grad,
       .launch = weight_grad,
-      .release = release },
+      .release = release,
+      .describe = describe_state },
     { .op = NULL },
 };

@@ -390,12 +390,19 @@ static cbm_status matmul(const cbm_launch *l)
     return status;
 }
 
+static const char *describe(const void *state)
+{
+    const plan *p = state;
+    return p->dnn ? cbm_dnn_describe(p->dnn) : p->how == BY_VECTOR ? "matrix times vector" : "blocks in registers";
+}
+
 const cbm_kernel cbm_cpu_matmul[] = {
     { .op = "matmul",
       .flags = CBM_KERNEL_STRIDED,
       .supports = cbm_cpu_f32,
       .prepare = prepare,
       .launch = matmul,
-      .release = release },
+      .release = release,
+      .describe = describe },
     { .op = NULL },
 };
