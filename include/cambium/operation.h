@@ -59,7 +59,8 @@ typedef struct cbm_launch {
     void *workspace; /* as many bytes as prepare asked for, 64-byte aligned; contents arbitrary */
     void *state;     /* what prepare made */
     int64_t threads;
-    char *message; /* on failure: 256 bytes for the reason */
+    char *message;                /* on failure: 256 bytes for the reason */
+    const struct cbm_post *after; /* built-in kernels that take one: what is done to the first result; NULL: nothing */
 } cbm_launch;
 typedef cbm_status (*cbm_kernel_fn)(const cbm_launch *launch);
 

@@ -16,10 +16,22 @@ const cbm_backend *cbm_backend_named(const char *name)
     return NULL;
 }
 
+static bool all_plain(const cbm_launch *l)
+{
+    for (size_t i = 0; i < l->n_in; i++)
+        if (l->in[i].layout != CBM_LAYOUT_PLAIN)
+            return false;
+    for (size_t i = 0; i < l->n_out; i++)
+        if (l->out[i].layout != CBM_LAYOUT_PLAIN)
+            return false;
+    return true;
+}
+
 static const cbm_kernel *kernel_in_table(const cbm_kernel *table, const cbm_launch *shapes)
 {
     for (const cbm_kernel *k = table; k->op; k++)
-        if (strcmp(k->op, shapes->op->name) == 0 && (!k->supports || k->supports(shapes)))
+        if (strcmp(k->op, shapes->op->name) == 0 && (k->layout || all_plain(shapes)) &&
+            (!shapes->after || (k->flags & CBM_KERNEL_POST)) && (!k->supports || k->supports(shapes)))
             return k;
     return NULL;
 }

@@ -7,8 +7,15 @@
 #include <cambium/operation.h>
 
 enum {
-    CBM_KERNEL_STRIDED = 1 /* takes any strides on inputs (outputs are always contiguous) */
+    CBM_KERNEL_STRIDED = 1, /* takes any strides on inputs (outputs are always contiguous) */
+    CBM_KERNEL_POST = 2     /* does what launch->after says to its first result before it is written */
 };
+
+/* y = act(y + (add ? what y's memory held : 0)) with act(x) = max(x, 0) for relu, at most upper if upper > 0. */
+typedef struct cbm_post {
+    bool add, relu;
+    float upper;
+} cbm_post;
 
 /* What prepare gets: the launch with shapes and strides but data NULL. It may make state and ask for workspace. */
 typedef struct cbm_prepare {

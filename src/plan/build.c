@@ -72,7 +72,7 @@ static void find_readers(cbm_build *b)
                 continue;
             if (b->groups[i] >= 0 && cbm_is_inline_scalar(node_at(b, ref / CBM_MAX_OUTPUTS)))
                 continue;
-            b->read[ref] = 1;
+            b->read[ref] += b->read[ref] < UINT8_MAX;
         }
     }
 }
@@ -193,7 +193,7 @@ static bool number_results(cbm_build *b)
     return true;
 }
 
-static void window_of(const cbm_value *v, cbm_buffer *w)
+void cbm_window_of(const cbm_value *v, cbm_buffer *w)
 {
     *w = (cbm_buffer){ .dtype = (cbm_dtype)v->dtype, .contiguous = 1, .rank = v->shape.v[0], .count = v->count };
     int64_t stride = 1;
@@ -214,11 +214,11 @@ static bool place_leaves(cbm_build *b)
         cbm_spot *s = cbm_spot_of(b, CBM_REF_LEAF((int32_t)i));
         s->known = true;
         s->root = (int32_t)b->roots.count - 1;
-        window_of(v, &s->window);
+        cbm_window_of(v, &s->window);
     }
     for (int32_t i = 0; i < (int32_t)b->g->nodes.count; i++)
         for (int32_t k = 0; k < node_at(b, i)->n_out; k++)
-            window_of(&node_at(b, i)->out[k], &b->spots[CBM_REF_NODE(i, k)].window);
+            cbm_window_of(&node_at(b, i)->out[k], &b->spots[CBM_REF_NODE(i, k)].window);
     return true;
 }
 
@@ -235,6 +235,10 @@ static int32_t missing(cbm_build *b, const cbm_unit *u, int32_t self)
             if (v >= 0 && v != self && !CBM_AT(&b->units, cbm_unit, v).done)
                 return v;
         }
+    }
+    if (u->absorbs && u->after.add && u->added >= 0) {
+        int32_t v = b->unit_of[u->added / CBM_MAX_OUTPUTS];
+        return CBM_AT(&b->units, cbm_unit, v).done ? -1 : v;
     }
     return -1;
 }
@@ -322,7 +326,10 @@ static bool build(cbm_build *b)
     if (!b->groups || !b->unit_of || !b->spots || !b->results || !b->read || !copy_key(b->plan, b->g) || !make_units(b))
         return false;
     find_readers(b);
-    if (!settle_in_place(b) || !number_results(b) || !place_leaves(b) || !in_order(b))
+    if (!settle_in_place(b) || !number_results(b) || !place_leaves(b))
+        return false;
+    cbm_absorb_passes(b);
+    if (!cbm_choose_layouts(b) || !in_order(b))
         return false;
     if (!cbm_arena_layout(b->heap, b->lifetimes.data, b->lifetimes.count, !b->cx->naive, &b->plan->arena))
         return false;
@@ -357,6 +364,7 @@ cbm_plan *cbm_plan_build(const cbm_collected *g)
                     .units = CBM_ARRAY(heap, cbm_unit),
                     .roots = CBM_ARRAY(heap, cbm_root),
                     .lifetimes = CBM_ARRAY(heap, cbm_lifetime),
+                    .copies = CBM_ARRAY(heap, cbm_copy),
                     .step_workspace = CBM_ARRAY(heap, int32_t) };
     bool ok = build(&b);
     plan->bases = 1 + plan->n_leaves + plan->results.count;
@@ -370,6 +378,7 @@ cbm_plan *cbm_plan_build(const cbm_collected *g)
     cbm_array_free(&b.units);
     cbm_array_free(&b.roots);
     cbm_array_free(&b.lifetimes);
+    cbm_array_free(&b.copies);
     cbm_array_free(&b.step_workspace);
     if (ok)
         return plan;

@@ -9,9 +9,17 @@ typedef struct cbm_unit {
     int32_t first, count; /* in build.members */
     int32_t group;        /* -1: a single operation */
     bool commit, done, entered, unneeded;
+    cbm_layout layout;               /* of the operands that layouts.c gave one */
+    uint32_t layout_in, layout_out;  /* of a kernel: which of its operands; of a pass: all of its own shape */
+    /* absorb.c: a kernel that also does the pass reading its first result; 1 + the pass's unit, or 0 */
+    int32_t absorbs;
+    bool absorbed;    /* this pass is done by a kernel */
+    cbm_post after;   /* what the kernel does then */
+    cbm_ref added;    /* what it adds, if after.add */
+    cbm_ref absorbed_result; /* the value it makes instead of its own */
 } cbm_unit;
 
-/* Memory that values lie in. Layouts across operations come in here: a root would then also name its physical format. */
+/* Memory that values lie in. */
 typedef struct cbm_root {
     int32_t base;     /* leaf's or result's base; CBM_BASE_ARENA: a temporary */
     int32_t lifetime; /* temporaries: its number */
@@ -22,8 +30,14 @@ typedef struct cbm_spot {
     bool known;
     int32_t root;
     int64_t offset; /* bytes */
-    cbm_buffer window;
+    cbm_buffer window; /* in the logical axes; window.layout says how they lie in memory */
 } cbm_spot;
+
+/* A value once more, in another layout. */
+typedef struct cbm_copy {
+    cbm_ref ref;
+    cbm_spot spot;
+} cbm_copy;
 
 typedef struct cbm_build {
     cbm_context *cx;
@@ -37,12 +51,25 @@ typedef struct cbm_build {
     cbm_array roots;          /* of cbm_root */
     cbm_array lifetimes;      /* of cbm_lifetime */
     cbm_spot *spots;          /* per node result, then per leaf */
+    cbm_array copies;         /* of cbm_copy */
     int32_t *results;         /* per node result: its number in plan->results, or -1 */
-    uint8_t *read;            /* per node result: a step reads it from memory */
+    uint8_t *read;            /* per node result: how many operands of other units read it from memory; 255: many */
     cbm_array step_workspace; /* of int32_t */
 } cbm_build;
 
 cbm_spot *cbm_spot_of(cbm_build *b, cbm_ref ref);
+void cbm_window_of(const cbm_value *v, cbm_buffer *w); /* plain and contiguous */
+
+/* layouts.c: gives units their layouts; then, of one unit, how it takes operand k of its node n and makes a result; and
+   how a pass in a layout sees an operand's window. */
+bool cbm_choose_layouts(cbm_build *b);
+cbm_layout cbm_layout_taken(const cbm_unit *u, const cbm_node *n, size_t k);
+cbm_layout cbm_layout_made(const cbm_unit *u, int32_t result);
+void cbm_layout_window(cbm_layout layout, const cbm_buffer *w, cbm_buffer *out);
+
+/* absorb.c: passes that a kernel can do to its result before writing it become part of the kernel's unit. */
+void cbm_absorb_passes(cbm_build *b);
+
 /* steps.c: appends what computes the unit. */
 bool cbm_build_unit(cbm_build *b, const cbm_unit *u);
 

@@ -56,6 +56,7 @@ typedef struct cbm_step {
     const cbm_kernel *kernel; /* NULL: a fused pass, or a user's own kernel */
     cbm_kernel_fn run;        /* NULL: a fused pass */
     cbm_launch launch;        /* operands' buffers are in buffers */
+    cbm_post *after;          /* the launch's, when a pass was absorbed */
     void *attributes;         /* the launch's copy, refreshed when run if runtime */
     bool runtime;
     void *state;
@@ -70,6 +71,7 @@ typedef struct cbm_step {
     cbm_cell *cells;  /* fused->n_parameters */
     size_t n_members; /* operations done by this step, for cbm_explain */
     const char *why;  /* static text: what a step is for that no operation asked for; NULL: operations' own */
+    bool reorder;     /* moves one operand of node into another layout */
 } cbm_step;
 
 /* A value that the plan leaves in storage of its own. */

@@ -36,14 +36,16 @@ static size_t bytes_of(const cbm_buffer *w)
     return (size_t)w->count * cbm_dtype_size(w->dtype);
 }
 
-/* Memory for a value that the next step makes: a result's, the variable it overwrites, or a temporary. */
-static bool give_home(cbm_build *b, cbm_ref ref, int32_t shares)
+/* Memory for a value that the next step makes: a result's, the variable it overwrites, or a temporary. A result that is
+   made in a layout of its own is put into its plain place afterwards, by store_result. */
+static bool give_home(cbm_build *b, cbm_ref ref, cbm_layout layout, int32_t shares)
 {
     cbm_spot *s = cbm_spot_of(b, ref);
     int32_t number = b->results[ref];
     s->known = true;
     s->offset = 0;
-    if (number < 0) {
+    s->window.layout = (int32_t)layout;
+    if (number < 0 || layout != CBM_LAYOUT_PLAIN) {
         s->root = temporary(b, bytes_of(&s->window), shares);
         return s->root >= 0;
     }
@@ -87,6 +89,7 @@ static void broadcast_window(const cbm_buffer *from, const cbm_buffer *to, cbm_b
 {
     *out = *to;
     out->dtype = from->dtype;
+    out->layout = from->layout;
     bool same = from->count == to->count;
     out->contiguous = from->contiguous && same;
     for (int64_t k = 0; k < to->rank; k++) {
@@ -164,6 +167,74 @@ static bool make_contiguous(cbm_build *b, int32_t node, cbm_spot *s)
     return true;
 }
 
+/* ---- layouts ---- */
+
+static cbm_status run_reorder(const cbm_launch *l)
+{
+    const cbm_backend *backend = l->state;
+    backend->reorder(&l->in[0], &l->out[0], l->threads);
+    return CBM_OK;
+}
+
+static bool reorder_step(cbm_build *b, int32_t node, const cbm_spot *from, const cbm_spot *to, const char *why)
+{
+    cbm_step step = { .node = node, .run = run_reorder, .reorder = true, .why = why };
+    if (!step_buffers(b, &step, 1, 1))
+        return false;
+    set_buffer(&step, 0, from);
+    set_buffer(&step, 1, to);
+    used_now(b, from->root);
+    used_now(b, to->root);
+    step.launch = (cbm_launch){ .op = node_at(b, node)->op,
+                                .n_in = 1,
+                                .n_out = 1,
+                                .in = step.buffers,
+                                .out = step.buffers + 1,
+                                .state = (void *)(uintptr_t)b->plan->backend,
+                                .threads = b->cx->threads };
+    return push_step(b, &step, 0);
+}
+
+/* Where a value is in this layout: its own place, or a copy that is made now if there is none yet. */
+static bool spot_in(cbm_build *b, int32_t node, cbm_ref ref, cbm_layout layout, cbm_spot *out)
+{
+    cbm_spot *s = cbm_spot_of(b, ref);
+    *out = *s;
+    if (s->window.layout == (int32_t)layout)
+        return true;
+    for (size_t i = 0; i < b->copies.count; i++) {
+        const cbm_copy *c = &CBM_AT(&b->copies, cbm_copy, i);
+        *out = c->spot;
+        if (c->ref == ref && c->spot.window.layout == (int32_t)layout)
+            return true;
+    }
+    if (s->window.layout == CBM_LAYOUT_PLAIN && !make_contiguous(b, node, s))
+        return false;
+    cbm_copy copy = { .ref = ref, .spot = *s };
+    copy.spot.window.layout = (int32_t)layout;
+    copy.spot.offset = 0;
+    copy.spot.root = temporary(b, bytes_of(&s->window), -1);
+    const char *why = layout == CBM_LAYOUT_PLAIN             ? "a chain in a layout of its own ends: plain from here"
+                      : s->window.layout == CBM_LAYOUT_PLAIN ? "a chain in a layout of its own begins"
+                                                             : "two chains meet that have different layouts";
+    *out = copy.spot;
+    return copy.spot.root >= 0 && reorder_step(b, node, s, &copy.spot, why) && cbm_array_push(&b->copies, &copy);
+}
+
+/* A result that was made in another layout goes into its own memory, plain. */
+static bool store_result(cbm_build *b, int32_t node, cbm_ref ref)
+{
+    const cbm_spot *s = cbm_spot_of(b, ref);
+    if (b->results[ref] < 0 || s->window.layout == CBM_LAYOUT_PLAIN)
+        return true;
+    cbm_copy copy = { .ref = ref, .spot = *s };
+    const cbm_root root = { .base = 1 + (int32_t)b->plan->n_leaves + b->results[ref], .lifetime = -1 };
+    copy.spot.window.layout = CBM_LAYOUT_PLAIN;
+    copy.spot.root = (int32_t)b->roots.count;
+    return cbm_array_push(&b->roots, &root) && reorder_step(b, node, s, &copy.spot, "a result is kept in plain form") &&
+           cbm_array_push(&b->copies, &copy);
+}
+
 static bool truly_contiguous(const cbm_buffer *w)
 {
     int64_t stride = 1;
@@ -179,17 +250,18 @@ static bool truly_contiguous(const cbm_buffer *w)
 static bool as_view(cbm_build *b, int32_t i)
 {
     cbm_node *n = node_at(b, i);
-    const cbm_spot *from = cbm_spot_of(b, cbm_ref_input(n, 0));
-    cbm_spot *to = cbm_spot_of(b, CBM_REF_NODE(i, 0));
+    cbm_spot from, *to = cbm_spot_of(b, CBM_REF_NODE(i, 0));
+    if (!spot_in(b, i, cbm_ref_input(n, 0), CBM_LAYOUT_PLAIN, &from))
+        return false;
     cbm_buffer window = to->window;
     window.data = NULL;
-    cbm_buffer source = from->window;
+    cbm_buffer source = from.window;
     source.data = NULL;
     if (!n->op->view(n->attributes, &source, &window))
         return false;
     to->known = true;
-    to->root = from->root;
-    to->offset = from->offset + (int64_t)(intptr_t)window.data;
+    to->root = from.root;
+    to->offset = from.offset + (int64_t)(intptr_t)window.data;
     window.data = NULL;
     window.contiguous = truly_contiguous(&window);
     to->window = window;
@@ -203,7 +275,8 @@ static bool build_view(cbm_build *b, int32_t i)
         return true;
     cbm_spot view = *cbm_spot_of(b, ref), *home = cbm_spot_of(b, ref);
     contiguous_window(&home->window);
-    return give_home(b, ref, -1) && copy_step(b, i, &view, home, "a view that is kept gets memory of its own");
+    return give_home(b, ref, CBM_LAYOUT_PLAIN, -1) &&
+           copy_step(b, i, &view, home, "a view that is kept gets memory of its own");
 }
 
 /* Prepares the kernel; one that finds itself unable after all gives way to the next backend's. */
@@ -237,101 +310,6 @@ static bool prepare_kernel(cbm_build *b, const cbm_node *n, cbm_step *step, cons
     return false;
 }
 
-static bool build_kernel(cbm_build *b, int32_t i)
-{
-    cbm_node *n = node_at(b, i);
-    const cbm_op *op = n->op;
-    cbm_step step = { .node = i, .checks = (op->flags & CBM_OP_CHECKS) != 0, .n_members = 1 };
-    cbm_buffer windows[CBM_MAX_INPUTS + CBM_MAX_OUTPUTS];
-    char message[256] = "";
-    for (size_t k = 0; k < op->n_attributes; k++)
-        step.runtime = step.runtime || op->attributes[k].at_run;
-    if (op->attributes_size) {
-        step.attributes = cbm_plan_take(b->plan, op->attributes_size);
-        if (!step.attributes)
-            return false;
-        memcpy(step.attributes, n->attributes, op->attributes_size);
-    }
-    for (size_t k = 0; k < n->n_in; k++)
-        windows[k] = cbm_spot_of(b, cbm_ref_input(n, k))->window;
-    for (size_t k = 0; k < n->n_out; k++)
-        windows[n->n_in + k] = cbm_spot_of(b, CBM_REF_NODE(i, k))->window;
-    cbm_launch shapes = { .op = op,
-                          .attributes = step.attributes,
-                          .n_in = n->n_in,
-                          .n_out = n->n_out,
-                          .in = windows,
-                          .out = windows + n->n_in,
-                          .threads = b->cx->threads,
-                          .message = message };
-    const cbm_kernel *kernel = op->kernel ? NULL : cbm_backend_kernel(b->plan->backend, &shapes);
-    if (!kernel || !(kernel->flags & CBM_KERNEL_STRIDED)) {
-        for (size_t k = 0; k < n->n_in; k++) {
-            cbm_spot *s = cbm_spot_of(b, cbm_ref_input(n, k));
-            if (!make_contiguous(b, i, s))
-                return false;
-            windows[k] = s->window;
-        }
-        kernel = op->kernel ? NULL : cbm_backend_kernel(b->plan->backend, &shapes);
-    }
-    if (!kernel && !op->kernel) {
-        cbm_fail(b->cx, CBM_ERROR_UNSUPPORTED, "[%s] the device \"%s\" has no kernel for these operands", op->name,
-                 b->plan->backend->name);
-        cbm_locate(b->cx, n->file, n->line);
-        return false;
-    }
-    if (!step_buffers(b, &step, n->n_in, n->n_out))
-        return false;
-    for (size_t k = 0; k < n->n_in; k++) {
-        const cbm_spot *s = cbm_spot_of(b, cbm_ref_input(n, k));
-        set_buffer(&step, k, s);
-        used_now(b, s->root);
-    }
-    for (size_t k = 0; k < n->n_out; k++) {
-        if (!give_home(b, CBM_REF_NODE(i, (int32_t)k), -1))
-            return false;
-        set_buffer(&step, n->n_in + k, cbm_spot_of(b, CBM_REF_NODE(i, k)));
-    }
-    step.launch = (cbm_launch){ .op = op,
-                                .attributes = step.attributes,
-                                .n_in = step.n_in,
-                                .n_out = step.n_out,
-                                .in = step.buffers,
-                                .out = step.buffers + step.n_in,
-                                .threads = b->cx->threads };
-    size_t workspace = 0;
-    if (!prepare_kernel(b, n, &step, kernel, &workspace))
-        return false;
-    step.launch.state = step.state;
-    if (push_step(b, &step, workspace))
-        return true;
-    if (step.kernel && step.kernel->release)
-        step.kernel->release(step.state);
-    return false;
-}
-
-/* An operand that dies with this pass and has the result's size: its memory can be the result's. */
-static int32_t dying_operand(cbm_build *b, const cbm_step *step, const cbm_buffer *out, const uint8_t *last_use)
-{
-    if (b->cx->naive)
-        return -1;
-    for (size_t k = 0; k < step->n_in; k++) {
-        const cbm_buffer *in = &step->buffers[k];
-        const cbm_root *r = &CBM_AT(&b->roots, cbm_root, step->places[k].base);
-        if (!last_use[k] || r->base != CBM_BASE_ARENA || !in->contiguous || in->count != out->count ||
-            in->dtype != out->dtype || step->places[k].offset)
-            continue;
-        bool once = CBM_AT(&b->lifetimes, cbm_lifetime, r->lifetime).bytes == bytes_of(out);
-        for (size_t j = 0; j < step->n_in; j++)
-            once = once && (j == k || step->places[j].base != step->places[k].base);
-        for (size_t j = 0; j < b->lifetimes.count; j++)
-            once = once && CBM_AT(&b->lifetimes, cbm_lifetime, j).shares != r->lifetime;
-        if (once)
-            return r->lifetime;
-    }
-    return -1;
-}
-
 /* Whether some unit that has not run yet reads memory of this root. */
 static bool read_later(const cbm_build *b, int32_t root)
 {
@@ -350,6 +328,181 @@ static bool read_later(const cbm_build *b, int32_t root)
     return false;
 }
 
+/* A temporary of these bytes that no buffer has taken over yet. */
+static bool free_to_share(const cbm_build *b, int32_t lifetime, size_t bytes)
+{
+    bool once = CBM_AT(&b->lifetimes, cbm_lifetime, lifetime).bytes == bytes;
+    for (size_t j = 0; j < b->lifetimes.count && once; j++)
+        once = CBM_AT(&b->lifetimes, cbm_lifetime, j).shares != lifetime;
+    return once;
+}
+
+/* The operands where the kernel wants them; a kernel that takes strides gets views as they are. */
+static bool take_operands(cbm_build *b, const cbm_unit *u, int32_t i, cbm_launch *shapes, cbm_spot *spots,
+                          cbm_buffer *windows, const cbm_kernel **kernel)
+{
+    const cbm_node *n = node_at(b, i);
+    for (size_t k = 0; k < n->n_in; k++) {
+        if (!spot_in(b, i, cbm_ref_input(n, k), cbm_layout_taken(u, n, k), &spots[k]))
+            return false;
+        windows[k] = spots[k].window;
+    }
+    *kernel = n->op->kernel ? NULL : cbm_backend_kernel(b->plan->backend, shapes);
+    if (*kernel && ((*kernel)->flags & CBM_KERNEL_STRIDED))
+        return true;
+    for (size_t k = 0; k < n->n_in; k++) {
+        if (spots[k].window.contiguous)
+            continue;
+        cbm_spot *s = cbm_spot_of(b, cbm_ref_input(n, k));
+        if (!make_contiguous(b, i, s))
+            return false;
+        spots[k] = *s;
+        windows[k] = s->window;
+    }
+    *kernel = n->op->kernel ? NULL : cbm_backend_kernel(b->plan->backend, shapes);
+    return true;
+}
+
+static bool copy_attributes(cbm_build *b, const cbm_node *n, cbm_step *step)
+{
+    for (size_t k = 0; k < n->op->n_attributes; k++)
+        step->runtime = step->runtime || n->op->attributes[k].at_run;
+    if (!n->op->attributes_size)
+        return true;
+    step->attributes = cbm_plan_take(b->plan, n->op->attributes_size);
+    if (step->attributes)
+        memcpy(step->attributes, n->attributes, n->op->attributes_size);
+    return step->attributes != NULL;
+}
+
+/* What the kernel adds to its result lies in the result's memory: the operand's own if it dies here, else a copy. */
+static bool place_added(cbm_build *b, const cbm_unit *u, int32_t i, int32_t *shares)
+{
+    cbm_spot added;
+    if (!spot_in(b, i, u->added, cbm_layout_made(u, 0), &added))
+        return false;
+    const cbm_root *r = &CBM_AT(&b->roots, cbm_root, added.root);
+    const cbm_spot *own = cbm_spot_of(b, u->added);
+    used_now(b, added.root);
+    if (own->root == added.root && r->base == CBM_BASE_ARENA && !added.offset && added.window.contiguous &&
+        !read_later(b, added.root) && free_to_share(b, r->lifetime, bytes_of(&added.window))) {
+        *shares = r->lifetime;
+        return true;
+    }
+    cbm_spot copy = added;
+    copy.offset = 0;
+    copy.root = temporary(b, bytes_of(&added.window), -1);
+    if (copy.root < 0)
+        return false;
+    *shares = CBM_AT(&b->roots, cbm_root, copy.root).lifetime;
+    added.window.layout = copy.window.layout = CBM_LAYOUT_PLAIN; /* dense: copied as it lies */
+    return copy_step(b, i, &added, &copy,
+                     "what a kernel adds to its result lies in the result's memory, and is read again later");
+}
+
+static bool build_kernel(cbm_build *b, const cbm_unit *u, int32_t i)
+{
+    cbm_node *n = node_at(b, i);
+    const cbm_op *op = n->op;
+    cbm_step step = { .node = i,
+                      .checks = (op->flags & CBM_OP_CHECKS) != 0,
+                      .n_members = 1 + (u->absorbs ? (size_t)CBM_AT(&b->units, cbm_unit, u->absorbs - 1).count : 0) };
+    cbm_buffer windows[CBM_MAX_INPUTS + CBM_MAX_OUTPUTS];
+    cbm_spot spots[CBM_MAX_INPUTS];
+    char message[256] = "";
+    if (!copy_attributes(b, n, &step))
+        return false;
+    for (size_t k = 0; k < n->n_out; k++) {
+        windows[n->n_in + k] = cbm_spot_of(b, CBM_REF_NODE(i, k))->window;
+        windows[n->n_in + k].layout = (int32_t)cbm_layout_made(u, (int32_t)k);
+    }
+    cbm_launch shapes = { .op = op,
+                          .attributes = step.attributes,
+                          .n_in = n->n_in,
+                          .n_out = n->n_out,
+                          .in = windows,
+                          .out = windows + n->n_in,
+                          .threads = b->cx->threads,
+                          .message = message };
+    const cbm_kernel *kernel = NULL;
+    if (!take_operands(b, u, i, &shapes, spots, windows, &kernel))
+        return false;
+    if (!kernel && !op->kernel) {
+        cbm_fail(b->cx, CBM_ERROR_UNSUPPORTED, "[%s] the device \"%s\" has no kernel for these operands", op->name,
+                 b->plan->backend->name);
+        cbm_locate(b->cx, n->file, n->line);
+        return false;
+    }
+    int32_t shares = -1;
+    if (u->absorbs) {
+        step.after = cbm_plan_take(b->plan, sizeof *step.after);
+        if (!step.after || (u->after.add && !place_added(b, u, i, &shares)))
+            return false;
+        *step.after = u->after;
+    }
+    if (!step_buffers(b, &step, n->n_in, n->n_out))
+        return false;
+    for (size_t k = 0; k < n->n_in; k++) {
+        set_buffer(&step, k, &spots[k]);
+        used_now(b, spots[k].root);
+    }
+    for (size_t k = 0; k < n->n_out; k++) {
+        const cbm_ref ref = k == 0 && u->absorbs ? u->absorbed_result : CBM_REF_NODE(i, (int32_t)k);
+        if (!give_home(b, ref, cbm_layout_made(u, (int32_t)k), k == 0 ? shares : -1))
+            return false;
+        set_buffer(&step, n->n_in + k, cbm_spot_of(b, ref));
+    }
+    step.launch = (cbm_launch){ .op = op,
+                                .attributes = step.attributes,
+                                .n_in = step.n_in,
+                                .n_out = step.n_out,
+                                .in = step.buffers,
+                                .out = step.buffers + step.n_in,
+                                .threads = b->cx->threads,
+                                .after = step.after };
+    size_t workspace = 0;
+    if (!prepare_kernel(b, n, &step, kernel, &workspace))
+        return false;
+    step.launch.state = step.state;
+    if (!push_step(b, &step, workspace)) {
+        if (step.kernel && step.kernel->release)
+            step.kernel->release(step.state);
+        return false;
+    }
+    for (size_t k = 0; k < n->n_out; k++)
+        if (!store_result(b, i, k == 0 && u->absorbs ? u->absorbed_result : CBM_REF_NODE(i, (int32_t)k)))
+            return false;
+    return true;
+}
+
+/* An operand that dies with this pass and has the result's size: its memory can be the result's. */
+static int32_t dying_operand(cbm_build *b, const cbm_step *step, const cbm_buffer *out, const uint8_t *last_use)
+{
+    if (b->cx->naive)
+        return -1;
+    for (size_t k = 0; k < step->n_in; k++) {
+        const cbm_buffer *in = &step->buffers[k];
+        const cbm_root *r = &CBM_AT(&b->roots, cbm_root, step->places[k].base);
+        if (!last_use[k] || r->base != CBM_BASE_ARENA || !in->contiguous || in->count != out->count ||
+            in->dtype != out->dtype || step->places[k].offset)
+            continue;
+        bool once = free_to_share(b, r->lifetime, bytes_of(out));
+        for (size_t j = 0; j < step->n_in; j++)
+            once = once && (j == k || step->places[j].base != step->places[k].base);
+        if (once)
+            return r->lifetime;
+    }
+    return -1;
+}
+
+static bool same_extents(const cbm_buffer *a, const cbm_buffer *b)
+{
+    bool same = a->rank == b->rank;
+    for (int64_t d = 0; d < a->rank && same; d++)
+        same = a->shape[d] == b->shape[d];
+    return same;
+}
+
 static bool build_pass(cbm_build *b, const cbm_unit *u)
 {
     const int32_t *members = &CBM_AT(&b->members, int32_t, u->first);
@@ -364,21 +517,37 @@ static bool build_pass(cbm_build *b, const cbm_unit *u)
     }
     ok = ok && cbm_pass_build(b->plan, b->g, members, (size_t)u->count, stored.data, stored.count, &step, &operands) &&
          operands.count <= CBM_MAX_INPUTS && step_buffers(b, &step, operands.count, stored.count);
+    const cbm_buffer *whole = ok ? &cbm_spot_of(b, CBM_AT(&stored, cbm_ref, 0))->window : NULL;
     for (size_t k = 0; k < operands.count && ok; k++) {
-        const cbm_spot *s = cbm_spot_of(b, CBM_AT(&operands, cbm_ref, k));
-        set_buffer(&step, k, s);
-        broadcast_window(&s->window, &cbm_spot_of(b, CBM_AT(&stored, cbm_ref, 0))->window, &step.buffers[k]);
-        used_now(b, s->root);
-        last_use[k] = CBM_AT(&b->roots, cbm_root, s->root).base == CBM_BASE_ARENA && !read_later(b, s->root);
+        const cbm_ref ref = CBM_AT(&operands, cbm_ref, k);
+        const cbm_spot *own = cbm_spot_of(b, ref);
+        const cbm_layout layout = same_extents(&own->window, whole) ? u->layout : CBM_LAYOUT_PLAIN;
+        cbm_spot s;
+        cbm_buffer window;
+        ok = spot_in(b, step.node, ref, layout, &s);
+        if (!ok)
+            break;
+        set_buffer(&step, k, &s);
+        broadcast_window(&s.window, whole, &window);
+        cbm_layout_window(u->layout, &window, &step.buffers[k]);
+        used_now(b, s.root);
+        last_use[k] =
+            CBM_AT(&b->roots, cbm_root, s.root).base == CBM_BASE_ARENA && own->root == s.root && !read_later(b, s.root);
     }
     for (size_t k = 0; k < stored.count && ok; k++) {
         cbm_ref ref = CBM_AT(&stored, cbm_ref, k);
-        int32_t shares = b->results[ref] < 0 ? dying_operand(b, &step, &cbm_spot_of(b, ref)->window, last_use) : -1;
-        ok = give_home(b, ref, shares);
-        if (ok)
-            set_buffer(&step, operands.count + k, cbm_spot_of(b, ref));
+        bool temporary_home = b->results[ref] < 0 || u->layout != CBM_LAYOUT_PLAIN;
+        int32_t shares = temporary_home ? dying_operand(b, &step, &cbm_spot_of(b, ref)->window, last_use) : -1;
+        ok = give_home(b, ref, u->layout, shares);
+        if (!ok)
+            break;
+        const cbm_spot *home = cbm_spot_of(b, ref);
+        set_buffer(&step, operands.count + k, home);
+        cbm_layout_window(u->layout, &home->window, &step.buffers[operands.count + k]);
     }
     ok = ok && finish_pass(b, &step);
+    for (size_t k = 0; k < stored.count && ok; k++)
+        ok = store_result(b, step.node, CBM_AT(&stored, cbm_ref, k));
     cbm_array_free(&stored);
     cbm_array_free(&operands);
     return ok;
@@ -392,5 +561,5 @@ bool cbm_build_unit(cbm_build *b, const cbm_unit *u)
     const cbm_node *n = node_at(b, i);
     if ((n->op->flags & CBM_OP_VIEW) && n->op->view && as_view(b, i))
         return build_view(b, i);
-    return build_kernel(b, i);
+    return build_kernel(b, u, i);
 }

@@ -20,7 +20,14 @@ static cbm_dnn_conv describe(const cbm_launch *l, cbm_dnn_direction direction)
                        .out_height = y->shape[2],
                        .out_width = y->shape[3],
                        .groups = a->groups,
-                       .bias = direction == CBM_DNN_FORWARD && l->n_in > 2 };
+                       .bias = direction == CBM_DNN_FORWARD && l->n_in > 2,
+                       .x_layout = (cbm_layout)(direction == CBM_DNN_INPUT_GRAD ? l->out : l->in)->layout,
+                       .y_layout = (cbm_layout)y->layout };
+    if (l->after && direction == CBM_DNN_FORWARD) {
+        c.add = l->after->add;
+        c.relu = l->after->relu;
+        c.upper = l->after->upper;
+    }
     for (int d = 0; d < 2; d++) {
         c.kernel[d] = w[2 + d];
         c.stride[d] = a->stride.v[1 + d];
@@ -89,6 +96,56 @@ static bool supports(const cbm_launch *l)
     return l->out[0].count > 0 && cbm_dnn_present();
 }
 
+/* Blocks must be whole, in every group. Few input channels are read from plain planes: their blocks would be nearly empty. */
+static bool conv_layout(const cbm_launch *l, cbm_layout layout, bool *with_x)
+{
+    const cbm_conv2d_attributes *a = l->attributes;
+    const int64_t channels = a->input_shape.v[2], out = a->weight_shape.v[1], g = a->groups;
+    const int64_t block = layout == CBM_LAYOUT_BLOCKED_16 ? 16 : 8;
+    *with_x = channels >= 8 || g > 1;
+    if (!supports(l))
+        return false;
+    if (layout == CBM_LAYOUT_CHANNELS_LAST)
+        return true;
+    if (layout != cbm_cpu_blocked())
+        return false;
+    const bool depthwise = g == channels && g == out;
+    return depthwise ? g % block == 0 : out / g % block == 0 && (channels / g % block == 0 || !*with_x);
+}
+
+static bool forward_layout(const cbm_launch *l, cbm_layout layout, uint32_t *in, uint32_t *out, int *gains)
+{
+    bool with_x;
+    if (!conv_layout(l, layout, &with_x))
+        return false;
+    *in = with_x;
+    *out = 1;
+    *gains = layout == CBM_LAYOUT_CHANNELS_LAST ? 9 : 10;
+    return true;
+}
+
+static bool input_grad_layout(const cbm_launch *l, cbm_layout layout, uint32_t *in, uint32_t *out, int *gains)
+{
+    bool with_x;
+    if (!conv_layout(l, layout, &with_x))
+        return false;
+    *in = 1;
+    *out = with_x;
+    *gains = layout == CBM_LAYOUT_CHANNELS_LAST ? 9 : 10;
+    return true;
+}
+
+static bool weight_grad_layout(const cbm_launch *l, cbm_layout layout, uint32_t *in, uint32_t *out, int *gains)
+{
+    bool with_x;
+    if (!conv_layout(l, layout, &with_x))
+        return false;
+    *in = with_x ? 3 : 2;
+    *out = 0;
+    *gains = layout == CBM_LAYOUT_CHANNELS_LAST ? 9 : 10;
+    return true;
+}
+
 static void release(void *state)
 {
     cbm_dnn_free(state);
@@ -101,22 +158,26 @@ static const char *describe_state(const void *state)
 
 const cbm_kernel cbm_cpu_conv[] = {
     { .op = "conv2d",
+      .flags = CBM_KERNEL_POST,
       .supports = supports,
       .prepare = prepare_forward,
       .launch = forward,
       .release = release,
-      .describe = describe_state },
+      .describe = describe_state,
+      .layout = forward_layout },
     { .op = "conv2d_input_grad",
       .supports = supports,
       .prepare = prepare_input_grad,
       .launch = input_grad,
       .release = release,
-      .describe = describe_state },
+      .describe = describe_state,
+      .layout = input_grad_layout },
     { .op = "conv2d_weight_grad",
       .supports = supports,
       .prepare = prepare_weight_grad,
       .launch = weight_grad,
       .release = release,
-      .describe = describe_state },
+      .describe = describe_state,
+      .layout = weight_grad_layout },
     { .op = NULL },
 };

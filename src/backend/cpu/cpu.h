@@ -96,6 +96,9 @@ const cbm_simd *cbm_simd_get(void);
 const cbm_simd *cbm_simd_named(const char *name);
 void cbm_simd_choose(const cbm_simd *level);
 
+/* The blocked layout whose blocks fill this level's vectors; PLAIN at the baseline. */
+cbm_layout cbm_cpu_blocked(void);
+
 /* Below this many elements a loop is not worth a second thread. */
 #define CBM_CPU_GRAIN 8192
 

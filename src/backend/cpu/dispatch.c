@@ -51,3 +51,11 @@ void cbm_simd_choose(const cbm_simd *level)
 {
     levels.chosen = level;
 }
+
+cbm_layout cbm_cpu_blocked(void)
+{
+    const char *name = cbm_simd_get()->name;
+    return strcmp(name, "avx512") == 0 ? CBM_LAYOUT_BLOCKED_16
+           : strcmp(name, "avx2") == 0 ? CBM_LAYOUT_BLOCKED_8
+                                       : CBM_LAYOUT_PLAIN;
+}
