@@ -72,7 +72,7 @@ static void find_readers(cbm_build *b)
                 continue;
             if (b->groups[i] >= 0 && cbm_is_inline_scalar(node_at(b, ref / CBM_MAX_OUTPUTS)))
                 continue;
-            b->read[ref] += b->read[ref] < UINT8_MAX;
+            b->read[ref] = b->read[ref] < UINT8_MAX ? (uint8_t)(b->read[ref] + 1) : UINT8_MAX;
         }
     }
 }

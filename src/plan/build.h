@@ -9,13 +9,13 @@ typedef struct cbm_unit {
     int32_t first, count; /* in build.members */
     int32_t group;        /* -1: a single operation */
     bool commit, done, entered, unneeded;
-    cbm_layout layout;               /* of the operands that layouts.c gave one */
-    uint32_t layout_in, layout_out;  /* of a kernel: which of its operands; of a pass: all of its own shape */
+    cbm_layout layout;              /* of the operands that layouts.c gave one */
+    uint32_t layout_in, layout_out; /* of a kernel: which of its operands; of a pass: all of its own shape */
     /* absorb.c: a kernel that also does the pass reading its first result; 1 + the pass's unit, or 0 */
     int32_t absorbs;
-    bool absorbed;    /* this pass is done by a kernel */
-    cbm_post after;   /* what the kernel does then */
-    cbm_ref added;    /* what it adds, if after.add */
+    bool absorbed;           /* this pass is done by a kernel */
+    cbm_post after;          /* what the kernel does then */
+    cbm_ref added;           /* what it adds, if after.add */
     cbm_ref absorbed_result; /* the value it makes instead of its own */
 } cbm_unit;
 
@@ -29,7 +29,7 @@ typedef struct cbm_root {
 typedef struct cbm_spot {
     bool known;
     int32_t root;
-    int64_t offset; /* bytes */
+    int64_t offset;    /* bytes */
     cbm_buffer window; /* in the logical axes; window.layout says how they lie in memory */
 } cbm_spot;
 

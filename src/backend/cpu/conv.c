@@ -158,7 +158,6 @@ static const char *describe_state(const void *state)
 
 const cbm_kernel cbm_cpu_conv[] = {
     { .op = "conv2d",
-      .flags = CBM_KERNEL_POST,
       .supports = supports,
       .prepare = prepare_forward,
       .launch = forward,

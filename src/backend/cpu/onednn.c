@@ -345,13 +345,20 @@ static bool weight_desc(dnnl_memory_desc_t *desc, const cbm_dnn_conv *c, bool an
            dnnl_success;
 }
 
+static dnnl_format_tag_t tag_of(cbm_layout l)
+{
+    return l == CBM_LAYOUT_BLOCKED_16      ? dnnl_nChw16c
+           : l == CBM_LAYOUT_BLOCKED_8     ? dnnl_nChw8c
+           : l == CBM_LAYOUT_CHANNELS_LAST ? dnnl_nhwc
+                                           : dnnl_nchw;
+}
 static bool make_descs(conv_descs *m, const cbm_dnn_conv *c, dnnl_format_tag_t x_tag, dnnl_format_tag_t y_tag)
 {
     const dnnl_dims_t bias_dims = { c->out_channels };
     return activation_desc(&m->x, c->batch, c->channels, c->height, c->width, x_tag) &&
            activation_desc(&m->y, c->batch, c->out_channels, c->out_height, c->out_width, y_tag) &&
-           activation_desc(&m->plain_x, c->batch, c->channels, c->height, c->width, dnnl_nchw) &&
-           activation_desc(&m->plain_y, c->batch, c->out_channels, c->out_height, c->out_width, dnnl_nchw) &&
+           activation_desc(&m->plain_x, c->batch, c->channels, c->height, c->width, tag_of(c->x_layout)) &&
+           activation_desc(&m->plain_y, c->batch, c->out_channels, c->out_height, c->out_width, tag_of(c->y_layout)) &&
            weight_desc(&m->weight, c, true) && weight_desc(&m->plain_weight, c, false) &&
            dnnl_memory_desc_init_by_tag(&m->bias, 1, bias_dims, dnnl_f32, dnnl_x) == dnnl_success;
 }
