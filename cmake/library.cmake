@@ -1,12 +1,20 @@
 # libcambium. Each file is compiled once, for the shared library and the static one; the kernels in backend/cpu/simd
 # once for each level of the processor, the level's name in CBM_SIMD; which level runs is decided at run time.
 file(GLOB library_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/*/*.c ${PROJECT_SOURCE_DIR}/src/backend/*/*.c)
+file(GLOB onednn_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/backend/cpu/onednn/*.c)
+# Of this folder a build has either the stand-in or all but the other version.
+if(CAMBIUM_HAVE_ONEDNN)
+    list(FILTER onednn_sources EXCLUDE REGEX "/onednn/(none|v[^${CAMBIUM_ONEDNN_MAJOR}])\\.c$")
+else()
+    list(FILTER onednn_sources INCLUDE REGEX "/onednn/none\\.c$")
+endif()
+list(APPEND library_sources ${onednn_sources})
 file(GLOB simd_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/backend/cpu/simd/*.c)
 
 add_library(cambium_settings INTERFACE)
 target_include_directories(cambium_settings INTERFACE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
 if(CAMBIUM_HAVE_ONEDNN)
-    target_compile_definitions(cambium_settings INTERFACE CBM_HAVE_ONEDNN=1)
+    target_compile_definitions(cambium_settings INTERFACE CBM_HAVE_ONEDNN=${CAMBIUM_ONEDNN_MAJOR})
     target_include_directories(cambium_settings SYSTEM INTERFACE ${DNNL_INCLUDE_DIR})
 endif()
 if(CAMBIUM_PLAIN_HEAP OR CAMBIUM_SANITIZE MATCHES address)

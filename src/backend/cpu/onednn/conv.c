@@ -1,0 +1,306 @@
+/* conv.c: convolutions by oneDNN on the caller's layouts. Where no fast primitive takes those, the sequence has reorders
+   around one that does; weights come and go as OIHW, or in the primitive's own format. */
+#include "backend/cpu/onednn/parts.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    dnnl_format_tag_t tag;
+    int64_t block; /* channels that lie together */
+    const char *name;
+} layouts[CBM_LAYOUT_COUNT] = {
+    [CBM_LAYOUT_PLAIN] = { dnnl_nchw, 1, "nchw" },
+    [CBM_LAYOUT_CHANNELS_LAST] = { dnnl_nhwc, 1, "nhwc" },
+    [CBM_LAYOUT_BLOCKED_8] = { dnnl_nChw8c, 8, "nChw8c" },
+    [CBM_LAYOUT_BLOCKED_16] = { dnnl_nChw16c, 16, "nChw16c" },
+};
+
+typedef struct pair {
+    cbm_layout x, y;
+} pair;
+
+/* ---- descriptions ---- */
+
+static cbm_dnn_desc x_desc(const cbm_dnn_conv *c, cbm_layout layout)
+{
+    const int64_t dims[] = { c->batch, c->channels, c->height, c->width };
+    return cbm_dnn_desc_tag(4, dims, dnnl_f32, layouts[layout].tag);
+}
+
+static cbm_dnn_desc y_desc(const cbm_dnn_conv *c, cbm_layout layout)
+{
+    const int64_t dims[] = { c->batch, c->out_channels, c->out_height, c->out_width };
+    return cbm_dnn_desc_tag(4, dims, dnnl_f32, layouts[layout].tag);
+}
+
+static cbm_dnn_desc weight_desc(const cbm_dnn_conv *c, bool any)
+{
+    const int64_t g = c->groups;
+    const int64_t dims[] = { g, c->out_channels / g, c->channels / g, c->kernel[0], c->kernel[1] };
+    if (g == 1)
+        return cbm_dnn_desc_tag(4, dims + 1, dnnl_f32, any ? dnnl_format_tag_any : dnnl_oihw);
+    return cbm_dnn_desc_tag(5, dims, dnnl_f32, any ? dnnl_format_tag_any : dnnl_goihw);
+}
+
+static bool has_bias(const cbm_dnn_conv *c)
+{
+    return c->bias && c->direction == CBM_DNN_FORWARD;
+}
+
+static bool append_post_ops(dnnl_post_ops_t ops, const cbm_dnn_conv *c)
+{
+    if (c->add && !cbm_dnn_append_sum(ops))
+        return false;
+    if (c->upper > 0)
+        return cbm_dnn_append_eltwise(ops, dnnl_eltwise_clip, 0, c->upper);
+    return !c->relu || cbm_dnn_append_eltwise(ops, dnnl_eltwise_relu, 0, 0);
+}
+
+static dnnl_primitive_attr_t attributes_of(const cbm_dnn_conv *c)
+{
+    dnnl_primitive_attr_t attr = cbm_dnn_attributes();
+    if (!attr || c->direction != CBM_DNN_FORWARD)
+        return attr;
+    dnnl_post_ops_t ops;
+    bool ok = dnnl_post_ops_create(&ops) == dnnl_success;
+    if (ok) {
+        ok = append_post_ops(ops, c) && dnnl_primitive_attr_set_post_ops(attr, ops) == dnnl_success;
+        dnnl_post_ops_destroy(ops);
+    }
+    if (ok)
+        return attr;
+    dnnl_primitive_attr_destroy(attr);
+    return NULL;
+}
+
+static dnnl_primitive_desc_t try_layouts(const cbm_dnn_conv *c, pair p, dnnl_alg_kind_t algorithm)
+{
+    const int64_t bias_dims[] = { c->out_channels };
+    cbm_dnn_desc x = x_desc(c, p.x), y = y_desc(c, p.y), weight = weight_desc(c, true);
+    cbm_dnn_desc bias = has_bias(c) ? cbm_dnn_desc_tag(1, bias_dims, dnnl_f32, dnnl_x) : NULL;
+    dnnl_primitive_attr_t attr = attributes_of(c);
+    dnnl_primitive_desc_t pd = NULL;
+    if (x && y && weight && (bias || !has_bias(c)) && attr)
+        pd = cbm_dnn_conv_primitive(c, algorithm, x, weight, bias, y, attr);
+    if (attr)
+        dnnl_primitive_attr_destroy(attr);
+    cbm_dnn_desc_free(x);
+    cbm_dnn_desc_free(y);
+    cbm_dnn_desc_free(weight);
+    cbm_dnn_desc_free(bias);
+    return pd;
+}
+
+/* ---- the choice ---- */
+
+typedef enum speed { DIRECT_CODE, PRODUCTS, REFERENCE } speed; /* the slower, the greater */
+
+static speed speed_of(const_dnnl_primitive_desc_t pd)
+{
+    const char *name = cbm_dnn_implementation(pd);
+    return strncmp(name, "ref", 3) == 0 ? REFERENCE : strstr(name, "gemm") ? PRODUCTS : DIRECT_CODE;
+}
+
+static bool is_wide(void)
+{
+    return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core;
+}
+
+/* Where Winograd's fewer multiplications pay: 3x3 in steps of one with many channels. */
+static bool winograd_pays(const cbm_dnn_conv *c)
+{
+    const int64_t least = c->direction == CBM_DNN_WEIGHT_GRAD ? 32 : 64;
+    return !c->direct_only && c->groups == 1 && c->kernel[0] == 3 && c->kernel[1] == 3 && c->stride[0] == 1 &&
+           c->stride[1] == 1 && c->dilation[0] == 1 && c->dilation[1] == 1 && c->channels >= least &&
+           c->out_channels >= 64;
+}
+
+static dnnl_primitive_desc_t primitive_for(const cbm_dnn_conv *c, pair p)
+{
+    dnnl_primitive_desc_t pd = NULL;
+    if (p.x == CBM_LAYOUT_BLOCKED_16 && p.y == CBM_LAYOUT_BLOCKED_16 && winograd_pays(c))
+        pd = try_layouts(c, p, dnnl_convolution_winograd);
+    if (pd && speed_of(pd) != DIRECT_CODE) {
+        dnnl_primitive_desc_destroy(pd);
+        pd = NULL;
+    }
+    return pd ? pd : try_layouts(c, p, dnnl_convolution_direct);
+}
+
+static int64_t elements(int64_t batch, int64_t channels, int64_t plane, cbm_layout layout)
+{
+    const int64_t block = layouts[layout].block;
+    return batch * ((channels + block - 1) / block * block) * plane;
+}
+
+/* What the reorders around a primitive would write. */
+static int64_t reordered(const cbm_dnn_conv *c, pair p)
+{
+    int64_t n = 0;
+    if (p.x != c->x_layout)
+        n += elements(c->batch, c->channels, c->height * c->width, p.x);
+    if (p.y != c->y_layout)
+        n += (c->add ? 2 : 1) * elements(c->batch, c->out_channels, c->out_height * c->out_width, p.y);
+    return n;
+}
+
+/* The fastest kind of code, then the fewest elements to reorder, then the first of the list. A network's first convolution
+   reads plain planes: blocks of channels would be nearly empty. */
+static dnnl_primitive_desc_t choose(const cbm_dnn_conv *c, pair *chosen)
+{
+    const cbm_layout blocked = is_wide() ? CBM_LAYOUT_BLOCKED_16 : CBM_LAYOUT_BLOCKED_8;
+    const pair pairs[] = {
+        { c->x_layout, c->y_layout },
+        { c->channels < 8 ? CBM_LAYOUT_PLAIN : blocked, blocked },
+        { CBM_LAYOUT_CHANNELS_LAST, CBM_LAYOUT_CHANNELS_LAST },
+        { CBM_LAYOUT_PLAIN, CBM_LAYOUT_PLAIN },
+        { blocked, blocked },
+    };
+    dnnl_primitive_desc_t best = NULL;
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        if (best && speed_of(best) == DIRECT_CODE && reordered(c, *chosen) <= reordered(c, pairs[i]))
+            continue;
+        dnnl_primitive_desc_t pd = primitive_for(c, pairs[i]);
+        if (!pd)
+            continue;
+        if (best && (speed_of(pd) > speed_of(best) ||
+                     (speed_of(pd) == speed_of(best) && reordered(c, pairs[i]) >= reordered(c, *chosen)))) {
+            dnnl_primitive_desc_destroy(pd);
+            continue;
+        }
+        if (best)
+            dnnl_primitive_desc_destroy(best);
+        best = pd;
+        *chosen = pairs[i];
+    }
+    return best;
+}
+
+/* ---- the sequence ---- */
+
+static const struct {
+    dnnl_query_t weight;
+    int arguments[3]; /* x, weight, y */
+    int result;       /* which of them is written */
+} roles[] = {
+    [CBM_DNN_FORWARD] = { dnnl_query_weights_md, { DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST }, 2 },
+    [CBM_DNN_INPUT_GRAD] = { dnnl_query_weights_md, { DNNL_ARG_DIFF_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_DST }, 0 },
+    [CBM_DNN_WEIGHT_GRAD] = { dnnl_query_diff_weights_md,
+                              { DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_DST },
+                              1 },
+};
+
+/* The memory that the primitive works on: the caller's, or a copy in the wanted layout that is filled before (read) and
+   carried back after (then *back is the caller's). */
+static dnnl_memory_t operand(cbm_dnn *d, cbm_dnn_desc own, cbm_dnn_desc wanted, int pointer, bool read,
+                             dnnl_memory_t *back)
+{
+    dnnl_memory_t user = cbm_dnn_memory(d, own, pointer);
+    if (!user || dnnl_memory_desc_equal(own, wanted))
+        return user;
+    dnnl_memory_t inner = cbm_dnn_memory(d, wanted, CBM_DNN_BUFFER);
+    if (!inner || (read && !cbm_dnn_reorder(d, user, inner)))
+        return NULL;
+    if (back)
+        *back = user;
+    return inner;
+}
+
+static bool add_conv(cbm_dnn *d, dnnl_primitive_desc_t pd, const cbm_dnn_desc own[3], const cbm_dnn_desc wanted[3],
+                     cbm_dnn_desc bias)
+{
+    const cbm_dnn_conv *c = &d->conv;
+    const int result = roles[c->direction].result;
+    dnnl_exec_arg_t arguments[4];
+    dnnl_memory_t back = NULL;
+    for (int i = 0; i < 3; i++) {
+        const bool read = i != result || (c->add && c->direction == CBM_DNN_FORWARD);
+        arguments[i].arg = roles[c->direction].arguments[i];
+        arguments[i].memory = operand(d, own[i], wanted[i], i, read, i == result ? &back : NULL);
+        if (!arguments[i].memory)
+            return false;
+    }
+    if (bias)
+        arguments[3] = (dnnl_exec_arg_t){ DNNL_ARG_BIAS, cbm_dnn_memory(d, bias, 3) };
+    if (bias && !arguments[3].memory)
+        return false;
+    d->conv_stage = d->n_stages;
+    return cbm_dnn_stage_add(d, pd, arguments, bias ? 4 : 3) &&
+           (!back || cbm_dnn_reorder(d, arguments[result].memory, back));
+}
+
+static bool fill_sequence(cbm_dnn *d, dnnl_primitive_desc_t pd, pair p)
+{
+    const cbm_dnn_conv *c = &d->conv;
+    cbm_dnn_desc format = dnnl_primitive_desc_query_md(pd, roles[c->direction].weight, 0);
+    cbm_dnn_desc bias = has_bias(c) ? cbm_dnn_desc_tag(1, &c->out_channels, dnnl_f32, dnnl_x) : NULL;
+    cbm_dnn_desc x = x_desc(c, c->x_layout), y = y_desc(c, c->y_layout), weight = weight_desc(c, false);
+    cbm_dnn_desc inner_x = x_desc(c, p.x), inner_y = y_desc(c, p.y);
+    const cbm_dnn_desc own[3] = { x, c->packed_weight ? format : weight, y }, wanted[3] = { inner_x, format, inner_y };
+    const bool ok = format && x && y && weight && inner_x && inner_y && (bias || !has_bias(c)) &&
+                    add_conv(d, pd, own, wanted, bias);
+    if (ok)
+        snprintf(d->description, sizeof d->description, "%s %s->%s%s%s%s", cbm_dnn_implementation(pd),
+                 layouts[p.x].name, layouts[p.y].name, p.x != c->x_layout ? ", x reordered" : "",
+                 p.y != c->y_layout ? ", y reordered" : "",
+                 dnnl_memory_desc_equal(own[1], wanted[1]) ? "" : ", weight reordered");
+    cbm_dnn_desc_free(bias);
+    cbm_dnn_desc_free(x);
+    cbm_dnn_desc_free(y);
+    cbm_dnn_desc_free(weight);
+    cbm_dnn_desc_free(inner_x);
+    cbm_dnn_desc_free(inner_y);
+    return ok;
+}
+
+static bool is_valid(const cbm_dnn_conv *c)
+{
+    return c->channels % layouts[c->x_layout].block == 0 && c->out_channels % layouts[c->y_layout].block == 0 &&
+           !(c->packed_weight && c->direction == CBM_DNN_WEIGHT_GRAD);
+}
+
+cbm_dnn *cbm_dnn_convolution(const cbm_dnn_conv *c, int64_t threads)
+{
+    cbm_dnn *d = is_valid(c) ? cbm_dnn_begin(threads) : NULL;
+    if (!d)
+        return NULL;
+    pair p;
+    d->conv = *c;
+    dnnl_primitive_desc_t pd = choose(c, &p);
+    const bool ok = pd && fill_sequence(d, pd, p);
+    if (pd)
+        dnnl_primitive_desc_destroy(pd);
+    return cbm_dnn_end(d, ok);
+}
+
+/* ---- packed weights ---- */
+
+static cbm_dnn_desc packed_desc(const cbm_dnn *d)
+{
+    const_dnnl_primitive_desc_t pd;
+    if (!d->conv.packed_weight ||
+        dnnl_primitive_get_primitive_desc(d->stages[d->conv_stage].primitive, &pd) != dnnl_success)
+        return NULL;
+    return dnnl_primitive_desc_query_md(pd, roles[d->conv.direction].weight, 0);
+}
+
+size_t cbm_dnn_packed_bytes(const cbm_dnn *d)
+{
+    cbm_dnn_desc desc = packed_desc(d);
+    return desc ? dnnl_memory_desc_get_size(desc) : 0;
+}
+
+cbm_dnn *cbm_dnn_packer(const cbm_dnn *d, int64_t threads)
+{
+    cbm_dnn_desc packed = packed_desc(d), plain = packed ? weight_desc(&d->conv, false) : NULL;
+    cbm_dnn *packer = plain ? cbm_dnn_begin(threads) : NULL;
+    if (!packer) {
+        cbm_dnn_desc_free(plain);
+        return NULL;
+    }
+    dnnl_memory_t from = cbm_dnn_memory(packer, plain, 0), to = cbm_dnn_memory(packer, packed, 1);
+    cbm_dnn_desc_free(plain);
+    snprintf(packer->description, sizeof packer->description, "weight reordered");
+    return cbm_dnn_end(packer, from && to && cbm_dnn_reorder(packer, from, to));
+}
