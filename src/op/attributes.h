@@ -49,8 +49,9 @@ typedef struct cbm_conv2d_attributes {
     cbm_shape input_shape, weight_shape;
 } cbm_conv2d_attributes;
 
-/* max_pool2d: x -> y, index (i64, h * W + w in the input's plane). max_pool2d_backward: g, index -> dx of input_shape.
-   avg_pool2d: x -> y. avg_pool2d_backward: g -> dx of input_shape. */
+/* max_pool2d: x -> y, place in the window (i * kernel width + j; u8, or i64 for windows of more than 256 places).
+   max_pool2d_backward: g, place -> dx of input_shape. max_pool2d_take: x, place -> y. avg_pool2d: x -> y.
+   avg_pool2d_backward: g -> dx of input_shape. */
 typedef struct cbm_pool2d_attributes {
     cbm_shape kernel, stride, padding; /* height, width */
     int64_t exclude_pad;

@@ -84,7 +84,13 @@ static const cbm_pool2d_attributes whole = CASE((3, 5), (3, 5), (0, 0), 0, WHOLE
 static const cbm_pool2d_attributes wide = CASE((2, 2), (2, 2), (0, 0), 0, WIDE);
 static const cbm_pool2d_attributes empty = CASE((2, 2), (2, 2), (0, 0), 0, EMPTY);
 
-/* ---- max ---- */
+/* ---- max: which place of its window each result came from is kept as i kernel_width + j, in one byte if that holds every
+        place ---- */
+static cbm_dtype place_dtype(const cbm_pool2d_attributes *a)
+{
+    return a->kernel.v[1] <= 256 && a->kernel.v[2] <= 256 / a->kernel.v[1] ? CBM_U8 : CBM_I64;
+}
+
 static bool max_pool_infer(cbm_infer *infer)
 {
     const cbm_pool2d_attributes *a = infer->attributes;
@@ -93,66 +99,94 @@ static bool max_pool_infer(cbm_infer *infer)
         return false;
     infer->out_dtype[0] = infer->in_dtype[0];
     infer->out_shape[1] = infer->out_shape[0];
-    infer->out_dtype[1] = CBM_I64;
+    infer->out_dtype[1] = place_dtype(a);
     return true;
+}
+
+static bool places_fit(cbm_infer *infer, size_t i, const cbm_shape *y)
+{
+    const cbm_dtype want = place_dtype(infer->attributes);
+    if (!cbm_rule_shape(infer, i, "place", y))
+        return false;
+    return infer->in_dtype[i] == want ||
+           cbm_infer_fail(infer, CBM_ERROR_DTYPE, "place must hold %s", want == CBM_U8 ? "u8" : "i64");
 }
 
 static bool max_backward_infer(cbm_infer *infer)
 {
     const cbm_pool2d_attributes *a = infer->attributes;
     cbm_shape y = { { 0 } };
-    if (!cbm_rule_floating(infer, 0) || !pool_shape(infer, &y) || !cbm_rule_shape(infer, 0, "g", &y) ||
-        !cbm_rule_shape(infer, 1, "index", &y))
-        return false;
-    if (infer->in_dtype[1] != CBM_I64)
-        return cbm_infer_fail(infer, CBM_ERROR_DTYPE, "index must hold i64");
     infer->out_shape[0] = a->input_shape;
     infer->out_dtype[0] = infer->in_dtype[0];
-    return true;
+    return cbm_rule_floating(infer, 0) && pool_shape(infer, &y) && cbm_rule_shape(infer, 0, "g", &y) &&
+           places_fit(infer, 1, &y);
 }
 
-static const cbm_op max_backward_op;
+static bool max_take_infer(cbm_infer *infer)
+{
+    const cbm_pool2d_attributes *a = infer->attributes;
+    infer->out_dtype[0] = infer->in_dtype[0];
+    return cbm_rule_floating(infer, 0) && cbm_rule_shape(infer, 0, "x", &a->input_shape) &&
+           pool_shape(infer, &infer->out_shape[0]) && places_fit(infer, 1, &infer->out_shape[0]);
+}
+
+static const cbm_op max_backward_op, max_take_op;
 
 static void max_pool_vjp(cbm_vjp *v)
 {
     v->in_gradient[0] = cbm_apply2(&max_backward_op, v->out_gradient[0], v->out[1], v->attributes);
 }
 
-/* (N, C, H, W) -> (N, C, H W) */
-static cbm_tensor *planes(cbm_tensor *t)
-{
-    return cbm_flatten(t, 2);
-}
-
 /* Where the forward pass took its element, the gradient's gradient is taken too. */
 static void max_backward_vjp(cbm_vjp *v)
 {
-    cbm_tensor *taken = cbm_gather(planes(v->out_gradient[0]), 2, planes(v->in[1]));
-    v->in_gradient[0] = cbm_reshape(taken, cbm_tensor_shape(v->in[0]));
+    v->in_gradient[0] = cbm_apply2(&max_take_op, v->out_gradient[0], v->in[1], v->attributes);
+}
+
+static void max_take_vjp(cbm_vjp *v)
+{
+    v->in_gradient[0] = cbm_apply2(&max_backward_op, v->out_gradient[0], v->in[1], v->attributes);
 }
 
 #define MAX(a_, name_)                                                                                                 \
     {                                                                                                                  \
         .n_in = 1, .in = { CBM_DISTINCT(-2, 2, name_##_X) }, .attributes = &(a_)                                       \
     }
+#define PLACES(last_, name_)                                                                                           \
+    {                                                                                                                  \
+        CBM_DIMS(name_##_Y), CBM_U8, 0, last_, false                                                                   \
+    }
 #define MAX_BACK(a_, name_, last_)                                                                                     \
     {                                                                                                                  \
-        .n_in = 2, .in = { CBM_FLOATS(-2, 2, name_##_Y), CBM_INDICES(0, last_, name_##_Y) }, .attributes = &(a_)       \
+        .n_in = 2, .in = { CBM_FLOATS(-2, 2, name_##_Y), PLACES(last_, name_) }, .attributes = &(a_)                   \
+    }
+#define MAX_TAKE(a_, name_, last_)                                                                                     \
+    {                                                                                                                  \
+        .n_in = 2, .in = { CBM_FLOATS(-2, 2, name_##_X), PLACES(last_, name_) }, .attributes = &(a_)                   \
     }
 static const cbm_sample max_samples[] = {
     MAX(halves, HALVES), MAX(overlap, OVERLAP), MAX(uneven, UNEVEN),
     MAX(whole, WHOLE),   MAX(wide, WIDE),       MAX(empty, EMPTY),
 };
 static const cbm_sample max_backward_samples[] = {
-    MAX_BACK(halves, HALVES, 23), MAX_BACK(overlap, OVERLAP, 41), MAX_BACK(uneven, UNEVEN, 24),
-    MAX_BACK(whole, WHOLE, 14),   MAX_BACK(wide, WIDE, 79),       MAX_BACK(empty, EMPTY, 15),
+    MAX_BACK(halves, HALVES, 3), MAX_BACK(overlap, OVERLAP, 8), MAX_BACK(uneven, UNEVEN, 5),
+    MAX_BACK(whole, WHOLE, 14),  MAX_BACK(wide, WIDE, 3),       MAX_BACK(empty, EMPTY, 3),
+};
+static const cbm_sample max_take_samples[] = {
+    MAX_TAKE(halves, HALVES, 3), MAX_TAKE(overlap, OVERLAP, 8), MAX_TAKE(uneven, UNEVEN, 5),
+    MAX_TAKE(whole, WHOLE, 14),  MAX_TAKE(wide, WIDE, 3),       MAX_TAKE(empty, EMPTY, 3),
 };
 static const cbm_op max_pool_op =
-    POOLING("max_pool2d", "largest x in each window (NaN wins), and its place h W + w in the plane", 1, 2,
-            CBM_SAVES_OUT(1), max_pool_infer, max_pool_vjp, max_samples);
+    POOLING("max_pool2d",
+            "largest x in each window (NaN wins), and its place i kernel_width + j in the window (u8; i64 for "
+            "windows of more than 256 places)",
+            1, 2, CBM_SAVES_OUT(1), max_pool_infer, max_pool_vjp, max_samples);
 static const cbm_op max_backward_op =
-    POOLING("max_pool2d_backward", "dx[index] += g in each plane", 2, 1, CBM_SAVES_IN(1), max_backward_infer,
-            max_backward_vjp, max_backward_samples);
+    POOLING("max_pool2d_backward", "dx at each window's place += g; a place outside the plane is left out", 2, 1,
+            CBM_SAVES_IN(1), max_backward_infer, max_backward_vjp, max_backward_samples);
+static const cbm_op max_take_op =
+    POOLING("max_pool2d_take", "x at each window's place; 0 for a place outside the plane", 2, 1, CBM_SAVES_IN(1),
+            max_take_infer, max_take_vjp, max_take_samples);
 
 /* ---- average ---- */
 static bool avg_pool_infer(cbm_infer *infer)
@@ -207,7 +241,8 @@ static const cbm_op avg_pool_op =
 static const cbm_op avg_backward_op = POOLING("avg_pool2d_backward", "d(sum of g * avg_pool2d(x)) / dx", 1, 1, 0,
                                               avg_backward_infer, avg_backward_vjp, avg_backward_samples);
 
-const cbm_op *const cbm_ops_pool[] = { &max_pool_op, &max_backward_op, &avg_pool_op, &avg_backward_op, NULL };
+const cbm_op *const cbm_ops_pool[] = { &max_pool_op, &max_backward_op, &max_take_op,
+                                       &avg_pool_op, &avg_backward_op, NULL };
 
 /* ---- public functions ---- */
 

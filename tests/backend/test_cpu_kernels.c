@@ -146,8 +146,8 @@ static void pools(void **state)
 {
     (void)state;
     for (int round = 0; round < ROUNDS; round++) {
-        const bool two = round % 3 == 0;
-        const int64_t kh = two ? 2 : draw_int(1, 4), kw = two ? 2 : draw_int(1, 4);
+        const bool two = round % 3 == 0, wide = round % 8 == 7;
+        const int64_t kh = two ? 2 : draw_int(1, 4) + 16 * wide, kw = two ? 2 : draw_int(1, 4) + 16 * wide;
         cbm_pool2d_attributes a = { .kernel = CBM_SHAPE(kh, kw), .exclude_pad = draw_int(0, 1) };
         a.stride = two ? CBM_SHAPE(2, 2) : CBM_SHAPE(draw_int(1, 3), draw_int(1, 3));
         a.padding = two ? CBM_SHAPE(0, 0) : CBM_SHAPE(draw_int(0, kh / 2), draw_int(0, kw / 2));
@@ -158,7 +158,7 @@ static void pools(void **state)
         trial t = { .op = "max_pool2d", .attributes = &a, .n_in = 1, .n_out = 2, .threads = 2, .tolerance = 1e-6 };
         t.in[0] = buffer(CBM_F32, a.input_shape);
         t.out[0] = buffer(CBM_F32, CBM_SHAPE(n, c, oh, ow));
-        t.out[1] = buffer(CBM_I64, CBM_SHAPE(n, c, oh, ow));
+        t.out[1] = buffer(kh * kw > 256 ? CBM_I64 : CBM_U8, CBM_SHAPE(n, c, oh, ow));
         fill_buffer(&t.in[0], (fill){ -1, 1 });
         float *x = t.in[0].data;
         for (int64_t i = 0; i < t.in[0].count; i++)
@@ -175,14 +175,9 @@ static void pools(void **state)
         b.in[1] = out[1];
         b.out[0] = buffer(CBM_F32, a.input_shape);
         fill_buffer(&b.in[0], (fill){ -1, 1 });
-        if (round % 5 == 4) { /* somebody's own indices */
+        if (round % 5 == 4) /* somebody's own places, some of them outside */
             for (int64_t i = 0; i < out[1].count; i++)
-                ((int64_t *)out[1].data)[i] = draw_int(0, h * w - 1);
-            if (round % 10 == 9) {
-                ((int64_t *)out[1].data)[draw_int(0, out[1].count - 1)] = h * w;
-                b.want = CBM_ERROR_RANGE;
-            }
-        }
+                put(out[1].data, out[1].dtype, i, (double)draw_int(0, kh * kw + 1 < 256 ? kh * kw + 1 : kh * kw - 1));
         free(out[0].data);
         compare(&t);
         compare(&b);

@@ -1,5 +1,5 @@
-/* test_cpu_layouts.c: operands in other physical layouts: reordering, by both backends, against a walk that names every
-   element's place. */
+/* test_cpu_layouts.c: operands in other physical layouts. Reordering, by both backends, against a walk that names every
+   element's place; and the kernels that take such operands, against the reference backend on plain ones. */
 #include "backend/kernels.h"
 
 enum { ROUNDS = 120 };
@@ -77,10 +77,134 @@ static void reorders(void **state)
     }
 }
 
+/* A copy of b in a layout. */
+static cbm_buffer in_layout(const cbm_buffer *b, cbm_layout layout)
+{
+    cbm_buffer to = *b;
+    to.layout = (int32_t)layout;
+    to.data = malloc((size_t)b->count * cbm_dtype_size(b->dtype) + 1);
+    assert_non_null(to.data);
+    cbm_backend_reference.reorder(b, &to, 1);
+    return to;
+}
+
+static const cbm_kernel *kernel_of(const trial *t, cbm_layout layout, uint32_t *in, uint32_t *out)
+{
+    const cbm_launch l = { .op = cbm_op_named(t->op),
+                           .attributes = t->attributes,
+                           .n_in = t->n_in,
+                           .n_out = t->n_out,
+                           .in = t->in,
+                           .out = t->out,
+                           .threads = t->threads };
+    const cbm_kernel *k = cbm_backend_kernel(&cbm_backend_cpu, &l);
+    int gains = 0;
+    assert_non_null(k);
+    return k->layout && k->layout(&l, layout, in, out, &gains) ? k : NULL;
+}
+
+/* t on the CPU backend in every layout that its channels allow, at every level, against the reference backend in the plain
+   one. Frees the inputs. */
+static void compare_layouts(trial *t)
+{
+    char message[256] = "";
+    cbm_buffer want[4], got[4];
+    memcpy(want, t->out, sizeof want);
+    assert_int_equal(run_on(&cbm_backend_reference, t, want, message), CBM_OK);
+    for (int i = 1; i < 4; i++) {
+        uint32_t in = 0, out = 0;
+        if (!fits(layouts[i], t->in[0].shape[1]))
+            continue;
+        assert_non_null(kernel_of(t, layouts[i], &in, &out));
+        trial now = *t;
+        for (size_t k = 0; k < t->n_in; k++)
+            if (in >> k & 1)
+                now.in[k] = in_layout(&t->in[k], layouts[i]);
+        for (size_t k = 0; k < t->n_out; k++)
+            if (out >> k & 1)
+                now.out[k].layout = (int32_t)layouts[i];
+        for (int level = 0; level < N_LEVELS; level++) {
+            if (!cbm_simd_named(simd_levels[level]))
+                continue;
+            cbm_simd_choose(cbm_simd_named(simd_levels[level]));
+            memcpy(got, now.out, sizeof got);
+            assert_int_equal(run_on(&cbm_backend_cpu, &now, got, message), CBM_OK);
+            for (size_t k = 0; k < t->n_out; k++) {
+                cbm_buffer plain = in_layout(&got[k], CBM_LAYOUT_PLAIN);
+                const double d = distance(&plain, &want[k]);
+                if (!(d <= t->tolerance))
+                    fail_msg("%s at %s in layout %d, result %zu: differs by %g (%d %d %d %d)", t->op,
+                             simd_levels[level], (int)layouts[i], k, d, (int)t->in[0].shape[0], (int)t->in[0].shape[1],
+                             (int)t->in[0].shape[2], (int)t->in[0].shape[3]);
+                free(plain.data);
+                free(got[k].data);
+            }
+        }
+        cbm_simd_choose(NULL);
+        for (size_t k = 0; k < t->n_in; k++)
+            if (in >> k & 1)
+                free(now.in[k].data);
+    }
+    for (size_t k = 0; k < t->n_out; k++)
+        free(want[k].data);
+    for (size_t k = 0; k < t->n_in; k++)
+        free(t->in[k].data);
+}
+
+static void pools(void **state)
+{
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        const int shape = round % 4; /* 2 x 2 apart, 3 x 3 overlapping, anything, the whole plane */
+        const cbm_shape x = random_images();
+        const int64_t h = x.v[3] + 2, w = x.v[4] + 2;
+        int64_t kh = shape == 0   ? 2
+                     : shape == 1 ? 3
+                                  : draw_int(1, 4),
+                kw = shape == 1   ? 3
+                     : shape == 0 ? 2
+                                  : draw_int(1, 4);
+        kh = shape == 3 ? h : kh > h ? h : kh;
+        kw = shape == 3 ? w : kw > w ? w : kw;
+        cbm_pool2d_attributes a = { .kernel = CBM_SHAPE(kh, kw), .exclude_pad = draw_int(0, 1) };
+        a.stride = shape == 0   ? CBM_SHAPE(2, 2)
+                   : shape == 1 ? CBM_SHAPE(2, 2)
+                                : CBM_SHAPE(draw_int(1, 5), draw_int(1, 5));
+        a.padding = shape == 0 ? CBM_SHAPE(0, 0) : CBM_SHAPE(draw_int(0, kh / 2), draw_int(0, kw / 2));
+        a.input_shape = CBM_SHAPE(x.v[1], x.v[2], h, w);
+        const cbm_shape y = CBM_SHAPE(x.v[1], x.v[2], (h + 2 * a.padding.v[1] - kh) / a.stride.v[1] + 1,
+                                      (w + 2 * a.padding.v[2] - kw) / a.stride.v[2] + 1);
+        const bool narrow = kh * kw <= 256;
+        const cbm_buffer in = buffer(CBM_F32, a.input_shape), out = buffer(CBM_F32, y),
+                         places = buffer(narrow ? CBM_U8 : CBM_I64, y);
+        trial t[4] = {
+            { .op = "max_pool2d", .n_in = 1, .n_out = 2, .in = { in }, .out = { out, places } },
+            { .op = "max_pool2d_backward", .n_in = 2, .n_out = 1, .in = { out, places }, .out = { in } },
+            { .op = "avg_pool2d", .n_in = 1, .n_out = 1, .in = { in }, .out = { out } },
+            { .op = "avg_pool2d_backward", .n_in = 1, .n_out = 1, .in = { out }, .out = { in } },
+        };
+        for (int i = narrow ? 0 : 2; i < 4; i++) {
+            t[i].attributes = &a;
+            t[i].threads = draw_int(1, 3);
+            t[i].tolerance = 1e-6;
+            for (size_t k = 0; k < t[i].n_in; k++)
+                fill_buffer(&t[i].in[k],
+                            t[i].in[k].dtype == CBM_F32 ? (fill){ -1, 1 } : (fill){ 0, (double)(kh * kw) });
+            if (i == 0) /* many equal ones, and NaN */
+                for (int64_t k = 0; k < t[i].in[0].count; k++) {
+                    float *v = (float *)t[i].in[0].data + k;
+                    *v = round % 5 == 0 && draw() < 0.1 ? NAN : round % 2 ? floorf(3 * *v) : *v;
+                }
+            compare_layouts(&t[i]);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reorders),
+        cmocka_unit_test(pools),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -154,13 +154,39 @@ def avg_pool(a, x):
     return F.avg_pool2d(x, a["kernel"], a["stride"], a["padding"], count_include_pad=not a["exclude_pad"])
 
 
-def max_pool(a, x):
-    return F.max_pool2d(x, a["kernel"], a["stride"], a["padding"], return_indices=True)
-
-
-def max_pool_backward(a, g, index):
+def window_places(a, index):
+    """Flat indices into the plane, as PyTorch gives them, as places i kernel_width + j in each window; and back."""
     n, c, h, w = a["input_shape"]
-    return torch.zeros(n, c, h * w, dtype=g.dtype).scatter_add(2, index.flatten(2), g.flatten(2)).reshape(n, c, h, w)
+    (kh, kw), (sh, sw), (ph, pw) = a["kernel"], a["stride"], a["padding"]
+    top = (torch.arange(index.shape[2]) * sh - ph).reshape(-1, 1)
+    left = (torch.arange(index.shape[3]) * sw - pw).reshape(1, -1)
+    return top, left, kh, kw, h, w
+
+
+def max_pool(a, x):
+    y, index = F.max_pool2d(x, a["kernel"], a["stride"], a["padding"], return_indices=True)
+    top, left, kh, kw, h, w = window_places(a, index)
+    place = (index // w - top) * kw + index % w - left
+    return y, place.to(torch.uint8 if kh * kw <= 256 else torch.int64)
+
+
+def max_pool_places(a, place):
+    """Flat indices, and whether each lies in the plane."""
+    top, left, kh, kw, h, w = window_places(a, place)
+    at_h, at_w = top + place.long() // kw, left + place.long() % kw
+    inside = (place.long() < kh * kw) & (at_h >= 0) & (at_h < h) & (at_w >= 0) & (at_w < w)
+    return torch.where(inside, at_h * w + at_w, 0).flatten(2), inside.flatten(2)
+
+
+def max_pool_backward(a, g, place):
+    n, c, h, w = a["input_shape"]
+    index, inside = max_pool_places(a, place)
+    return torch.zeros(n, c, h * w, dtype=g.dtype).scatter_add(2, index, g.flatten(2) * inside).reshape(n, c, h, w)
+
+
+def max_pool_take(a, x, place):
+    index, inside = max_pool_places(a, place)
+    return (x.flatten(2).gather(2, index) * inside).reshape(place.shape)
 
 
 def avg_pool_backward(a, g):
@@ -272,7 +298,7 @@ OPS = {
     "conv2d": conv,
     "conv2d_input_grad": lambda a, g, w: conv_grad(a, 0, torch.zeros(*a["input_shape"], dtype=g.dtype), w, g),
     "conv2d_weight_grad": lambda a, x, g: conv_grad(a, 1, x, torch.zeros(*a["weight_shape"], dtype=g.dtype), g),
-    "max_pool2d": max_pool, "max_pool2d_backward": max_pool_backward, "avg_pool2d": avg_pool,
+    "max_pool2d": max_pool, "max_pool2d_backward": max_pool_backward, "max_pool2d_take": max_pool_take, "avg_pool2d": avg_pool,
     "avg_pool2d_backward": avg_pool_backward, "batch_norm": batch_norm, "batch_norm_backward": batch_norm_backward,
     "cross_entropy": cross_entropy, "cross_entropy_backward": cross_entropy_backward,
     "uniform": lambda a: random(a, lambda a, n: a["low"] + (a["high"] - a["low"]) * uniforms(a, n)),
@@ -414,8 +440,9 @@ def extremes():
             both("avg_pool2d", f"{name} {exclude}", pool(kernel, stride, padding, x, exclude), [x])
             g = avg_pool(dict(kernel=kernel, stride=stride, padding=padding, exclude_pad=exclude), torch.from_numpy(x)).numpy()
             both("avg_pool2d_backward", f"{name} {exclude}", pool(kernel, stride, padding, x, exclude), [g + 1])
-        y, index = max_pool(dict(kernel=kernel, stride=stride, padding=padding), torch.from_numpy(x))
-        both("max_pool2d_backward", name, pool(kernel, stride, padding, x), [y.numpy(), index.numpy()])
+        y, place = max_pool(dict(kernel=kernel, stride=stride, padding=padding, input_shape=x.shape), torch.from_numpy(x))
+        both("max_pool2d_backward", name, pool(kernel, stride, padding, x), [y.numpy(), place.numpy()])
+        both("max_pool2d_take", name, pool(kernel, stride, padding, x), [x, place.numpy()])
     both("max_pool2d", "extremes", pool([2, 2], [2, 2], [0, 0], odd), [odd])
     both("avg_pool2d", "extremes", pool([2, 2], [2, 2], [0, 0], odd), [odd])
 

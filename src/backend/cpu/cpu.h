@@ -31,12 +31,16 @@ typedef struct cbm_small_matmul {
     int64_t a_row, a_column, b_row, b_column, c_row;
 } cbm_small_matmul;
 
+/* Pooling over one plane of height x width places, each of `channels` elements side by side. */
 typedef struct cbm_pool_plane {
     const float *x;
     float *y;
-    int64_t *index;
+    uint8_t *place;      /* of each maximum in its window: i kernel[1] + j */
+    int64_t *wide_place; /* instead, for windows of more than 256 places; one channel only */
+    int64_t channels;
     int64_t height, width, out_height, out_width;
     int64_t kernel[2], stride[2], padding[2];
+    int64_t first, last; /* with channels: rows of the result to compute */
     bool exclude_pad;
 } cbm_pool_plane;
 
@@ -82,12 +86,16 @@ typedef struct cbm_simd {
                       int64_t columns);
     void (*transpose_of[4])(void *r, int64_t r_stride, const void *x, int64_t x_stride, int64_t rows, int64_t columns);
 
-    /* planes.c */
+    /* planes.c: one channel, the whole plane; channels.c: several, rows [first, last) of y or dx. A place outside the
+       plane counts for nothing. */
     void (*max_pool)(const cbm_pool_plane *p);
-    int64_t (*max_pool_backward)(const cbm_pool_plane *p, const float *g,
-                                 float *dx); /* the first bad index's place, or -1 */
+    void (*max_pool_backward)(const cbm_pool_plane *p, const float *g, float *dx);
     void (*avg_pool)(const cbm_pool_plane *p);
     void (*avg_pool_backward)(const cbm_pool_plane *p, const float *g, float *dx);
+    void (*max_pool_channels)(const cbm_pool_plane *p);
+    void (*max_pool_backward_channels)(const cbm_pool_plane *p, const float *g, float *dx);
+    void (*avg_pool_channels)(const cbm_pool_plane *p);
+    void (*avg_pool_backward_channels)(const cbm_pool_plane *p, const float *g, float *dx);
 } cbm_simd;
 
 /* The best level that this processor can run; the same one named, or NULL; and a choice for tests (NULL: the best).

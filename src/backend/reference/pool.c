@@ -7,6 +7,7 @@
 /* The window of output place (oh, ow), cut to the input plane, and how many places it has with padding. */
 typedef struct window {
     int64_t top, bottom, left, right; /* [top, bottom) x [left, right) */
+    int64_t from_top, from_left;      /* of the whole window: negative in the padding */
     int64_t padded;                   /* places of the window inside the padded plane */
 } window;
 
@@ -29,6 +30,8 @@ static window window_at(const cbm_pool2d_attributes *a, int64_t height, int64_t 
                      .left = most(left, 0),
                      .bottom = least(bottom, height),
                      .right = least(right, width),
+                     .from_top = top,
+                     .from_left = left,
                      .padded = (bottom - top) * (right - left) };
 }
 
@@ -58,23 +61,49 @@ static cbm_status max_pool2d(const cbm_launch *launch) /* x -> y, index */
             }
         c.out[0][k] = plane[best];
         if (launch->n_out > 1)
-            c.out[1][k].i = best;
+            c.out[1][k].i = (best / width - w.from_top) * a->kernel.v[2] + best % width - w.from_left;
     }
     cbm_numbers_pack(launch, &c);
     return CBM_OK;
 }
 
-static cbm_status max_pool2d_backward(const cbm_launch *launch) /* g, index -> dx */
+/* Where place k of a window is in the plane, or -1 when it is not in it. */
+static int64_t place_in_plane(const cbm_pool2d_attributes *a, const window *w, int64_t width, int64_t k)
 {
+    const int64_t h = w->from_top + k / a->kernel.v[2], i = w->from_left + k % a->kernel.v[2];
+    const bool inside = k >= 0 && h >= w->top && h < w->bottom && i >= w->left && i < w->right;
+    return inside ? h * width + i : -1;
+}
+
+static cbm_status max_pool2d_backward(const cbm_launch *launch) /* g, place -> dx */
+{
+    const cbm_pool2d_attributes *a = launch->attributes;
     const cbm_buffer *g = &launch->in[0], *dx = &launch->out[0];
-    int64_t in_plane = dx->shape[2] * dx->shape[3], out_plane = g->shape[2] * g->shape[3];
+    int64_t height = dx->shape[2], width = dx->shape[3], out_h = g->shape[2], out_w = g->shape[3];
     cbm_numbers c;
     cbm_numbers_unpack(launch, &c);
     for (int64_t k = 0; k < g->count; k++) {
-        int64_t i = c.in[1][k].i;
-        if (i < 0 || i >= in_plane)
-            return cbm_reference_range(launch, "index", i, k, in_plane);
-        c.out[0][k / out_plane * in_plane + i].f += c.in[0][k].f;
+        window w = window_at(a, height, width, k / out_w % out_h, k % out_w);
+        int64_t i = place_in_plane(a, &w, width, c.in[1][k].i);
+        if (i >= 0)
+            c.out[0][k / (out_h * out_w) * height * width + i].f += c.in[0][k].f;
+    }
+    cbm_numbers_pack(launch, &c);
+    return CBM_OK;
+}
+
+static cbm_status max_pool2d_take(const cbm_launch *launch) /* x, place -> y */
+{
+    const cbm_pool2d_attributes *a = launch->attributes;
+    const cbm_buffer *x = &launch->in[0], *y = &launch->out[0];
+    int64_t height = x->shape[2], width = x->shape[3], out_h = y->shape[2], out_w = y->shape[3];
+    cbm_numbers c;
+    cbm_numbers_unpack(launch, &c);
+    for (int64_t k = 0; k < y->count; k++) {
+        window w = window_at(a, height, width, k / out_w % out_h, k % out_w);
+        int64_t i = place_in_plane(a, &w, width, c.in[1][k].i);
+        if (i >= 0)
+            c.out[0][k] = c.in[0][k / (out_h * out_w) * height * width + i];
     }
     cbm_numbers_pack(launch, &c);
     return CBM_OK;
@@ -125,6 +154,7 @@ const cbm_kernel cbm_reference_pool[] = {
       .flags = CBM_KERNEL_STRIDED,
       .prepare = cbm_numbers_prepare,
       .launch = max_pool2d_backward },
+    { .op = "max_pool2d_take", .flags = CBM_KERNEL_STRIDED, .prepare = cbm_numbers_prepare, .launch = max_pool2d_take },
     { .op = "avg_pool2d", .flags = CBM_KERNEL_STRIDED, .prepare = cbm_numbers_prepare, .launch = avg_pool2d },
     { .op = "avg_pool2d_backward",
       .flags = CBM_KERNEL_STRIDED,
