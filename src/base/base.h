@@ -18,6 +18,10 @@ void cbm_heap_close(cbm_heap *heap);
 void *cbm_heap_take(cbm_heap *heap, size_t size);
 void *cbm_heap_take_zero(cbm_heap *heap, size_t size);
 void cbm_heap_give(cbm_heap *heap, void *memory, size_t size); /* NULL allowed; size as taken */
+/* The same without a lock, for what is taken and given within calls on the context that the heap belongs to, which one
+   thread at a time makes: handles, nodes, scopes. Sizes of 1 and more; memory is not NULL. */
+void *cbm_heap_take_own(cbm_heap *heap, size_t size);
+void cbm_heap_give_own(cbm_heap *heap, void *memory, size_t size);
 void cbm_heap_trim(cbm_heap *heap);                            /* cached blocks back to the system */
 void cbm_heap_statistics(const cbm_heap *heap,
                          cbm_statistics *s); /* bytes_now, bytes_peak (in use by callers, cached blocks not

@@ -12,11 +12,11 @@ cbm_context cbm_context_broken = {
     .failed = { .cx = &cbm_context_broken, .failed = true },
 };
 
-static int32_t forks;
+int32_t cbm_forks;
 
 static void count_fork(void)
 {
-    __atomic_add_fetch(&forks, 1, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&cbm_forks, 1, __ATOMIC_RELAXED);
 }
 
 static void watch_forks(void)
@@ -28,7 +28,7 @@ int32_t cbm_fork_generation(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, watch_forks);
-    return __atomic_load_n(&forks, __ATOMIC_RELAXED);
+    return __atomic_load_n(&cbm_forks, __ATOMIC_RELAXED);
 }
 
 void cbm_context_options_init(cbm_context_options *options)
@@ -177,21 +177,16 @@ void cbm_cancel(cbm_context *cx)
         __atomic_store_n(&cx->cancelled, 1, __ATOMIC_RELAXED);
 }
 
-bool cbm_context_ready(cbm_context *cx)
+void cbm_fail_unready(cbm_context *cx)
 {
-    if (cx->status != CBM_OK)
-        return false;
-    if (cx->generation != cbm_fork_generation()) {
+    if (cx->status == CBM_OK)
         cbm_fail(cx, CBM_ERROR_STATE, "[context] opened before a fork. HINT: open a new context in the child process");
-        return false;
-    }
-    return true;
 }
 
-bool cbm_usable(cbm_context *cx, const cbm_tensor *t)
+void cbm_fail_unusable(cbm_context *cx, const cbm_tensor *t)
 {
     if (!cbm_context_ready(cx))
-        return false;
+        return;
     if (!t)
         cbm_fail(cx, CBM_ERROR_INVALID, "[tensor] an operand is NULL");
     else if (t->dead)
@@ -201,7 +196,6 @@ bool cbm_usable(cbm_context *cx, const cbm_tensor *t)
         cbm_fail(cx, CBM_ERROR_INVALID, "[tensor] an operand belongs to another context");
     else if (t->failed)
         cbm_fail(cx, CBM_ERROR_STATE, "[tensor] an operand is the result of a failed operation");
-    return cx->status == CBM_OK;
 }
 
 /* ---- objects that live until cbm_close ---- */

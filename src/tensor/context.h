@@ -65,6 +65,7 @@ cbm_context *cbm_context_new(const cbm_context_options *options);
 void cbm_context_free(cbm_context *cx); /* after its scopes, plans and owned objects */
 extern cbm_context cbm_context_broken;  /* what cbm_open returns when there is no memory at all */
 int32_t cbm_fork_generation(void);
+extern int32_t cbm_forks; /* the same, once a context has been opened; atomic */
 
 cbm_heap *cbm_context_heap(cbm_context *cx);
 /* Objects destroyed by cbm_close, newest first. false: no memory (the context's error says so; object is not owned). */
@@ -82,8 +83,25 @@ void cbm_random_draw(cbm_context *cx, int64_t count, uint64_t *seed, uint64_t *p
 /* Variables back to their last committed versions; and forward. */
 void cbm_rollback(cbm_context *cx);
 void cbm_commit(cbm_context *cx);
-/* Fails, and drops everything pending, when t is not to be used: NULL, failed, of another context, or dead. */
-bool cbm_usable(cbm_context *cx, const cbm_tensor *t);
-bool cbm_context_ready(cbm_context *cx); /* false: in error, or in a forked child */
+void cbm_fail_unready(cbm_context *cx);
+void cbm_fail_unusable(cbm_context *cx, const cbm_tensor *t);
+
+/* false: in error, or in a forked child. */
+static inline bool cbm_context_ready(cbm_context *cx)
+{
+    if (cx->status == CBM_OK && cx->generation == __atomic_load_n(&cbm_forks, __ATOMIC_RELAXED))
+        return true;
+    cbm_fail_unready(cx);
+    return false;
+}
+
+/* false, and an error: t is not to be used, being NULL, failed, of another context, or dead. */
+static inline bool cbm_usable(cbm_context *cx, const cbm_tensor *t)
+{
+    if (cbm_context_ready(cx) && t && t->cx == cx && !t->dead && !t->failed)
+        return true;
+    cbm_fail_unusable(cx, t);
+    return false;
+}
 
 #endif

@@ -5,7 +5,7 @@
 
 cbm_value *cbm_value_leaf(cbm_context *cx, cbm_dtype dtype, const cbm_shape *shape, cbm_storage *storage)
 {
-    cbm_value *v = cbm_heap_take(cx->heap, sizeof *v);
+    cbm_value *v = cbm_heap_take_own(cx->heap, sizeof *v);
     if (!v) {
         cbm_storage_release(storage);
         return NULL;
@@ -29,7 +29,7 @@ void cbm_value_set_variable(cbm_value *v, cbm_tensor *variable)
     if (variable)
         variable->versions++;
     if (old && --old->versions == 0 && old->dead && !old->cx->check_handles)
-        cbm_heap_give(old->cx->heap, old, sizeof *old);
+        cbm_heap_give_own(old->cx->heap, old, sizeof *old);
 }
 
 void cbm_hooks_free(cbm_context *cx, cbm_hook **hooks)
@@ -68,7 +68,7 @@ static void doom(cbm_node *node)
         cbm_node_forget(n);
         for (size_t i = 0; i < n->n_out; i++)
             drop_parts(&n->out[i]);
-        cbm_heap_give(cx->heap, n, n->block);
+        cbm_heap_give_own(cx->heap, n, n->block);
     }
     cx->freeing = false;
 }
@@ -79,7 +79,7 @@ void cbm_value_release(cbm_value *v)
         return;
     if (!v->node) {
         drop_parts(v);
-        cbm_heap_give(v->cx->heap, v, sizeof *v);
+        cbm_heap_give_own(v->cx->heap, v, sizeof *v);
         return;
     }
     if (v->saves == 0 && v->node->state != CBM_NODE_PENDING) {
@@ -95,7 +95,7 @@ cbm_node *cbm_node_new(cbm_context *cx, const cbm_op *op, size_t n_in, size_t n_
     size_t values = sizeof(cbm_node) + n_out * sizeof(cbm_value);
     size_t inputs = values + n_in * sizeof(cbm_value *);
     size_t block = inputs + op->attributes_size;
-    cbm_node *n = cbm_heap_take(cx->heap, block);
+    cbm_node *n = cbm_heap_take_own(cx->heap, block);
     if (!n)
         return NULL;
     *n = (cbm_node){ .op = op, .cx = cx, .block = block, .n_in = (uint16_t)n_in, .n_out = (uint16_t)n_out };
@@ -145,7 +145,7 @@ void cbm_node_discard(cbm_node *node)
 {
     for (size_t i = 0; i < node->n_in; i++)
         cbm_value_release(node->in[i]);
-    cbm_heap_give(node->cx->heap, node, node->block);
+    cbm_heap_give_own(node->cx->heap, node, node->block);
 }
 
 static void unsave(cbm_value *v)

@@ -6,7 +6,7 @@
 
 cbm_tensor *cbm_handle(cbm_context *cx, cbm_value *value)
 {
-    cbm_tensor *t = cbm_heap_take(cx->heap, sizeof *t);
+    cbm_tensor *t = cbm_heap_take_own(cx->heap, sizeof *t);
     if (!t) {
         cbm_fail_memory(cx, "a tensor's handle");
         return &cx->failed;
@@ -111,7 +111,7 @@ void cbm_release(cbm_tensor *t)
     t->dead = true;
     if ((cx->check_handles && cbm_array_push(&cx->graveyard, &t)) || kept)
         return;
-    cbm_heap_give(cx->heap, t, sizeof *t);
+    cbm_heap_give_own(cx->heap, t, sizeof *t);
 }
 
 void cbm_set(cbm_tensor **place, cbm_tensor *t)
@@ -125,7 +125,7 @@ void cbm_set(cbm_tensor **place, cbm_tensor *t)
 
 cbm_scope *cbm_scope_begin_with(cbm_context *cx, const cbm_scope_options *options)
 {
-    cbm_scope *s = cx->broken ? NULL : cbm_heap_take(cx->heap, sizeof *s);
+    cbm_scope *s = cx->broken ? NULL : cbm_heap_take_own(cx->heap, sizeof *s);
     if (!s) {
         if (!cx->broken)
             cbm_fail_memory(cx, "a scope");
@@ -228,7 +228,7 @@ static cbm_tensor *end_scope(cbm_scope *scope, cbm_tensor *result)
             cbm_value_release(CBM_AT(&survivors, cbm_value *, i));
     }
     cbm_array_free(&survivors);
-    cbm_heap_give(cx->heap, scope, sizeof *scope);
+    cbm_heap_give_own(cx->heap, scope, sizeof *scope);
     return result;
 }
 
