@@ -104,10 +104,116 @@ static bool operands_usable(cbm_context *cx, const cbm_op *op, cbm_tensor *const
     return true;
 }
 
-cbm_tensor *cbm_apply(cbm_context *cx, const cbm_op *op, cbm_tensor *const *inputs, size_t n_in, const void *attributes,
-                      cbm_tensor **outputs)
+/* Whether the results take part in gradients: then the node has a history, and what its vjp reads counts as saved. */
+static bool begin_history(cbm_context *cx, cbm_node *n)
 {
-    if (!cbm_context_ready(cx) || !operands_usable(cx, op, inputs, n_in))
+    const cbm_op *op = n->op;
+    bool grad = false;
+    if ((op->vjp || op->decompose) && !cx->scope->no_grad)
+        for (size_t i = 0; i < n->n_in && !grad; i++)
+            grad = differentiable_input(op, i, n->in[i]);
+    if (!grad)
+        return true;
+    uint32_t saves = cbm_op_saves(op);
+    if (n->n_in > 24 && (saves & CBM_SAVES_ALL_IN)) { /* saves has a bit for each of 24 */
+        cbm_fail(cx, CBM_ERROR_UNSUPPORTED,
+                 "[%s] a differentiable operation that saves operands takes at most 24 of them", op->name);
+        return false;
+    }
+    n->differentiable = n->history = true;
+    for (size_t i = 0; i < n->n_in && i < 24; i++)
+        n->in[i]->saves += (saves & CBM_SAVES_IN(i)) != 0;
+    for (size_t i = 0; i < n->n_out; i++) {
+        n->out[i].requires_grad = floating(n->out[i].dtype);
+        n->out[i].saves += (saves & CBM_SAVES_OUT(i)) != 0;
+    }
+    return true;
+}
+
+/* The shape rule's answer in s; false: the context's error says why not. */
+static bool infer(cbm_context *cx, const cbm_op *op, cbm_tensor *const *inputs, size_t n_in, const void *attributes,
+                  cbm_infer *s)
+{
+    s->op = op;
+    s->attributes = attributes;
+    s->n_in = n_in;
+    s->n_out = (size_t)op->n_out;
+    s->cx = cx;
+    memset(s->out_shape, 0, s->n_out * sizeof *s->out_shape);
+    memset(s->out_dtype, 0xFF, sizeof s->out_dtype); /* none, until the rule says */
+    for (size_t i = 0; i < n_in; i++) {
+        s->in_shape[i] = inputs[i]->value->shape;
+        s->in_dtype[i] = (cbm_dtype)inputs[i]->value->dtype;
+    }
+    if (!(op->infer ? op->infer(s) : infer_pointwise(s))) {
+        cbm_fail(cx, CBM_ERROR_SHAPE, "[%s] the operands do not fit", op->name); /* a user's rule that gave no reason */
+        return false;
+    }
+    for (size_t i = 0; i < s->n_out; i++)
+        if ((unsigned)s->out_dtype[i] >= CBM_DTYPE_COUNT) {
+            cbm_fail(cx, CBM_ERROR_DTYPE, "[%s] the shape rule gives result %zu no dtype", op->name, i);
+            return false;
+        }
+    return true;
+}
+
+/* A node with inputs, attributes and the results that the rule says; NULL: the context's error says why. */
+static cbm_node *node_of(cbm_context *cx, cbm_tensor *const *inputs, const cbm_infer *s)
+{
+    const cbm_op *op = s->op;
+    cbm_node *n = cbm_node_new(cx, op, s->n_in, s->n_out);
+    if (!n) {
+        cbm_fail_memory(cx, op->name);
+        return NULL;
+    }
+    if (op->attributes_size)
+        memcpy(n->attributes, s->attributes, op->attributes_size);
+    for (size_t i = 0; i < s->n_in; i++) {
+        n->in[i] = inputs[i]->value;
+        cbm_value_retain(n->in[i]);
+    }
+    for (size_t i = 0; i < s->n_out; i++) {
+        cbm_value *v = &n->out[i];
+        v->shape = s->out_shape[i];
+        v->dtype = (uint8_t)s->out_dtype[i];
+        v->count = cbm_shape_count(&v->shape);
+        if (v->count < 0) {
+            cbm_node_discard(n);
+            cbm_fail(cx, CBM_ERROR_SHAPE, "[%s] the result has too many elements", op->name);
+            return NULL;
+        }
+    }
+    return n;
+}
+
+/* Lists the node and makes handles on its results. */
+static cbm_tensor *list(cbm_context *cx, cbm_node *n, cbm_tensor **outputs)
+{
+    cbm_node_list(n);
+    n->pinned = (n->op->flags & CBM_OP_EFFECT) && !(n->op->flags & CBM_OP_ASSIGN);
+    cbm_value_retain(&n->out[0]); /* the node stays while handles are made */
+    cbm_tensor *first = NULL;
+    for (size_t i = 0; i < n->n_out && (i == 0 || outputs); i++) {
+        cbm_tensor *t = cbm_handle(cx, &n->out[i]);
+        if (i == 0)
+            first = t;
+        if (outputs)
+            outputs[i] = t;
+    }
+    cbm_value_release(&n->out[0]);
+    return first;
+}
+
+static bool built_in(const cbm_op *op)
+{
+    return cbm_op_named(op->name) == op;
+}
+
+/* By the shape rule: what every operation goes through that does not repeat an earlier one. */
+static cbm_tensor *record(cbm_context *cx, const cbm_op *op, cbm_tensor *const *inputs, size_t n_in,
+                          const void *attributes, cbm_tensor **outputs)
+{
+    if (!operands_usable(cx, op, inputs, n_in))
         return inert(cx, op, outputs);
     if (op->n_out < 1 || op->n_out > CBM_MAX_OUTPUTS) {
         cbm_fail(cx, CBM_ERROR_INVALID, "[%s] the record names %d results", op->name, (int)op->n_out);
@@ -118,26 +224,8 @@ cbm_tensor *cbm_apply(cbm_context *cx, const cbm_op *op, cbm_tensor *const *inpu
         return inert(cx, op, outputs);
     }
     cbm_infer s; /* 5 KiB, of which a node uses little: not cleared as a whole */
-    s.op = op;
-    s.attributes = attributes;
-    s.n_in = n_in;
-    s.n_out = (size_t)op->n_out;
-    s.cx = cx;
-    memset(s.out_shape, 0, s.n_out * sizeof *s.out_shape);
-    memset(s.out_dtype, 0xFF, sizeof s.out_dtype); /* none, until the rule says */
-    for (size_t i = 0; i < n_in; i++) {
-        s.in_shape[i] = inputs[i]->value->shape;
-        s.in_dtype[i] = (cbm_dtype)inputs[i]->value->dtype;
-    }
-    if (!(op->infer ? op->infer(&s) : infer_pointwise(&s))) {
-        cbm_fail(cx, CBM_ERROR_SHAPE, "[%s] the operands do not fit", op->name); /* a user's rule that gave no reason */
+    if (!infer(cx, op, inputs, n_in, attributes, &s))
         return inert(cx, op, outputs);
-    }
-    for (size_t i = 0; i < s.n_out; i++)
-        if ((unsigned)s.out_dtype[i] >= CBM_DTYPE_COUNT) {
-            cbm_fail(cx, CBM_ERROR_DTYPE, "[%s] the shape rule gives result %zu no dtype", op->name, i);
-            return inert(cx, op, outputs);
-        }
     if (op->decompose && !op->kernel && !cx->engine->has_kernel(cx, op)) {
         cbm_tensor *made[CBM_MAX_OUTPUTS] = { 0 };
         if (!op->decompose(cx, attributes, inputs, n_in, made) || cx->status != CBM_OK)
@@ -146,60 +234,29 @@ cbm_tensor *cbm_apply(cbm_context *cx, const cbm_op *op, cbm_tensor *const *inpu
             outputs[i] = made[i];
         return made[0];
     }
-    cbm_node *n = cbm_node_new(cx, op, n_in, s.n_out);
-    if (!n) {
-        cbm_fail_memory(cx, op->name);
+    cbm_node *n = node_of(cx, inputs, &s);
+    if (!n)
         return inert(cx, op, outputs);
-    }
-    if (op->attributes_size)
-        memcpy(n->attributes, attributes, op->attributes_size);
-    bool grad = false, can = (op->vjp || op->decompose) && !cx->scope->no_grad;
-    for (size_t i = 0; i < n_in; i++) {
-        n->in[i] = inputs[i]->value;
-        cbm_value_retain(n->in[i]);
-        grad = grad || (can && differentiable_input(op, i, n->in[i]));
-    }
-    n->differentiable = grad;
-    n->history = grad;
-    for (size_t i = 0; i < s.n_out; i++) {
-        cbm_value *v = &n->out[i];
-        v->shape = s.out_shape[i];
-        v->dtype = (uint8_t)s.out_dtype[i];
-        v->count = cbm_shape_count(&v->shape);
-        v->requires_grad = grad && floating(v->dtype);
-        if (v->count < 0) {
-            n->history = false;
-            cbm_node_discard(n);
-            cbm_fail(cx, CBM_ERROR_SHAPE, "[%s] the result has too many elements", op->name);
-            return inert(cx, op, outputs);
-        }
-    }
-    if (grad && n_in > 24 && (cbm_op_saves(op) & CBM_SAVES_ALL_IN)) { /* saves has a bit for each of 24 */
-        n->history = false;
+    if (!begin_history(cx, n)) {
         cbm_node_discard(n);
-        cbm_fail(cx, CBM_ERROR_UNSUPPORTED,
-                 "[%s] a differentiable operation that saves operands takes at most 24 of them", op->name);
         return inert(cx, op, outputs);
     }
-    if (grad) {
-        uint32_t saves = cbm_op_saves(op);
-        for (size_t i = 0; i < n_in && i < 24; i++)
-            n->in[i]->saves += (saves & CBM_SAVES_IN(i)) != 0;
-        for (size_t i = 0; i < s.n_out; i++)
-            n->out[i].saves += (saves & CBM_SAVES_OUT(i)) != 0;
-    }
-    cbm_node_list(n);
-    n->pinned = (op->flags & CBM_OP_EFFECT) && !(op->flags & CBM_OP_ASSIGN);
-    cbm_value_retain(&n->out[0]); /* the node stays while handles are made */
-    cbm_tensor *first = NULL;
-    for (size_t i = 0; i < s.n_out && (i == 0 || outputs); i++) {
-        cbm_tensor *t = cbm_handle(cx, &n->out[i]);
-        if (i == 0)
-            first = t;
-        if (outputs)
-            outputs[i] = t;
-    }
-    cbm_value_release(&n->out[0]);
+    if (cx->replay.state != CBM_REPLAY_OFF)
+        cbm_replay_note(cx, n, cx->replay.state == CBM_REPLAY_DRAFTS && built_in(op));
+    return list(cx, n, outputs);
+}
+
+cbm_tensor *cbm_apply(cbm_context *cx, const cbm_op *op, cbm_tensor *const *inputs, size_t n_in, const void *attributes,
+                      cbm_tensor **outputs)
+{
+    if (!cbm_context_ready(cx))
+        return inert(cx, op, outputs);
+    cbm_node *n = NULL;
+    if (cx->replay.state == CBM_REPLAY_FOLLOWS)
+        n = cbm_replay_node(cx, op, inputs, n_in, attributes);
+    if (n)
+        begin_history(cx, n);
+    cbm_tensor *first = n ? list(cx, n, outputs) : record(cx, op, inputs, n_in, attributes, outputs);
     if (cx->status != CBM_OK)
         return inert(cx, op, outputs);
     limit_growth(cx, op);

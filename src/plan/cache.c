@@ -26,6 +26,7 @@ void cbm_plan_free(cbm_plan *plan)
     cbm_array *const arrays[] = { &plan->key, &plan->key_start, &plan->steps, &plan->results, &plan->blocks };
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         cbm_array_free(arrays[i]);
+    cbm_tape_free(plan->tape);
     cbm_heap_give(plan->heap, plan, sizeof *plan);
 }
 
@@ -44,6 +45,14 @@ static void make_newest(cbm_planner *p, cbm_plan *plan)
     p->newest = plan;
 }
 
+void cbm_plan_used(cbm_planner *p, cbm_plan *plan)
+{
+    if (p->newest == plan)
+        return;
+    unlink_plan(p, plan);
+    make_newest(p, plan);
+}
+
 cbm_plan *cbm_plan_find(cbm_planner *p, const cbm_collected *g)
 {
     if (!p->n_buckets)
@@ -51,17 +60,16 @@ cbm_plan *cbm_plan_find(cbm_planner *p, const cbm_collected *g)
     for (cbm_plan *plan = p->buckets[g->hash % p->n_buckets]; plan; plan = plan->chain)
         if (plan->hash == g->hash && plan->key.count == g->key.count &&
             !memcmp(plan->key.data, g->key.data, g->key.count)) {
-            if (p->newest != plan) {
-                unlink_plan(p, plan);
-                make_newest(p, plan);
-            }
+            cbm_plan_used(p, plan);
             return plan;
         }
     return NULL;
 }
 
-static void drop(cbm_planner *p, cbm_plan *plan)
+static void drop(cbm_context *cx, cbm_plan *plan)
 {
+    cbm_planner *p = cx->planner;
+    cbm_follow_forget(cx, plan);
     cbm_plan **at = &p->buckets[plan->hash % p->n_buckets];
     while (*at != plan)
         at = &(*at)->chain;
@@ -85,7 +93,7 @@ bool cbm_plan_keep(cbm_context *cx, cbm_plan *plan)
         p->n_buckets = n;
     }
     while (p->n_plans >= (size_t)cx->plan_cache) {
-        drop(p, p->oldest);
+        drop(cx, p->oldest);
         cx->statistics.plans_evicted++;
     }
     cbm_plan **bucket = &p->buckets[plan->hash % p->n_buckets];
@@ -101,7 +109,7 @@ void cbm_plans_drop(cbm_context *cx)
 {
     cbm_planner *p = cx->planner;
     while (p->oldest)
-        drop(p, p->oldest);
+        drop(cx, p->oldest);
     cbm_heap_give(cx->heap, p->buckets, p->n_buckets * sizeof *p->buckets);
     p->buckets = NULL;
     p->n_buckets = 0;

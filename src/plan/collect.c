@@ -207,7 +207,7 @@ static bool key_demands(cbm_collected *g, const uint8_t *demands, uint8_t over)
     return true;
 }
 
-static uint8_t demand_of(const cbm_context *cx, const cbm_node *n, const cbm_value *v, bool pending)
+uint8_t cbm_demand_of(const cbm_context *cx, const cbm_node *n, const cbm_value *v, bool consumed)
 {
     if (v->storage) /* of a node that runs again for another result */
         return 0;
@@ -215,10 +215,10 @@ static uint8_t demand_of(const cbm_context *cx, const cbm_node *n, const cbm_val
     d |= v->wanted ? CBM_DEMAND_WANTED : 0;
     d |= v->slots > 0 ? CBM_DEMAND_VARIABLE : 0;
     d |= v->saves > 0 ? CBM_DEMAND_SAVED : 0;
-    if (!pending)
+    if (n->state != CBM_NODE_PENDING)
         return d;
     if (v->handles > 0 && !cbm_is_inline_scalar(n)) { /* numbers are there whenever they are asked for */
-        d |= v->consumed != cx->stamp ? CBM_DEMAND_SINK : 0;
+        d |= consumed ? 0 : CBM_DEMAND_SINK;
         d |= v->count == 1 ? CBM_DEMAND_SCALAR : 0;
     }
     d |= n->pinned && !v->index ? CBM_DEMAND_EFFECT : 0;
@@ -226,7 +226,7 @@ static uint8_t demand_of(const cbm_context *cx, const cbm_node *n, const cbm_val
 }
 
 /* The old version may be overwritten if only the variable still holds it. */
-static bool may_overwrite(const cbm_context *cx, const cbm_node *n)
+bool cbm_may_overwrite(const cbm_context *cx, const cbm_node *n)
 {
     if (!(n->op->flags & CBM_OP_ASSIGN) || cx->naive)
         return false;
@@ -267,9 +267,9 @@ bool cbm_collect(cbm_context *cx, cbm_value *const *asked, size_t count, cbm_col
             asked[i]->stamp = cx->stamp;
     for (size_t i = 0; i < g->nodes.count && ok; i++) {
         cbm_node *n = CBM_AT(&g->nodes, cbm_node *, i);
-        uint8_t d[CBM_MAX_OUTPUTS] = { 0 }, over = may_overwrite(cx, n);
+        uint8_t d[CBM_MAX_OUTPUTS] = { 0 }, over = cbm_may_overwrite(cx, n);
         for (size_t k = 0; k < n->n_out; k++)
-            d[k] = demand_of(cx, n, &n->out[k], n->state == CBM_NODE_PENDING);
+            d[k] = cbm_demand_of(cx, n, &n->out[k], n->out[k].consumed == cx->stamp);
         ok = key_demands(g, d, over);
     }
     for (size_t i = 0; i < g->leaves.count && ok; i++)

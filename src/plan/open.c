@@ -5,24 +5,35 @@
 static cbm_status run_pending(cbm_context *cx, cbm_value *const *asked, size_t count)
 {
     cbm_planner *p = cx->planner;
-    if (!cbm_collect(cx, asked, count, &p->graph))
-        return cx->status;
-    if (!p->graph.nodes.count)
-        return CBM_OK;
-    cx->statistics.evaluations++;
-    cbm_plan *plan = cbm_plan_find(p, &p->graph);
+    bool reused = true;
+    cbm_plan *plan = cbm_follow(cx, asked, count, &p->graph);
     if (plan) {
-        cx->statistics.plans_reused++;
+        cbm_plan_used(p, plan);
     } else {
+        if (!cbm_collect(cx, asked, count, &p->graph))
+            return cx->status;
+        if (!p->graph.nodes.count)
+            return CBM_OK;
+        plan = cbm_plan_find(p, &p->graph);
+        if (plan)
+            cbm_follow_learn(cx, plan, &p->graph);
+    }
+    cx->statistics.evaluations++;
+    if (!plan) {
+        reused = false;
         plan = cbm_plan_build(&p->graph);
         if (!plan)
             return cx->status;
         cbm_explain_new_plan(cx, plan, &p->graph, p->newest);
         if (!cbm_plan_keep(cx, plan))
             return cx->status;
-        cx->statistics.plans_made++;
     }
-    return cbm_plan_run(cx, plan, &p->graph);
+    cx->statistics.plans_made += !reused;
+    cx->statistics.plans_reused += reused;
+    cbm_status status = cbm_plan_run(cx, plan, &p->graph);
+    if (status == CBM_OK)
+        cbm_follow_next(cx, plan, reused);
+    return status;
 }
 
 static cbm_status evaluate(cbm_context *cx, cbm_value *const *asked, size_t count)
@@ -158,6 +169,7 @@ void cbm_trim(cbm_context *cx)
         return;
     cbm_planner *p = cx->planner;
     cbm_plans_drop(cx);
+    cbm_replay_free(cx);
     cbm_heap_give(cx->heap, p->arena, p->arena_bytes);
     p->arena = NULL;
     p->arena_bytes = 0;

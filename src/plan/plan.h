@@ -90,6 +90,8 @@ typedef struct cbm_block {
 typedef struct cbm_plan {
     struct cbm_plan *newer, *older; /* in the cache's list */
     struct cbm_plan *chain;         /* in its hash bucket */
+    struct cbm_plan *follower;      /* which ran after it the last time, or NULL */
+    cbm_tape *tape;                 /* the calls that led to it, or NULL */
     uint64_t hash;
     cbm_heap *heap;
     const cbm_backend *backend;
@@ -109,6 +111,7 @@ typedef struct cbm_planner {
     cbm_plan **buckets;
     size_t n_buckets, n_plans;
     cbm_plan *newest, *oldest;
+    cbm_plan *last, *expected; /* which ran last; the one whose tape is followed, or was at first */
     void *arena;
     size_t arena_bytes;
     cbm_array bases;    /* of char *, scratch of a run */
@@ -117,12 +120,25 @@ typedef struct cbm_planner {
 
 /* collect.c: false: the context's error says why. */
 bool cbm_collect(cbm_context *cx, cbm_value *const *asked, size_t count, cbm_collected *g);
+/* What is demanded of a pending node's result, and whether the node may overwrite its variable's old version. A value
+   stamped with the context's stamp is asked for. */
+uint8_t cbm_demand_of(const cbm_context *cx, const cbm_node *n, const cbm_value *v, bool consumed);
+bool cbm_may_overwrite(const cbm_context *cx, const cbm_node *n);
 cbm_value *cbm_ref_value(const cbm_collected *g, cbm_ref ref);
 /* The reference to input k of a node in this evaluation. */
 cbm_ref cbm_ref_input(const cbm_node *n, size_t k);
 
+/* follow.c: the plan of a step that followed a tape to its end, with nodes and leaves in g (and nothing else of it); NULL:
+   collect. cbm_follow_learn: a draft, if any, becomes the tape of the plan, found by its key, that g is about to run with.
+   cbm_follow_next: after a run, chooses the tape to follow. cbm_follow_forget: before the plan is freed. */
+cbm_plan *cbm_follow(cbm_context *cx, cbm_value *const *asked, size_t count, cbm_collected *g);
+void cbm_follow_learn(cbm_context *cx, cbm_plan *plan, const cbm_collected *g);
+void cbm_follow_next(cbm_context *cx, cbm_plan *plan, bool reused);
+void cbm_follow_forget(cbm_context *cx, cbm_plan *plan);
+
 /* cache.c */
 cbm_plan *cbm_plan_find(cbm_planner *p, const cbm_collected *g);
+void cbm_plan_used(cbm_planner *p, cbm_plan *plan);  /* the last one to be evicted */
 bool cbm_plan_keep(cbm_context *cx, cbm_plan *plan); /* may evict; takes the plan */
 void cbm_plan_free(cbm_plan *plan);
 void cbm_plans_drop(cbm_context *cx);

@@ -67,6 +67,8 @@ cbm_context *cbm_context_new(const cbm_context_options *options)
     cx->owned = CBM_ARRAY(heap, cbm_owned);
     cx->variables = CBM_ARRAY(heap, cbm_tensor *);
     cx->graveyard = CBM_ARRAY(heap, cbm_tensor *);
+    cx->replay.nodes = CBM_ARRAY(heap, cbm_node *);
+    cx->replay.leaves = CBM_ARRAY(heap, cbm_value *);
     cx->explanation = cbm_text_open(heap);
     cx->generation = cbm_fork_generation();
     return cx;
@@ -76,6 +78,7 @@ void cbm_context_free(cbm_context *cx)
 {
     for (size_t i = 0; i < cx->graveyard.count; i++)
         cbm_heap_give(cx->heap, CBM_AT(&cx->graveyard, cbm_tensor *, i), sizeof(cbm_tensor));
+    cbm_replay_free(cx);
     cbm_array_free(&cx->graveyard);
     cbm_array_free(&cx->variables);
     cbm_array_free(&cx->owned);

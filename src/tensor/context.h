@@ -3,6 +3,7 @@
 #define CAMBIUM_CONTEXT_INTERNAL_H
 
 #include "tensor/graph.h"
+#include "tensor/replay.h"
 
 /* What the floors above lend to this one: evaluation, and which operations the device can run. */
 typedef struct cbm_engine {
@@ -41,6 +42,7 @@ struct cbm_context {
     cbm_node *first_pending, *last_pending;
     cbm_node *doomed; /* nodes being freed */
     bool freeing;
+    cbm_replay replay;
     uint64_t sequence, stamp;
     int64_t pending, pending_limit;
     int64_t pending_evaluating; /* > 0 while an evaluation runs */

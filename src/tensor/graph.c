@@ -16,12 +16,6 @@ cbm_value *cbm_value_leaf(cbm_context *cx, cbm_dtype dtype, const cbm_shape *sha
     return v;
 }
 
-void cbm_value_retain(cbm_value *v)
-{
-    if (v->refs++ == 0 && v->node)
-        v->node->live++;
-}
-
 void cbm_value_set_variable(cbm_value *v, cbm_tensor *variable)
 {
     cbm_tensor *old = v->variable;
@@ -57,6 +51,8 @@ static void doom(cbm_node *node)
     cbm_context *cx = node->cx;
     if (node->state == CBM_NODE_PENDING)
         cbm_node_unlist(node);
+    if (node->number >= 0)
+        CBM_AT(&cx->replay.nodes, cbm_node *, node->number) = NULL;
     node->next = cx->doomed;
     cx->doomed = node;
     if (cx->freeing)
@@ -92,16 +88,14 @@ void cbm_value_release(cbm_value *v)
 
 cbm_node *cbm_node_new(cbm_context *cx, const cbm_op *op, size_t n_in, size_t n_out)
 {
-    size_t values = sizeof(cbm_node) + n_out * sizeof(cbm_value);
-    size_t inputs = values + n_in * sizeof(cbm_value *);
-    size_t block = inputs + op->attributes_size;
+    size_t block = sizeof(cbm_node) + n_out * sizeof(cbm_value) + n_in * sizeof(cbm_value *) + op->attributes_size;
     cbm_node *n = cbm_heap_take_own(cx->heap, block);
     if (!n)
         return NULL;
-    *n = (cbm_node){ .op = op, .cx = cx, .block = block, .n_in = (uint16_t)n_in, .n_out = (uint16_t)n_out };
-    n->out = (cbm_value *)((char *)n + sizeof(cbm_node));
-    n->in = (cbm_value **)((char *)n + values);
-    n->attributes = (char *)n + inputs;
+    *n = (cbm_node){
+        .op = op, .cx = cx, .block = block, .n_in = (uint16_t)n_in, .n_out = (uint16_t)n_out, .number = -1
+    };
+    cbm_node_lay_out(n);
     for (size_t i = 0; i < n_out; i++)
         n->out[i] = (cbm_value){ .cx = cx, .node = n, .index = (uint8_t)i };
     return n;
@@ -211,6 +205,7 @@ static void skip_position(cbm_context *cx, const cbm_node *n)
 
 void cbm_drop_pending(cbm_context *cx)
 {
+    cbm_replay_stop(cx);
     uint64_t first_values = ++cx->stamp;
     for (size_t i = 0; i < cx->variables.count; i++) {
         cbm_value *v = CBM_AT(&cx->variables, cbm_tensor *, i)->committed;

@@ -48,6 +48,8 @@ struct cbm_value {
     uint64_t stamp;    /* scratch of the passes over the graph, valid when equal to the context's */
     uint64_t consumed; /* stamp of the last evaluation in which a node takes it */
     int32_t place;     /* scratch: its number in the evaluation */
+    int32_t leaf;      /* its number among the leaves of the recorder's tape, while period is the recorder's */
+    uint64_t period;
     cbm_shape shape;
 };
 
@@ -72,6 +74,7 @@ struct cbm_node {
     bool differentiable; /* some input requires a gradient */
     bool pinned;         /* a pending effect: stays though nobody looks */
     int32_t index;       /* scratch: place in the evaluation */
+    int32_t number;      /* among what the recorder's tape covers, or -1 (replay.h) */
     uint64_t stamp;      /* scratch */
     void *attributes;
     cbm_value **in;
@@ -106,11 +109,24 @@ uint32_t
 cbm_op_saves(const cbm_op *op); /* what backward of a node reads: without a vjp, all operands of the decomposition */
 cbm_value *cbm_value_leaf(cbm_context *cx, cbm_dtype dtype, const cbm_shape *shape,
                           cbm_storage *storage); /* takes storage */
-void cbm_value_retain(cbm_value *v);
+static inline void cbm_value_retain(cbm_value *v)
+{
+    if (v->refs++ == 0 && v->node)
+        v->node->live++;
+}
 void cbm_value_set_variable(cbm_value *v, cbm_tensor *variable); /* v is a version of it (NULL: of none) */
 void cbm_value_release(cbm_value *v);
 /* A pending node with room for its parts, filled with inputs (retained) but not yet listed; NULL: no memory. */
 cbm_node *cbm_node_new(cbm_context *cx, const cbm_op *op, size_t n_in, size_t n_out);
+/* Points a block of a node at its own parts: values, inputs, attributes; and its values at the node. */
+static inline void cbm_node_lay_out(cbm_node *n)
+{
+    n->out = (cbm_value *)(void *)(n + 1);
+    n->in = (cbm_value **)(void *)(n->out + n->n_out);
+    n->attributes = n->in + n->n_in;
+    for (size_t i = 0; i < n->n_out; i++)
+        n->out[i].node = n;
+}
 void cbm_node_list(cbm_node *node);        /* appends to the pending list */
 void cbm_node_unlist(cbm_node *node);      /* takes out of it */
 void cbm_node_discard(cbm_node *node);     /* frees a node that was never listed and has no referenced results */
