@@ -164,7 +164,7 @@ static int64_t class_at(const float *p, int64_t classes, int64_t k)
     return 0;
 }
 
-static void print_lines(const char *path, const prediction *p, int64_t top)
+static void print_lines(const cbm_recipe *recipe, const char *path, const prediction *p, int64_t top)
 {
     for (int64_t s = 0; s < p->samples; s++) {
         const float *row = p->probability + s * p->classes;
@@ -174,13 +174,16 @@ static void print_lines(const char *path, const prediction *p, int64_t top)
         fputc(':', stdout);
         for (int64_t k = 0; k < top && k < p->classes; k++) {
             int64_t c = class_at(row, p->classes, k);
-            printf("%s %lld (%.1f %%)", k ? "," : "", (long long)c, 100 * (double)row[c]);
+            printf("%s %lld", k ? "," : "", (long long)c);
+            if (recipe->class_names)
+                printf(" %s", recipe->class_names[c]);
+            printf(" (%.1f %%)", 100 * (double)row[c]);
         }
         fputc('\n', stdout);
     }
 }
 
-static void add_json(cbm_json *j, const char *path, const prediction *p)
+static void add_json(cbm_json *j, const cbm_recipe *recipe, const char *path, const prediction *p)
 {
     for (int64_t s = 0; s < p->samples; s++) {
         const float *row = p->probability + s * p->classes;
@@ -189,6 +192,8 @@ static void add_json(cbm_json *j, const char *path, const prediction *p)
         cbm_json_text(j, "file", path);
         cbm_json_int(j, "index", s);
         cbm_json_int(j, "class", best);
+        if (recipe->class_names)
+            cbm_json_text(j, "name", recipe->class_names[best]);
         cbm_json_real(j, "probability", (double)row[best]);
         cbm_json_array(j, "probabilities");
         for (int64_t c = 0; c < p->classes; c++)
@@ -213,9 +218,9 @@ static int predict_all(const cbm_recipe *recipe, cbm_context *cx, cbm_module *ne
         if (one != CBM_EXIT_OK)
             code = one;
         else if (o->common.json)
-            add_json(&j, arguments->at[i], &p);
+            add_json(&j, recipe, arguments->at[i], &p);
         else
-            print_lines(arguments->at[i], &p, o->top);
+            print_lines(recipe, arguments->at[i], &p, o->top);
         free(p.probability);
         cbm_clear(cx);
     }

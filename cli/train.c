@@ -14,7 +14,7 @@ typedef struct train_options {
     const char *data, *run;
     int64_t epochs, batch_size, workers, max_steps, limit, seed;
     double lr;
-    bool resume, overwrite, deterministic, quiet;
+    bool resume, overwrite, deterministic, quiet, verbose;
 } train_options;
 
 typedef struct watcher {
@@ -93,6 +93,9 @@ static bool on_epoch(const cbm_epoch *e, void *user)
     if (isfinite(e->samples_per_second) && e->samples_per_second > 0)
         fprintf(w->out, "  %.0f samples/s", e->samples_per_second);
     fputc('\n', w->out);
+    if (w->options->verbose)
+        fprintf(w->out, "  loader: waited for %lld of %lld batches, %.1f ms in all\n", (long long)e->loader_waits,
+                (long long)e->loader_batches, 1e3 * e->loader_wait_seconds);
     fflush(w->out);
     return !cbm_interrupted();
 }
@@ -286,6 +289,8 @@ static const cbm_option table[] = {
     CBM_OPTION_DEVICE(train_options),
     { "deterministic", 0, CBM_OPTION_FLAG, offsetof(train_options, deterministic), NULL,
       "choose algorithms by fixed rules only", 0, 0 },
+    { "verbose", 'v', CBM_OPTION_FLAG, offsetof(train_options, verbose), NULL,
+      "say after each epoch whether steps waited for data", 0, 0 },
     { "quiet", 'q', CBM_OPTION_FLAG, offsetof(train_options, quiet), NULL, "only a line an epoch", 0, 0 },
     CBM_OPTION_JSON(train_options, "the result as JSON on standard output, the rest on standard error"),
 };

@@ -30,10 +30,12 @@ struct cbm_recipe {
     const char *data;        /* the data set that `cambium data get` fetches: "mnist"; NULL: none needed */
     int64_t epochs, batch_size;
     double lr;
-    cbm_shape input; /* of one sample: (1, 28, 28) */
-    int64_t classes; /* 0: no classification */
+    cbm_shape input;                /* of one sample: (1, 28, 28) */
+    int64_t classes;                /* 0: no classification */
+    const char *const *class_names; /* what `cambium predict` calls them; NULL: by number */
     cbm_module *(*model)(cbm_context *cx, cbm_dtype dtype);
     cbm_dataset *(*dataset)(cbm_context *cx, const char *dir, cbm_split split); /* NULL: none */
+    cbm_dataset *(*training_dataset)(cbm_context *cx, const char *dir); /* CBM_TRAIN augmented; NULL: dataset's */
     cbm_optimizer *(*optimizer)(cbm_module *net, const cbm_recipe_settings *settings);
     cbm_schedule *(*schedule)(cbm_optimizer *opt, const cbm_recipe_settings *settings, int64_t steps); /* may be NULL */
     cbm_loss_fn loss; /* NULL: cross entropy */
@@ -89,7 +91,16 @@ cbm_status cbm_recipe_gradcheck(const cbm_recipe *recipe, cbm_context *cx,
 cbm_status cbm_recipe_draw_curves(cbm_context *cx, const char *run_dir, const char *title);
 
 /* The recipes. */
-extern const cbm_recipe cbm_recipe_mnist_cnn, cbm_recipe_mnist_mlp, cbm_recipe_relu_tiling, cbm_recipe_two_layer_net;
+extern const cbm_recipe cbm_recipe_cifar_resnet20, cbm_recipe_mnist_cnn, cbm_recipe_mnist_mlp, cbm_recipe_relu_tiling,
+    cbm_recipe_two_layer_net;
+
+/* cifar.c: what the CIFAR-10 recipes share. */
+extern const char *const cbm_cifar_classes[];
+cbm_dataset *cbm_cifar_dataset(cbm_context *cx, const char *dir, cbm_split split);
+cbm_dataset *cbm_cifar_augmented(cbm_context *cx, const char *dir);
+cbm_tensor *cbm_cifar_from_image(cbm_context *cx, const uint8_t *pixels, int64_t height, int64_t width,
+                                 int64_t channels);
+cbm_tensor *cbm_cifar_from_array(cbm_context *cx, cbm_tensor *array);
 
 /* digits.c: what the MNIST recipes share. */
 cbm_dataset *cbm_digits_dataset(cbm_context *cx, const char *dir, cbm_split split);

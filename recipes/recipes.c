@@ -5,10 +5,8 @@
 #include <string.h>
 
 static const cbm_recipe *const recipes[] = {
-    &cbm_recipe_mnist_cnn,
-    &cbm_recipe_mnist_mlp,
-    &cbm_recipe_relu_tiling,
-    &cbm_recipe_two_layer_net,
+    &cbm_recipe_cifar_resnet20, &cbm_recipe_mnist_cnn,     &cbm_recipe_mnist_mlp,
+    &cbm_recipe_relu_tiling,    &cbm_recipe_two_layer_net,
 };
 
 size_t cbm_recipe_count(void)
@@ -38,16 +36,18 @@ cbm_recipe_settings cbm_recipe_settings_of(const cbm_recipe *recipe)
 
 /* ---- data ---- */
 
-static cbm_loader *open_loader(const cbm_recipe *recipe, cbm_context *cx, const cbm_recipe_settings *s, cbm_split split)
+static cbm_loader *open_loader(const cbm_recipe *recipe, cbm_context *cx, const cbm_recipe_settings *s, cbm_split split,
+                               bool train)
 {
     if (!recipe->dataset) {
         cbm_fail(cx, CBM_ERROR_UNSUPPORTED, "[%s] this recipe has no data set", recipe->name);
         return NULL;
     }
-    cbm_dataset *dataset = recipe->dataset(cx, s->data_dir, split);
+    bool augmented = train && recipe->training_dataset;
+    cbm_dataset *dataset =
+        augmented ? recipe->training_dataset(cx, s->data_dir) : recipe->dataset(cx, s->data_dir, split);
     if (s->limit > 0 && s->limit < cbm_dataset_count(dataset))
         dataset = cbm_dataset_part(dataset, 0, s->limit);
-    bool train = split == CBM_TRAIN;
     return cbm_loader_open(dataset, .batch_size = train ? s->batch_size : 1000, .shuffle = train, .workers = s->workers,
                            .seed = s->seed);
 }
@@ -140,7 +140,8 @@ cbm_status cbm_recipe_train(const cbm_recipe *recipe, cbm_context *cx, const cbm
     if (recipe->run)
         return cbm_fail(cx, CBM_ERROR_UNSUPPORTED, "[%s] this recipe has a course of its own", recipe->name);
     cbm_seed(cx, s->seed);
-    cbm_loader *train = open_loader(recipe, cx, s, CBM_TRAIN), *test = open_loader(recipe, cx, s, CBM_TEST);
+    cbm_loader *train = open_loader(recipe, cx, s, CBM_TRAIN, true);
+    cbm_loader *test = open_loader(recipe, cx, s, CBM_TEST, false);
     cbm_module *net = cbm_recipe_model(recipe, cx, s, NULL);
     if (cbm_context_status(cx) != CBM_OK)
         return cbm_context_status(cx);
@@ -167,7 +168,7 @@ cbm_status cbm_recipe_eval(const cbm_recipe *recipe, cbm_context *cx, const cbm_
     cbm_recipe_settings plain = *s;
     plain.batch_size = 1000;
     cbm_module *net = cbm_recipe_model(recipe, cx, s, weights);
-    cbm_loader *loader = open_loader(recipe, cx, &plain, split);
+    cbm_loader *loader = open_loader(recipe, cx, &plain, split, false);
     if (cbm_context_status(cx) != CBM_OK)
         return cbm_context_status(cx);
     return cbm_evaluate(net, loader, recipe->loss, NULL, out);

@@ -1,5 +1,5 @@
-/* data.h: datasets (numbered samples), and the loader that makes batches of them: shuffled, read ahead by worker threads,
-   repeatable, and able to continue from a saved position. */
+/* data.h: datasets (numbered samples), transforms that augment them, and the loader that makes batches of them: shuffled,
+   read ahead by worker threads, repeatable, and able to continue from a saved position. */
 #ifndef CAMBIUM_DATA_H
 #define CAMBIUM_DATA_H
 
@@ -17,6 +17,8 @@ typedef struct cbm_sample_request {
     void *input;
     void *target;
     char *message; /* on failure: 256 bytes for the reason */
+    void *
+        scratch; /* the dataset's scratch_bytes for this thread alone, aligned to 64 bytes; holds nothing to begin with */
 } cbm_sample_request;
 
 /* Reads a sample. Called from worker threads, several at a time: it may look at what user points to, but must not touch
@@ -37,6 +39,7 @@ typedef struct cbm_dataset_options {
     cbm_read_sample_fn read CBM_DEFAULT(NULL);
     void *user CBM_DEFAULT(NULL);
     void (*destroy)(void *user) CBM_DEFAULT(NULL); /* called when the dataset is released, also when making it failed */
+    int64_t scratch_bytes CBM_DEFAULT(0);          /* memory that read needs while it reads one sample */
 } cbm_dataset_options;
 CBM_API void cbm_dataset_options_init(cbm_dataset_options *options);
 
@@ -72,6 +75,71 @@ CBM_API cbm_dataset *cbm_mnist_with(cbm_context *cx, const char *directory, cbm_
 CBM_API cbm_dataset *cbm_idx_dataset_with(cbm_context *cx, const char *images, const char *labels,
                                           const cbm_image_options *options);
 
+/* CIFAR: inputs (3, 32, 32), red, green and blue planes, f32 by (x / 255 - mean) / deviation of their channel; targets i64
+   scalars. The defaults are the training images' own mean and deviation. */
+typedef struct cbm_cifar_options {
+    uint64_t struct_size;
+    uint64_t normalise CBM_DEFAULT(1); /* 0: the bytes as they are, u8, for transforms that end in cbm_normalize */
+    uint64_t coarse CBM_DEFAULT(0);    /* CIFAR-100, 1: the 20 superclasses in place of the 100 classes */
+    double mean[3] CBM_DEFAULT({ 0.4914, 0.4822, 0.4465 });
+    double deviation[3] CBM_DEFAULT({ 0.2470, 0.2435, 0.2616 });
+} cbm_cifar_options;
+CBM_API void cbm_cifar_options_init(cbm_cifar_options *options);
+/* CIFAR-10, or a set of the same files: records of a label byte and 3072 bytes of pixels. Looks in directory, then in
+   directory/cifar-10-batches-bin, for data_batch_1.bin to data_batch_5.bin, or test_batch.bin. A file that is no whole
+   number of records, and a label above 9, are errors. */
+CBM_API cbm_dataset *cbm_cifar10_with(cbm_context *cx, const char *directory, cbm_split split,
+                                      const cbm_cifar_options *options);
+/* CIFAR-100: the same with two label bytes, the superclass (0 to 19) and the class (0 to 99). Looks in directory, then in
+   directory/cifar-100-binary, for train.bin or test.bin. */
+CBM_API cbm_dataset *cbm_cifar100_with(cbm_context *cx, const char *directory, cbm_split split,
+                                       const cbm_cifar_options *options);
+
+/* ---- transforms: what happens to a sample's input on its way from a dataset into a batch ---- */
+
+/* One input under way: out is to be made from in, row-major both; they do not overlap. */
+typedef struct cbm_transform_call {
+    const void *in;
+    void *out;
+    const cbm_shape *in_shape, *out_shape; /* without a batch axis */
+    cbm_dtype in_dtype, out_dtype;
+    int64_t index, epoch; /* of the sample, and where the loader is */
+    uint64_t seed;        /* the loader's */
+    int64_t place;        /* of the transform among those that a sample passes, from 0 */
+    char *message;        /* on failure: 256 bytes for the reason */
+} cbm_transform_call;
+
+/* The number-th random integer of this call, uniform in [0, limit). It follows from (seed, epoch, index, place, number)
+   alone, so runs repeat bit for bit with any number of workers, also when resumed. number < 131072. */
+CBM_API int64_t cbm_transform_random(const cbm_transform_call *call, int64_t number, int64_t limit);
+
+#define CBM_TRANSFORM_PARAMETERS 16
+
+/* A transform is a function with parameters. One of your own fills in what it needs and leaves the rest zero. */
+typedef struct cbm_transform cbm_transform;
+struct cbm_transform {
+    const char *name; /* for messages; static text */
+    /* Called from worker threads, several at a time; must not touch a context. */
+    cbm_status (*apply)(const cbm_transform *self, const cbm_transform_call *call);
+    /* Makes shape and dtype of an input those of its result, or refuses them with a message (256 bytes). NULL: they stay
+       as they are. */
+    cbm_status (*result)(const cbm_transform *self, cbm_shape *shape, cbm_dtype *dtype, char *message);
+    double parameters[CBM_TRANSFORM_PARAMETERS];
+    void *user;
+};
+
+/* A window of the image's own size out of the image with padding zeros on each side, at a place drawn uniformly.
+   (..., H, W), any dtype. */
+CBM_API cbm_transform cbm_random_crop(int64_t padding);
+/* Mirrored along the last axis, left for right, with probability 1/2. Any dtype. */
+CBM_API cbm_transform cbm_random_flip(void);
+/* (x / 255 - mean) / deviation of u8, giving f32; (x - mean) / deviation of f32. channels: 1 for all elements alike, or the
+   first axis' extent, 8 at most, with a mean and a deviation for each. */
+CBM_API cbm_transform cbm_normalize(int64_t channels, const double *mean, const double *deviation);
+
+/* A dataset whose inputs are those of another one after count transforms, in order. It keeps the other one alive. */
+CBM_API cbm_dataset *cbm_dataset_transform_with(cbm_dataset *dataset, const cbm_transform *transforms, size_t count);
+
 CBM_API const char *cbm_dataset_name(const cbm_dataset *dataset);
 CBM_API cbm_context *cbm_dataset_context(const cbm_dataset *dataset);
 CBM_API int64_t cbm_dataset_count(const cbm_dataset *dataset); /* samples; 0 for NULL */
@@ -81,7 +149,7 @@ CBM_API cbm_shape cbm_dataset_target_shape(const cbm_dataset *dataset);
 CBM_API cbm_dtype cbm_dataset_input_dtype(const cbm_dataset *dataset);
 CBM_API cbm_dtype cbm_dataset_target_dtype(const cbm_dataset *dataset);
 CBM_API bool cbm_dataset_has_target(const cbm_dataset *dataset);
-/* One sample as tensors, without a batch axis. target may be NULL. */
+/* One sample as tensors, without a batch axis, read as with seed 0 in epoch 0. target may be NULL. */
 CBM_API cbm_status cbm_dataset_get(cbm_dataset *dataset, int64_t index, cbm_tensor **input, cbm_tensor **target);
 /* Lets go of a dataset before its context closes. Loaders and parts that use it keep it alive. */
 CBM_API void cbm_dataset_release(cbm_dataset *dataset);
@@ -121,6 +189,16 @@ CBM_API int64_t cbm_loader_batches(const cbm_loader *loader); /* in an epoch */
 CBM_API int64_t cbm_loader_samples(const cbm_loader *loader); /* handed out in a full epoch */
 CBM_API int64_t cbm_loader_batch_size(const cbm_loader *loader);
 CBM_API cbm_dataset *cbm_loader_dataset(const cbm_loader *loader);
+
+/* Whether reading keeps up. A batch is waited for when it is not ready at cbm_next; the first one always is, unless there is
+   time between opening the loader and asking. */
+typedef struct cbm_loading {
+    int64_t batches;     /* handed out since the loader was opened */
+    int64_t waits;       /* of them, those waited for */
+    double wait_seconds; /* all waits together */
+    double longest_wait; /* in seconds */
+} cbm_loading;
+CBM_API cbm_loading cbm_loader_statistics(const cbm_loader *loader);
 
 /* Where a loader stands, for checkpoints: batch batches of epoch have been handed out. The rest says which loader the
    position fits. */
@@ -164,6 +242,25 @@ static inline cbm_dataset *cbm_idx_dataset(cbm_context *cx, const char *images, 
     o.struct_size = sizeof o;
     return cbm_idx_dataset_with(cx, images, labels, &o);
 }
+static inline cbm_dataset *cbm_cifar10(cbm_context *cx, const char *directory, cbm_split split,
+                                       const cbm_cifar_options &options = {})
+{
+    cbm_cifar_options o = options;
+    o.struct_size = sizeof o;
+    return cbm_cifar10_with(cx, directory, split, &o);
+}
+static inline cbm_dataset *cbm_cifar100(cbm_context *cx, const char *directory, cbm_split split,
+                                        const cbm_cifar_options &options = {})
+{
+    cbm_cifar_options o = options;
+    o.struct_size = sizeof o;
+    return cbm_cifar100_with(cx, directory, split, &o);
+}
+template <typename... T> static inline cbm_dataset *cbm_dataset_transform(cbm_dataset *dataset, T... transforms)
+{
+    const cbm_transform list[] = { transforms... };
+    return cbm_dataset_transform_with(dataset, list, sizeof...(transforms));
+}
 static inline cbm_loader *cbm_loader_open(cbm_dataset *dataset, const cbm_loader_options &options = {})
 {
     cbm_loader_options o = options;
@@ -185,6 +282,19 @@ static inline cbm_loader *cbm_loader_open(cbm_dataset *dataset, const cbm_loader
 #define cbm_idx_dataset(...) CBM_IDX_DATASET_(__VA_ARGS__, .struct_size = sizeof(cbm_image_options))
 #define CBM_IDX_DATASET_(cx, images, labels, ...)                                                                      \
     CBM_OPTIONS_(cbm_image_options, cbm_idx_dataset_with(cx, images, labels, &cbm_o_), CBM_IMAGE_DEFAULTS, __VA_ARGS__)
+
+/* cbm_cifar10(cx, "data/cifar10", CBM_TRAIN), cbm_cifar10(cx, directory, CBM_TRAIN, .normalise = false) */
+#define CBM_CIFAR_DEFAULTS                                                                                             \
+    .normalise = 1, .coarse = 0, .mean = { 0.4914, 0.4822, 0.4465 }, .deviation = { 0.2470, 0.2435, 0.2616 }
+#define cbm_cifar10(...) CBM_CIFAR_(cbm_cifar10_with, __VA_ARGS__, .struct_size = sizeof(cbm_cifar_options))
+#define cbm_cifar100(...) CBM_CIFAR_(cbm_cifar100_with, __VA_ARGS__, .struct_size = sizeof(cbm_cifar_options))
+#define CBM_CIFAR_(function, cx, directory, split, ...)                                                                \
+    CBM_OPTIONS_(cbm_cifar_options, function(cx, directory, split, &cbm_o_), CBM_CIFAR_DEFAULTS, __VA_ARGS__)
+
+/* cbm_dataset_transform(dataset, cbm_random_crop(4), cbm_random_flip(), cbm_normalize(3, mean, deviation)) */
+#define cbm_dataset_transform(dataset, ...)                                                                            \
+    cbm_dataset_transform_with(dataset, (const cbm_transform[]){ __VA_ARGS__ },                                        \
+                               sizeof((const cbm_transform[]){ __VA_ARGS__ }) / sizeof(cbm_transform))
 
 /* cbm_loader_open(dataset, .batch_size = 64, .shuffle = true) */
 #define CBM_LOADER_DEFAULTS .batch_size = 64, .workers = 1, .seed = 0

@@ -37,6 +37,8 @@ typedef struct cbm_epoch {
     double learning_rate;                     /* at the end of the epoch */
     double seconds;                           /* of training */
     double samples_per_second;
+    int64_t loader_batches, loader_waits; /* batches since the epoch began or was resumed; of them, those waited for */
+    double loader_wait_seconds;
 } cbm_epoch;
 
 typedef struct cbm_fit_options {

@@ -85,6 +85,8 @@ float cbm_philox_uniform(uint64_t seed, uint64_t position, uint64_t index);
 /* Element i of a normal stream: pairs of words by Box and Muller: elements 2j and 2j+1 are the cosine and sine halves of
    words 2j and 2j+1 (of the stream numbered as above), u1 = (w + 1) / 2^32 in (0, 1], u2 = w' / 2^32. In double. */
 double cbm_philox_normal(uint64_t seed, uint64_t position, uint64_t index);
+/* Element i of a stream of 64-bit numbers (words 2i and 2i+1), mapped to [0, limit). */
+uint64_t cbm_philox_below(uint64_t seed, uint64_t position, uint64_t index, uint64_t limit);
 /* A shuffle of 0..count-1 by Fisher and Yates. */
 void cbm_philox_permutation(uint64_t seed, uint64_t position, int64_t *out, int64_t count);
 

@@ -54,6 +54,14 @@ static uint64_t multiply_high(uint64_t a, uint64_t b)
     return a1 * b1 + (middle >> 32) + (other >> 32);
 }
 
+uint64_t cbm_philox_below(uint64_t seed, uint64_t position, uint64_t index, uint64_t limit)
+{
+    uint32_t words[4];
+    cbm_philox(seed, position, index / 2, words);
+    const uint32_t *pair = words + 2 * (index % 2);
+    return multiply_high((uint64_t)pair[1] << 32 | pair[0], limit);
+}
+
 /* Each place draws one number of 64 bits: two words of the stream. */
 void cbm_philox_permutation(uint64_t seed, uint64_t position, int64_t *out, int64_t count)
 {

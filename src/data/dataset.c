@@ -35,6 +35,10 @@ static cbm_status check(cbm_context *cx, const cbm_dataset_options *o, cbm_datas
     d->target_shape = o->target_shape;
     d->input_dtype = (cbm_dtype)o->input_dtype;
     d->target_dtype = (cbm_dtype)o->target_dtype;
+    if (o->scratch_bytes < 0 || o->scratch_bytes > INT64_MAX / 4)
+        return cbm_fail(cx, CBM_ERROR_INVALID, "[dataset] '%s' asks for %lld bytes of scratch", d->name,
+                        (long long)o->scratch_bytes);
+    d->scratch_bytes = ((size_t)o->scratch_bytes + CBM_SCRATCH_ALIGNMENT - 1) & ~(size_t)(CBM_SCRATCH_ALIGNMENT - 1);
     if (!o->read || o->count < 0 || o->classes < 0)
         return cbm_fail(cx, CBM_ERROR_INVALID, "[dataset] '%s' %s", d->name,
                         o->read ? "has a negative count" : "has no read function");
@@ -252,17 +256,21 @@ cbm_dataset *cbm_dataset_part(cbm_dataset *dataset, int64_t first, int64_t count
     }
     *p = (part){ dataset, first };
     cbm_dataset_retain(dataset);
-    return make(cx, &(cbm_dataset_options){ .name = dataset->name,
-                                            .count = count,
-                                            .classes = dataset->classes,
-                                            .input_shape = dataset->input_shape,
-                                            .input_dtype = dataset->input_dtype,
-                                            .target_shape = dataset->target_shape,
-                                            .target_dtype = dataset->target_dtype,
-                                            .no_target = !dataset->has_target,
-                                            .read = read_part,
-                                            .user = p,
-                                            .destroy = destroy_part });
+    cbm_dataset *d = make(cx, &(cbm_dataset_options){ .name = dataset->name,
+                                                      .count = count,
+                                                      .classes = dataset->classes,
+                                                      .input_shape = dataset->input_shape,
+                                                      .input_dtype = dataset->input_dtype,
+                                                      .target_shape = dataset->target_shape,
+                                                      .target_dtype = dataset->target_dtype,
+                                                      .no_target = !dataset->has_target,
+                                                      .read = read_part,
+                                                      .user = p,
+                                                      .destroy = destroy_part,
+                                                      .scratch_bytes = (int64_t)dataset->scratch_bytes });
+    if (d)
+        d->transforms = dataset->transforms;
+    return d;
 }
 
 /* ---- looking at a dataset ---- */
@@ -312,10 +320,10 @@ bool cbm_dataset_has_target(const cbm_dataset *dataset)
     return dataset && dataset->has_target;
 }
 
-static cbm_status fetch(cbm_dataset *d, int64_t index, uint8_t *input, uint8_t *target)
+static cbm_status fetch(cbm_dataset *d, int64_t index, uint8_t *input, uint8_t *target, void *scratch)
 {
     char message[256] = "";
-    cbm_sample_request s = { .index = index, .input = input, .target = target, .message = message };
+    cbm_sample_request s = { .index = index, .input = input, .target = target, .message = message, .scratch = scratch };
     cbm_status status = cbm_dataset_read(d, &s);
     if (status != CBM_OK)
         cbm_fail(d->cx, status, "[dataset] sample %lld of '%s': %.255s", (long long)index, d->name,
@@ -334,14 +342,17 @@ cbm_status cbm_dataset_get(cbm_dataset *d, int64_t index, cbm_tensor **input, cb
         return cbm_fail(d->cx, CBM_ERROR_RANGE, "[dataset] sample %lld of '%s', which has %lld", (long long)index,
                         d->name, (long long)d->count);
     cbm_heap *heap = cbm_context_heap(d->cx);
-    size_t front = (d->input_bytes + 63) / 64 * 64, total = front + d->target_bytes + 1;
-    uint8_t *memory = cbm_heap_take_zero(heap, total);
+    size_t middle = d->scratch_bytes + (d->input_bytes + 63) / 64 * 64, total;
+    uint8_t *memory = NULL;
+    if (!__builtin_add_overflow(middle, d->target_bytes + 1, &total))
+        memory = cbm_heap_take_zero(heap, total);
     if (!memory)
         return cbm_fail_memory(d->cx, "a sample");
-    if (fetch(d, index, memory, d->has_target ? memory + front : NULL) == CBM_OK) {
-        *input = cbm_tensor_from(d->cx, d->input_dtype, d->input_shape, memory);
+    uint8_t *in = memory + d->scratch_bytes, *tag = d->has_target ? memory + middle : NULL;
+    if (fetch(d, index, in, tag, memory) == CBM_OK) {
+        *input = cbm_tensor_from(d->cx, d->input_dtype, d->input_shape, in);
         if (target && d->has_target)
-            *target = cbm_tensor_from(d->cx, d->target_dtype, d->target_shape, memory + front);
+            *target = cbm_tensor_from(d->cx, d->target_dtype, d->target_shape, tag);
     }
     cbm_heap_give(heap, memory, total);
     return cbm_context_status(d->cx);

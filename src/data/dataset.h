@@ -5,6 +5,8 @@
 #include "base/base.h"
 #include <cambium/data.h>
 
+#define CBM_SCRATCH_ALIGNMENT 64u
+
 struct cbm_dataset {
     cbm_context *cx;
     int64_t refs; /* the context, loaders, parts */
@@ -15,6 +17,8 @@ struct cbm_dataset {
     cbm_shape input_shape, target_shape;
     cbm_dtype input_dtype, target_dtype;
     size_t input_bytes, target_bytes; /* of one sample */
+    size_t scratch_bytes;             /* for each thread that reads; a multiple of CBM_SCRATCH_ALIGNMENT */
+    int64_t transforms;               /* that a sample has passed already */
     cbm_read_sample_fn read;
     void *user;
     void (*destroy)(void *user);

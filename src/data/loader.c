@@ -120,6 +120,7 @@ static bool hand_out(cbm_loader *l, cbm_slot *s, cbm_batch *batch)
     } else {
         cbm_slot_unlend_none(s);
         cbm_pool_put_back(l->pool, s);
+        --l->pool->loading.batches;
         --l->batch;
     }
     return fine;
@@ -270,6 +271,11 @@ int64_t cbm_loader_batch_size(const cbm_loader *loader)
 cbm_dataset *cbm_loader_dataset(const cbm_loader *loader)
 {
     return loader ? loader->dataset : NULL;
+}
+
+cbm_loading cbm_loader_statistics(const cbm_loader *loader)
+{
+    return loader ? loader->pool->loading : (cbm_loading){ 0 };
 }
 
 cbm_loader_position cbm_loader_state(const cbm_loader *l)

@@ -8,7 +8,8 @@
 
 /* ---- filling a slot: any thread ---- */
 
-static void fill(const cbm_pool *p, cbm_slot *s)
+/* thread: 0 is the context's, 1 the first worker. */
+static void fill(const cbm_pool *p, cbm_slot *s, int64_t thread)
 {
     const cbm_dataset *d = p->dataset;
     s->status = CBM_OK;
@@ -18,7 +19,8 @@ static void fill(const cbm_pool *p, cbm_slot *s)
                                       .seed = s->seed,
                                       .input = s->input + (size_t)i * d->input_bytes,
                                       .target = d->has_target ? s->target + (size_t)i * d->target_bytes : NULL,
-                                      .message = s->message };
+                                      .message = s->message,
+                                      .scratch = p->scratch + (size_t)thread * d->scratch_bytes };
         s->status = cbm_dataset_read(d, &sample);
         s->failed_sample = s->samples[i];
     }
@@ -28,6 +30,7 @@ static void *work(void *user)
 {
     cbm_pool *p = user;
     pthread_mutex_lock(&p->mutex);
+    int64_t thread = ++p->begun;
     while (!p->stop) {
         cbm_slot *s = p->todo;
         if (!s) {
@@ -37,7 +40,7 @@ static void *work(void *user)
         p->todo = s->next;
         s->state = CBM_SLOT_FILLING;
         pthread_mutex_unlock(&p->mutex);
-        fill(p, s);
+        fill(p, s, thread);
         pthread_mutex_lock(&p->mutex);
         s->state = CBM_SLOT_READY;
         pthread_cond_signal(&p->done);
@@ -157,16 +160,26 @@ void cbm_pool_queue(cbm_pool *p, cbm_slot *s)
     pthread_mutex_unlock(&p->mutex);
 }
 
+static void note_wait(cbm_loading *l, double began)
+{
+    double took = cbm_seconds() - began;
+    ++l->waits;
+    l->wait_seconds += took;
+    l->longest_wait = took > l->longest_wait ? took : l->longest_wait;
+}
+
 cbm_slot *cbm_pool_first(cbm_pool *p)
 {
     pthread_mutex_lock(&p->mutex);
     cbm_slot *s = p->first;
+    bool ready = s->state == CBM_SLOT_READY;
+    double began = ready ? 0 : cbm_seconds();
     if (s->state == CBM_SLOT_QUEUED) {
         /* Nobody has begun it: filling it here is never slower than waiting for somebody to wake up. */
         p->todo = s->next;
         s->state = CBM_SLOT_FILLING;
         pthread_mutex_unlock(&p->mutex);
-        fill(p, s);
+        fill(p, s, 0);
         pthread_mutex_lock(&p->mutex);
     } else {
         while (s->state != CBM_SLOT_READY)
@@ -177,6 +190,9 @@ cbm_slot *cbm_pool_first(cbm_pool *p)
         p->last = NULL;
     --p->queued;
     pthread_mutex_unlock(&p->mutex);
+    if (!ready)
+        note_wait(&p->loading, began);
+    ++p->loading.batches;
     return s;
 }
 
@@ -244,10 +260,14 @@ cbm_pool *cbm_pool_open(cbm_heap *heap, cbm_dataset *dataset, int64_t batch_size
     p->dataset = dataset;
     p->refs = 1;
     p->thread_room = workers;
-    bool fine = lay_out(p, batch_size);
+    bool fine = lay_out(p, batch_size) &&
+                !__builtin_mul_overflow((size_t)workers + 1, dataset->scratch_bytes, &p->scratch_total);
+    if (fine && p->scratch_total > 0)
+        fine = (p->scratch = cbm_heap_take(heap, p->scratch_total)) != NULL;
     if (fine && workers > 0)
         fine = (p->threads = cbm_heap_take(heap, (size_t)workers * sizeof *p->threads)) != NULL;
     if (!fine) {
+        cbm_heap_give(heap, p->scratch, p->scratch_total);
         cbm_heap_give(heap, p, sizeof *p);
         return NULL;
     }
@@ -268,6 +288,8 @@ void cbm_pool_close(cbm_pool *p, bool forked)
     }
     cbm_heap_give(p->heap, p->threads, (size_t)p->thread_room * sizeof *p->threads);
     p->threads = NULL;
+    cbm_heap_give(p->heap, p->scratch, p->scratch_total);
+    p->scratch = NULL;
     p->closed = true;
     for (cbm_slot *s = p->free, *next; s; s = next) {
         next = s->next;

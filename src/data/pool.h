@@ -44,8 +44,12 @@ typedef struct cbm_pool {
     pthread_cond_t work, done; /* something queued, or stop; some slot ready */
     bool stop;
     int64_t workers; /* running */
+    int64_t begun;   /* workers that have taken their scratch memory */
     int64_t thread_room;
     pthread_t *threads;
+    uint8_t *scratch; /* for the context's thread, then for each worker */
+    size_t scratch_total;
+    cbm_loading loading;
 } cbm_pool;
 
 /* A pool of slots for batches of up to batch_size samples, with room for that many workers. NULL: no memory. */

@@ -1,12 +1,11 @@
 /* images.c: image datasets from IDX files: MNIST and its kin. Bytes stay bytes in memory and are normalised when a sample
    is read. Rests on idx.h and data. */
+#include "data/pixels.h"
 #include "io/idx.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-#define BYTE_VALUES 256
 
 typedef struct images {
     cbm_heap *heap;
@@ -15,7 +14,7 @@ typedef struct images {
     cbm_idx parts[2];
     size_t pixels;
     bool normalise;
-    float values[BYTE_VALUES]; /* what each byte becomes */
+    cbm_affine values; /* what bytes become */
 } images;
 
 enum { IMAGES, LABELS };
@@ -36,8 +35,7 @@ static cbm_status read_sample(void *user, const cbm_sample_request *sample)
     const images *s = user;
     const uint8_t *in = s->parts[IMAGES].data + (size_t)sample->index * s->pixels;
     if (s->normalise)
-        for (size_t i = 0; i < s->pixels; ++i)
-            ((float *)sample->input)[i] = s->values[in[i]];
+        cbm_pixels_to_floats(in, sample->input, s->pixels, s->values);
     else if (s->pixels)
         memcpy(sample->input, in, s->pixels);
     *(int64_t *)sample->target = s->parts[LABELS].data[sample->index];
@@ -85,8 +83,7 @@ static bool read_all(images *s, const char *paths[2], const cbm_image_options *o
         return false;
     s->pixels = (size_t)s->parts[IMAGES].shape.v[2] * (size_t)s->parts[IMAGES].shape.v[3];
     s->normalise = o->normalise != 0;
-    for (int i = 0; i < BYTE_VALUES; ++i) /* as float32 arithmetic gives it: (x / 255 - mean) / deviation */
-        s->values[i] = ((float)i / 255.0f - (float)o->mean) / (float)o->deviation;
+    s->values = cbm_affine_of(255, o->mean, o->deviation);
     return true;
 }
 

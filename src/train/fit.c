@@ -15,9 +15,10 @@ typedef struct fit {
     cbm_checkpoint parts;
     cbm_run_state state;
     cbm_fit_result *result;
-    int64_t steps;    /* of an epoch */
-    double rate;      /* steps a second, lately */
-    double last_time; /* when the last step ended */
+    int64_t steps;       /* of an epoch */
+    double rate;         /* steps a second, lately */
+    double last_time;    /* when the last step ended */
+    cbm_loading loading; /* when the epoch began, or was gone on with */
     bool stop;
 } fit;
 
@@ -133,6 +134,7 @@ static verdict train_epoch(fit *f)
 {
     cbm_train(f->net);
     f->last_time = cbm_seconds();
+    f->loading = cbm_loader_statistics(f->o->train);
     while (!f->state.trained) {
         if (f->o->max_steps > 0 && f->state.total_steps >= f->o->max_steps)
             return GO_ON;
@@ -167,6 +169,7 @@ static verdict train_epoch(fit *f)
 static cbm_epoch summarise(const fit *f, const cbm_evaluation *e)
 {
     const cbm_run_state *s = &f->state;
+    cbm_loading now = cbm_loader_statistics(f->o->train);
     return (cbm_epoch){ .epoch = s->epoch + 1,
                         .epochs = f->o->epochs,
                         .total_steps = s->total_steps,
@@ -176,7 +179,10 @@ static cbm_epoch summarise(const fit *f, const cbm_evaluation *e)
                         .validation_error = 1 - e->accuracy,
                         .learning_rate = cbm_learning_rate(f->o->optimizer),
                         .seconds = s->seconds,
-                        .samples_per_second = s->seconds > 0 ? s->samples / s->seconds : NAN };
+                        .samples_per_second = s->seconds > 0 ? s->samples / s->seconds : NAN,
+                        .loader_batches = now.batches - f->loading.batches,
+                        .loader_waits = now.waits - f->loading.waits,
+                        .loader_wait_seconds = now.wait_seconds - f->loading.wait_seconds };
 }
 
 static verdict save(fit *f)

@@ -117,12 +117,14 @@ static int64_t int_of(const json_t *object, const char *key)
 
 json_t *cbm_epoch_to_json(const cbm_epoch *e)
 {
-    return json_pack("{s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "epoch", (json_int_t)e->epoch, "epochs",
-                     (json_int_t)e->epochs, "steps", (json_int_t)e->total_steps, "train_loss",
+    return json_pack("{s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:o}", "epoch", (json_int_t)e->epoch,
+                     "epochs", (json_int_t)e->epochs, "steps", (json_int_t)e->total_steps, "train_loss",
                      real_or_null(e->train_loss), "train_error", real_or_null(e->train_error), "validation_loss",
                      real_or_null(e->validation_loss), "validation_error", real_or_null(e->validation_error),
                      "learning_rate", real_or_null(e->learning_rate), "seconds", real_or_null(e->seconds),
-                     "samples_per_second", real_or_null(e->samples_per_second));
+                     "samples_per_second", real_or_null(e->samples_per_second), "loader_batches",
+                     (json_int_t)e->loader_batches, "loader_waits", (json_int_t)e->loader_waits, "loader_wait_seconds",
+                     real_or_null(e->loader_wait_seconds));
 }
 
 void cbm_epoch_from_json(const json_t *object, cbm_epoch *e)
@@ -136,7 +138,10 @@ void cbm_epoch_from_json(const json_t *object, cbm_epoch *e)
                       .validation_error = real_of(object, "validation_error"),
                       .learning_rate = real_of(object, "learning_rate"),
                       .seconds = real_of(object, "seconds"),
-                      .samples_per_second = real_of(object, "samples_per_second") };
+                      .samples_per_second = real_of(object, "samples_per_second"),
+                      .loader_batches = int_of(object, "loader_batches"),
+                      .loader_waits = int_of(object, "loader_waits"),
+                      .loader_wait_seconds = real_of(object, "loader_wait_seconds") };
 }
 
 static cbm_status write_metrics(const cbm_run *run, const json_t *metrics)

@@ -65,6 +65,27 @@ digits()
     rm -f blocks ten
 }
 
+# The same for CIFAR-10, COUNT a multiple of 10: a class is a bright band across all three planes.
+pictures()
+{
+    dir=$1
+    count=$2
+    mkdir -p "$dir"
+    awk 'BEGIN { for (d = 0; d < 10; d++) { printf "\\%03o", d; for (i = 0; i < 3072; i++)
+        printf "%s", (int(i % 1024 / 32 / 3) == d) ? "\\377" : "\\000" } }' > bands
+    printf "$(cat bands)" > ten
+    n=0
+    : > "$dir/test_batch.bin"
+    while [ $n -lt "$count" ]; do
+        cat ten >> "$dir/test_batch.bin"
+        n=$((n + 10))
+    done
+    for part in 1 2 3 4 5; do
+        cp ten "$dir/data_batch_$part.bin"
+    done
+    rm -f bands ten
+}
+
 finish()
 {
     [ $failures -eq 0 ] && exit 0

@@ -241,6 +241,53 @@ static void test_failing_sample(void **state)
     }
 }
 
+/* ---- waiting ---- */
+
+typedef struct gate {
+    _Atomic int64_t begun; /* samples whose reading has begun */
+} gate;
+
+static cbm_status read_gate(void *user, const cbm_sample_request *s)
+{
+    ++((gate *)user)->begun;
+    *(int64_t *)s->input = s->index;
+    return CBM_OK;
+}
+
+static void test_waits(void **state)
+{
+    (void)state;
+    gate g = { 0 };
+    cbm_context *cx = cbm_open(NULL);
+    cbm_dataset *d =
+        cbm_dataset_make(cx, .count = 32, .input_dtype = CBM_I64, .no_target = true, .read = read_gate, .user = &g);
+    cbm_batch b;
+    cbm_loader *l = cbm_loader_open(d, .batch_size = 4, .workers = 0); /* reads when asked: each batch is waited for */
+    for (int i = 0; i < 5; ++i)
+        assert_true(cbm_next(l, &b));
+    cbm_loading seen = cbm_loader_statistics(l);
+    assert_int_equal(seen.batches, 5);
+    assert_int_equal(seen.waits, 5);
+    assert_true(seen.wait_seconds > 0 && seen.longest_wait > 0 && seen.longest_wait <= seen.wait_seconds);
+    cbm_loader_close(l);
+    /* A worker that has begun batch i + 2 has finished batch i + 1: no wait. */
+    l = cbm_loader_open(d, .batch_size = 4, .workers = 1, .prefetch = 3);
+    g.begun = 0;
+    assert_true(cbm_next(l, &b));
+    int64_t waits = cbm_loader_statistics(l).waits;
+    for (int i = 1; i < 8; ++i) {
+        while (g.begun < 4 * (i + 1) + 1)
+            nanosleep(&(struct timespec){ 0, 100000 }, NULL);
+        assert_true(cbm_next(l, &b));
+        assert_int_equal(b.samples[0], 4 * i);
+    }
+    seen = cbm_loader_statistics(l);
+    assert_int_equal(seen.batches, 8);
+    assert_int_equal(seen.waits, waits);
+    assert_int_equal(cbm_loader_statistics(NULL).batches, 0);
+    cbm_close(cx);
+}
+
 static void test_bad_arguments(void **state)
 {
     (void)state;
@@ -324,6 +371,7 @@ int main(void)
         cmocka_unit_test(test_batches_held),
         cmocka_unit_test(test_no_growth),
         cmocka_unit_test(test_failing_sample),
+        cmocka_unit_test(test_waits),
         cmocka_unit_test(test_bad_arguments),
         cmocka_unit_test(test_parts),
         cmocka_unit_test(test_fork),
