@@ -262,6 +262,8 @@ static cbm_status check_options(cbm_module *net, const cbm_fit_options *o)
 
 static bool begin(fit *f)
 {
+    if (cbm_flush(f->cx) != CBM_OK) /* initial values must not go down with a first step that fails */
+        return false;
     f->state.metrics = json_array();
     if (!f->state.metrics) {
         cbm_fail_memory(f->cx, "the metrics");

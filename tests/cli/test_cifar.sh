@@ -22,6 +22,7 @@ sleep 0.2
 kill -INT $job
 wait $job
 if [ $? -eq 130 ]; then
+    says err "resume with: "
     expect 0 "$C" train cifar-resnet20 --run part --resume --threads 1 --quiet
 fi
 cmp -s again/model.safetensors part/model.safetensors || fail "the resumed run differs"

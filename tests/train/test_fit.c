@@ -230,6 +230,32 @@ static void test_resume(void **state)
 
 /* ---- numbers that are not finite ---- */
 
+static cbm_tensor *cancelling_loss(cbm_module *net, const cbm_batch *batch, cbm_tensor **prediction, void *user)
+{
+    (void)user;
+    cbm_cancel(net->cx);
+    return cbm_loss_cross_entropy(net, batch, prediction, NULL);
+}
+
+/* Initial values that nobody has computed yet survive a first step that fails. */
+static void test_cancelled_at_once(void **state)
+{
+    (void)state;
+    world w[2] = { open_world(0.01), open_world(0.01) };
+    unsigned char bytes[2][8192];
+    size_t size[2];
+    for (int i = 0; i < 2; i++)
+        cbm_init_normal(cbm_parameter(w[i].net, "0.weight"), 3);
+    assert_int_equal(cbm_fit(w[0].net, NULL, .optimizer = w[0].opt, .train = w[0].train, .loss = cancelling_loss),
+                     CBM_ERROR_CANCELLED);
+    for (int i = 0; i < 2; i++)
+        bytes_of(w[i].net, bytes[i], &size[i]);
+    assert_int_equal(size[0], size[1]);
+    assert_memory_equal(bytes[0], bytes[1], size[0]);
+    cbm_close(w[0].cx);
+    cbm_close(w[1].cx);
+}
+
 static void test_divergence(void **state)
 {
     (void)state;
@@ -360,6 +386,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_whole_run, setup, teardown),
         cmocka_unit_test_setup_teardown(test_resume, setup, teardown),
+        cmocka_unit_test(test_cancelled_at_once),
         cmocka_unit_test(test_divergence),
         cmocka_unit_test(test_bad_input),
         cmocka_unit_test(test_bad_label),
