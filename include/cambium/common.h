@@ -79,11 +79,12 @@ typedef enum cbm_dtype {
     CBM_I64 = 2,
     CBM_I32 = 3,
     CBM_U8 = 4,
-    CBM_BOOL = 5 /* one byte, 0 or 1 */
+    CBM_BOOL = 5, /* one byte, 0 or 1 */
+    CBM_BF16 = 6  /* bfloat16: the upper half of an f32's bits. Arithmetic is f32's, each result rounded to nearest even */
 } cbm_dtype;
-#define CBM_DTYPE_COUNT 6
+#define CBM_DTYPE_COUNT 7
 
-/* Bytes of one element (0 for an unknown dtype), and the name: "f32", "f64", "i64", "i32", "u8", "bool". */
+/* Bytes of one element (0 for an unknown dtype), and the name: "f32", "f64", "i64", "i32", "u8", "bool", "bf16". */
 CBM_API size_t cbm_dtype_size(cbm_dtype dtype);
 CBM_API const char *cbm_dtype_name(cbm_dtype dtype);
 

@@ -31,7 +31,7 @@ typedef struct cbm_load_options {
     const char *prefix CBM_DEFAULT(NULL);   /* only tensors whose names begin so, without it: "encoder." */
     cbm_rename_fn rename CBM_DEFAULT(NULL); /* after prefix */
     void *rename_user CBM_DEFAULT(NULL);
-    uint64_t cast CBM_DEFAULT(0);      /* 1: convert where the dtypes differ (f16 and bf16 become f32 always) */
+    uint64_t cast CBM_DEFAULT(0);      /* 1: convert where the dtypes differ (f16 and bf16 go into f32 always) */
     int64_t *loaded CBM_DEFAULT(NULL); /* out: how many tensors were loaded */
 } cbm_load_options;
 CBM_API void cbm_load_options_init(cbm_load_options *options);
@@ -50,7 +50,7 @@ typedef struct cbm_file_tensor {
     const char *name; /* valid until the file is closed */
     const char *type; /* as the file says: "F32", "BF16", "I64", ... */
     bool readable;    /* false: a type without a dtype here (F8_E4M3, U64) */
-    cbm_dtype dtype;  /* that reading gives: F16 and BF16 become f32; I8, I16, U16 i32; U32 i64 */
+    cbm_dtype dtype;  /* that reading gives: F16 becomes f32; I8, I16, U16 i32; U32 i64 */
     cbm_shape shape;
     uint64_t bytes; /* in the file */
 } cbm_file_tensor;
@@ -77,7 +77,7 @@ CBM_API cbm_status cbm_safetensors_write(cbm_context *cx, const char *path, cons
    cbm_file_tensor. */
 CBM_API cbm_tensor *cbm_npy_read(cbm_context *cx, const char *path);
 CBM_API cbm_tensor *cbm_npy_read_memory(cbm_context *cx, const void *bytes, size_t size);
-CBM_API cbm_status cbm_npy_write(cbm_tensor *t, const char *path);
+CBM_API cbm_status cbm_npy_write(cbm_tensor *t, const char *path); /* not bf16, which NumPy lacks: cbm_cast it to f32 */
 
 typedef struct cbm_npz cbm_npz;
 /* A zip archive of npy files, stored or deflated. Belongs to the context until closed. As cbm_safetensors_open. */

@@ -103,14 +103,15 @@ CBM_API cbm_tensor *cbm_avg_pool2d_with(cbm_tensor *x, cbm_shape kernel, const c
 /* Batch normalisation over every axis but 1 (Ioffe and Szegedy 2015): y = (x - mean) / sqrt(var + eps) * weight + bias.
    training: batch statistics (biased variance); running_mean and running_var, when given, are assigned
    (1 - momentum) old + momentum new (unbiased variance), as in PyTorch. Otherwise the running ones are used.
-   weight and bias may be NULL. Training needs two values a channel at least. */
+   weight and bias may be NULL. Training needs two values a channel at least. Beside a bf16 x the vectors are f32. */
 CBM_API cbm_tensor *cbm_batch_norm(cbm_tensor *x, cbm_tensor *running_mean, cbm_tensor *running_var, cbm_tensor *weight,
                                    cbm_tensor *bias, bool training, double momentum, double eps);
 
 /* Zeroes each element with probability p and scales the others by 1 / (1 - p); new random numbers each time recorded. */
 CBM_API cbm_tensor *cbm_dropout(cbm_tensor *x, double p);
 
-/* Losses, averaged. cross_entropy: logits (N, C) or (N, C, ...), targets i64/i32/u8 class numbers (N) or (N, ...). */
+/* Losses, averaged. cross_entropy: logits (N, C) or (N, C, ...), targets i64/i32/u8 class numbers (N) or (N, ...); of
+   bf16 logits the loss is f32. */
 CBM_API cbm_tensor *cbm_cross_entropy(cbm_tensor *logits, cbm_tensor *targets);
 CBM_API cbm_tensor *cbm_mse(cbm_tensor *prediction, cbm_tensor *target);
 

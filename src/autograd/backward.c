@@ -131,6 +131,7 @@ static void vjp_by_decomposition(cbm_vjp *v)
             if (v->out_gradient[i] && out[i]) {
                 cbm_tensor *part = cbm_sum_with(cbm_mul(out[i], v->out_gradient[i]),
                                                 &(cbm_reduce_options){ .struct_size = sizeof(cbm_reduce_options) });
+                part = cbm_for_statistics(part);
                 total = total ? cbm_add(total, part) : part;
             }
     cx->scope->no_grad = outer;

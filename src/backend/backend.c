@@ -47,6 +47,9 @@ const cbm_kernel *cbm_backend_kernel(const cbm_backend *backend, const cbm_launc
             if (k)
                 return k;
         }
+        const cbm_kernel *other = backend->other ? backend->other(shapes) : NULL;
+        if (other)
+            return other;
     }
     return NULL;
 }

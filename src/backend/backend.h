@@ -87,6 +87,7 @@ typedef struct cbm_fused_launch {
 typedef struct cbm_backend {
     const char *name;
     const cbm_kernel *const *tables; /* NULL-terminated list of tables, each ended by a kernel with op NULL */
+    const cbm_kernel *(*other)(const cbm_launch *shapes); /* for what no table serves; NULL: none */
     const struct cbm_backend *fallback;
     cbm_status (*fused_prepare)(const cbm_fused_launch *shapes, void **state);
     void (*fused_run)(const cbm_fused_launch *launch);

@@ -36,7 +36,7 @@ const cbm_stored *cbm_stored_safetensors(const char *name); /* NULL: unknown */
 const cbm_stored *cbm_stored_npy(const char *kind_and_size);
 const cbm_stored *cbm_stored_idx(uint8_t code);
 const char *cbm_safetensors_type(cbm_dtype dtype); /* "F32" */
-const char *cbm_npy_type(cbm_dtype dtype);         /* "<f4", "|u1" */
+const char *cbm_npy_type(cbm_dtype dtype);         /* "<f4", "|u1"; NULL: NumPy has no such type */
 bool cbm_host_is_big_endian(void);
 /* count elements from in to out (of count * cbm_dtype_size bytes). big: in is big-endian. */
 void cbm_stored_read(const cbm_stored *type, const uint8_t *in, bool big, void *out, size_t count);

@@ -247,6 +247,16 @@ cbm_tensor *cbm_npy_read(cbm_context *cx, const char *path)
 
 /* ---- writing ---- */
 
+bool cbm_npy_can_write(cbm_context *cx, const char *operation, cbm_dtype dtype)
+{
+    if (cbm_npy_type(dtype))
+        return true;
+    cbm_fail(cx, CBM_ERROR_UNSUPPORTED,
+             "[%s] NumPy's format has no type for %s. HINT: cbm_cast it to f32, or write safetensors", operation,
+             cbm_dtype_name(dtype));
+    return false;
+}
+
 size_t cbm_npy_header(cbm_dtype dtype, const cbm_shape *shape, uint8_t out[CBM_NPY_HEADER_MAX])
 {
     char *text = (char *)out + MAGIC_BYTES + 4;
@@ -272,6 +282,8 @@ cbm_status cbm_npy_write(cbm_tensor *t, const char *path)
         return cbm_context_status(cx);
     cbm_shape shape = cbm_tensor_shape(t);
     cbm_dtype dtype = cbm_tensor_dtype(t);
+    if (!cbm_npy_can_write(cx, "npy", dtype))
+        return cbm_context_status(cx);
     uint8_t header[CBM_NPY_HEADER_MAX];
     cbm_writer w;
     cbm_writer_open(&w, cx, "npy", path);

@@ -372,6 +372,8 @@ static cbm_status put_member(cbm_writer *w, const char *name, cbm_tensor *t, wri
         return cbm_context_status(cx);
     cbm_shape shape = cbm_tensor_shape(t);
     cbm_dtype dtype = cbm_tensor_dtype(t);
+    if (!cbm_npy_can_write(cx, "npz", dtype))
+        return cbm_context_status(cx);
     uint8_t header[CBM_NPY_HEADER_MAX], local[LOCAL_BYTES] = { 0 };
     size_t front = cbm_npy_header(dtype, &shape, header);
     size_t bytes = (size_t)cbm_tensor_count(t) * cbm_dtype_size(dtype);

@@ -30,16 +30,6 @@ static void widen_f16(void *out, const uint8_t *in, size_t count)
     }
 }
 
-static void widen_bf16(void *out, const uint8_t *in, size_t count)
-{
-    for (size_t i = 0; i < count; ++i) {
-        uint16_t h;
-        memcpy(&h, in + 2 * i, 2);
-        uint32_t bits = (uint32_t)h << 16;
-        memcpy((uint8_t *)out + 4 * i, &bits, 4);
-    }
-}
-
 #define WIDEN(NAME, FROM, TO)                                                                                          \
     static void NAME(void *out, const uint8_t *in, size_t count)                                                       \
     {                                                                                                                  \
@@ -62,7 +52,7 @@ static void widen_bool(void *out, const uint8_t *in, size_t count)
 
 static const cbm_stored table[] = {
     { "F32", "f4", 0x0d, 32, true, CBM_F32, NULL },      { "F64", "f8", 0x0e, 64, true, CBM_F64, NULL },
-    { "F16", "f2", 0, 16, true, CBM_F32, widen_f16 },    { "BF16", "", 0, 16, true, CBM_F32, widen_bf16 },
+    { "F16", "f2", 0, 16, true, CBM_F32, widen_f16 },    { "BF16", "", 0, 16, true, CBM_BF16, NULL },
     { "I64", "i8", 0, 64, true, CBM_I64, NULL },         { "I32", "i4", 0x0c, 32, true, CBM_I32, NULL },
     { "I16", "i2", 0x0b, 16, true, CBM_I32, widen_i16 }, { "I8", "i1", 0x09, 8, true, CBM_I32, widen_i8 },
     { "U8", "u1", 0x08, 8, true, CBM_U8, NULL },         { "U16", "u2", 0, 16, true, CBM_I32, widen_u16 },
@@ -103,6 +93,7 @@ static const struct {
 } names[CBM_DTYPE_COUNT] = {
     [CBM_F32] = { "F32", "<f4", ">f4" }, [CBM_F64] = { "F64", "<f8", ">f8" }, [CBM_I64] = { "I64", "<i8", ">i8" },
     [CBM_I32] = { "I32", "<i4", ">i4" }, [CBM_U8] = { "U8", "|u1", "|u1" },   [CBM_BOOL] = { "BOOL", "|b1", "|b1" },
+    [CBM_BF16] = { "BF16", NULL, NULL },
 };
 
 const char *cbm_safetensors_type(cbm_dtype dtype)

@@ -97,6 +97,12 @@ static cbm_status collect_offers(cbm_safetensors *file, const cbm_load_options *
     return CBM_OK;
 }
 
+/* Every value keeps its place: such weights need no word of consent. */
+static bool widens(cbm_dtype from, cbm_dtype to)
+{
+    return from == CBM_BF16 && to == CBM_F32;
+}
+
 /* What stands between a tensor of the file and a variable; NULL text: nothing. */
 static bool mismatch(const cbm_target *t, const cbm_entry *e, bool cast, char *text, size_t size)
 {
@@ -106,7 +112,7 @@ static bool mismatch(const cbm_target *t, const cbm_entry *e, bool cast, char *t
     if (!cbm_shape_equal(&want, &e->shape))
         snprintf(text, size, "%.96s is %s in the file, %s here", t->name, cbm_shape_text(&e->shape, a, sizeof a),
                  cbm_shape_text(&want, b, sizeof b));
-    else if (!e->type->readable || (e->type->dtype != dtype && !cast))
+    else if (!e->type->readable || (e->type->dtype != dtype && !cast && !widens(e->type->dtype, dtype)))
         snprintf(text, size, "%.96s is %s in the file, %s here", t->name, e->type->safetensors, cbm_dtype_name(dtype));
     else
         return false;

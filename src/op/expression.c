@@ -316,7 +316,7 @@ static bool computes(cbm_expr_code code, cbm_dtype dtype)
     case CBM_EXPR_TANH:
     case CBM_EXPR_ERF:
     case CBM_EXPR_UNIFORM:
-    case CBM_EXPR_NORMAL: return dtype == CBM_F32 || dtype == CBM_F64;
+    case CBM_EXPR_NORMAL: return dtype == CBM_F32 || dtype == CBM_F64 || dtype == CBM_BF16;
     case CBM_EXPR_ADD:
     case CBM_EXPR_SUB:
     case CBM_EXPR_MUL:

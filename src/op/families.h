@@ -107,6 +107,9 @@ bool cbm_axis_of(const char *op, cbm_tensor *x, int64_t axis, int64_t *out);
 /* A scalar of t's dtype. */
 cbm_tensor *cbm_number_like(cbm_tensor *t, double value);
 cbm_tensor *cbm_zeros_like(cbm_tensor *t);
+/* What sums, statistics and losses over elements of this type are kept in: f32 for bf16, else the type itself. */
+cbm_dtype cbm_statistics_dtype(cbm_dtype dtype);
+cbm_tensor *cbm_for_statistics(cbm_tensor *t); /* t in that type */
 cbm_tensor *cbm_sum_over(cbm_tensor *x, cbm_shape axes, bool keepdim); /* no axes: x itself */
 cbm_tensor *cbm_mean_over(cbm_tensor *x, cbm_shape axes, bool keepdim);
 /* x with an axis of extent 1 put in before axis. */

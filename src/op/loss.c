@@ -1,7 +1,7 @@
 /* loss.c: cross-entropy of logits, fused with its softmax, and mean squared error. Rests on op/families.h. */
 #include "op/families.h"
 
-/* ---- shape rules: logits (N, C, ...), targets (N, ...) ---- */
+/* ---- shape rules: logits (N, C, ...), targets (N, ...); beside bf16 logits everything else is f32 ---- */
 static bool logits_and_targets(cbm_infer *infer, cbm_shape *rows)
 {
     char tl[160], tt[160];
@@ -32,8 +32,7 @@ static bool logits_and_targets(cbm_infer *infer, cbm_shape *rows)
 static bool cross_entropy_infer(cbm_infer *infer)
 {
     infer->out_shape[0] = (cbm_shape){ { 0 } };
-    infer->out_dtype[0] = infer->in_dtype[0];
-    infer->out_dtype[1] = infer->in_dtype[0];
+    infer->out_dtype[0] = infer->out_dtype[1] = cbm_statistics_dtype(infer->in_dtype[0]);
     return logits_and_targets(infer, &infer->out_shape[1]);
 }
 
@@ -44,8 +43,10 @@ static bool backward_infer(cbm_infer *infer)
     if (!logits_and_targets(infer, &rows) || !cbm_rule_shape(infer, 2, "log-sum-exp", &rows) ||
         !cbm_rule_shape(infer, 3, "g", &scalar))
         return false;
-    if (infer->in_dtype[2] != infer->in_dtype[0] || infer->in_dtype[3] != infer->in_dtype[0])
-        return cbm_infer_fail(infer, CBM_ERROR_DTYPE, "logits, log-sum-exp and g must hold the same type");
+    const cbm_dtype statistics = cbm_statistics_dtype(infer->in_dtype[0]);
+    if (infer->in_dtype[2] != statistics || infer->in_dtype[3] != statistics)
+        return cbm_infer_fail(infer, CBM_ERROR_DTYPE, "logits are %s, so log-sum-exp and g must hold %s",
+                              cbm_dtype_name(infer->in_dtype[0]), cbm_dtype_name(statistics));
     infer->out_shape[0] = infer->in_shape[0];
     infer->out_dtype[0] = infer->in_dtype[0];
     return true;
@@ -56,7 +57,7 @@ static bool backward_infer(cbm_infer *infer)
 /* The targets one-hot with classes in axis 1, as the logits are. */
 static cbm_tensor *targets_one_hot(cbm_tensor *logits, cbm_tensor *targets)
 {
-    cbm_tensor *hot = cbm_one_hot(targets, cbm_tensor_size(logits, 1), cbm_tensor_dtype(logits));
+    cbm_tensor *hot = cbm_one_hot(targets, cbm_tensor_size(logits, 1), cbm_statistics_dtype(cbm_tensor_dtype(logits)));
     const int64_t rank = cbm_tensor_rank(hot);
     cbm_shape order = { { rank, 0, rank - 1 } };
     for (int64_t i = 2; i < rank; i++)
@@ -66,7 +67,7 @@ static cbm_tensor *targets_one_hot(cbm_tensor *logits, cbm_tensor *targets)
 
 static cbm_tensor *probabilities(cbm_tensor *logits, cbm_tensor *log_sum)
 {
-    return cbm_exp(cbm_sub(logits, cbm_unsqueeze(log_sum, 1)));
+    return cbm_exp(cbm_sub(cbm_for_statistics(logits), cbm_unsqueeze(log_sum, 1)));
 }
 
 static double row_share(cbm_tensor *targets)
@@ -81,7 +82,7 @@ static bool cross_entropy_decompose(cbm_context *cx, const void *attributes, cbm
 {
     const cbm_reduce_options classes = { sizeof classes, { { 1, 1 } }, 1 };
     const cbm_reduce_options whole = { .struct_size = sizeof whole };
-    cbm_tensor *logits = in[0], *targets = in[1];
+    cbm_tensor *logits = cbm_for_statistics(in[0]), *targets = in[1];
     (void)cx;
     (void)attributes;
     (void)n;
@@ -108,6 +109,7 @@ static void cross_entropy_vjp(cbm_vjp *v)
     /* Derivatives of higher order also come through log-sum-exp, whose slope is the softmax. */
     if (v->out_gradient[1] != NULL) {
         cbm_tensor *part = cbm_mul(probabilities(logits, log_sum), cbm_unsqueeze(v->out_gradient[1], 1));
+        part = cbm_cast(part, cbm_tensor_dtype(logits));
         gradient = gradient == NULL ? part : cbm_add(gradient, part);
     }
     v->in_gradient[0] = gradient;
@@ -151,7 +153,7 @@ static bool backward_decompose(cbm_context *cx, const void *attributes, cbm_tens
     (void)attributes;
     (void)n;
     cbm_tensor *difference = cbm_sub(probabilities(in[0], in[2]), targets_one_hot(in[0], in[1]));
-    out[0] = cbm_mul(difference, cbm_mul_scalar(in[3], row_share(in[1])));
+    out[0] = cbm_cast(cbm_mul(difference, cbm_mul_scalar(in[3], row_share(in[1]))), cbm_tensor_dtype(in[0]));
     return true;
 }
 

@@ -45,8 +45,16 @@ static bool normalises(cbm_infer *infer, size_t vectors)
 {
     char text[160];
     const cbm_shape *x = &infer->in_shape[0];
-    if (!cbm_rule_same_dtype(infer, 0) || !cbm_rule_floating(infer, 0))
+    const cbm_dtype statistics = cbm_statistics_dtype(infer->in_dtype[0]);
+    if (!cbm_rule_floating(infer, 0))
         return false;
+    for (size_t i = 1; i < infer->n_in; i++) {
+        const cbm_dtype must = i <= vectors ? statistics : infer->in_dtype[0];
+        if (infer->in_dtype[i] != must)
+            return cbm_infer_fail(
+                infer, CBM_ERROR_DTYPE, "x is %s, so input %zu must be %s, not %s. HINT: convert it with cbm_cast",
+                cbm_dtype_name(infer->in_dtype[0]), i + 1, cbm_dtype_name(must), cbm_dtype_name(infer->in_dtype[i]));
+    }
     if (x->v[0] < 2)
         return cbm_infer_fail(infer, CBM_ERROR_SHAPE, "x %s must have at least 2 dimensions: (N, C, ...)",
                               cbm_shape_text(x, text, sizeof text));
@@ -58,7 +66,7 @@ static bool normalises(cbm_infer *infer, size_t vectors)
     for (size_t i = 1; i < infer->n_out; i++)
         infer->out_shape[i] = channels;
     for (size_t i = 0; i < infer->n_out; i++)
-        infer->out_dtype[i] = infer->in_dtype[0];
+        infer->out_dtype[i] = i == 0 ? infer->in_dtype[0] : statistics;
     return true;
 }
 
@@ -81,11 +89,13 @@ static bool batch_norm_decompose(cbm_context *cx, const void *attributes, cbm_te
     const cbm_shape axes = batch_axes(rank);
     (void)cx;
     (void)n;
-    out[1] = cbm_mean_over(in[0], axes, false);
-    cbm_tensor *centred = cbm_sub(in[0], over_channels(out[1], rank));
+    cbm_tensor *x = cbm_for_statistics(in[0]);
+    out[1] = cbm_mean_over(x, axes, false);
+    cbm_tensor *centred = cbm_sub(x, over_channels(out[1], rank));
     out[2] = one_over_sqrt(cbm_mean_over(cbm_mul(centred, centred), axes, false), a->eps);
     cbm_tensor *normal = cbm_mul(centred, over_channels(out[2], rank));
-    out[0] = cbm_add(cbm_mul(normal, over_channels(in[1], rank)), over_channels(in[2], rank));
+    out[0] = cbm_cast(cbm_add(cbm_mul(normal, over_channels(in[1], rank)), over_channels(in[2], rank)),
+                      cbm_tensor_dtype(in[0]));
     return true;
 }
 
@@ -113,12 +123,15 @@ static void batch_norm_vjp(cbm_vjp *v)
     if (v->out_gradient[2] != NULL) {
         cbm_tensor *cube = cbm_mul(cbm_mul(rstd, rstd), rstd);
         cbm_tensor *slope = cbm_mul_scalar(cbm_mul(v->out_gradient[2], cube), -share);
-        cbm_tensor *part = cbm_mul(over_channels(slope, rank), cbm_sub(x, over_channels(mean, rank)));
+        cbm_tensor *part =
+            cbm_mul(over_channels(slope, rank), cbm_sub(cbm_for_statistics(x), over_channels(mean, rank)));
         extra = extra == NULL ? part : cbm_add(part, extra);
     }
-    if (extra != NULL)
-        v->in_gradient[0] =
-            v->in_gradient[0] == NULL ? cbm_expand(extra, cbm_tensor_shape(x)) : cbm_add(v->in_gradient[0], extra);
+    if (extra == NULL)
+        return;
+    extra = cbm_cast(extra, cbm_tensor_dtype(x));
+    v->in_gradient[0] =
+        v->in_gradient[0] == NULL ? cbm_expand(extra, cbm_tensor_shape(x)) : cbm_add(v->in_gradient[0], extra);
 }
 
 static void norm_cost(const cbm_launch *shapes, cbm_cost *cost)
@@ -164,7 +177,8 @@ static const cbm_op batch_norm_op = {
 static bool backward_decompose(cbm_context *cx, const void *attributes, cbm_tensor *const *in, size_t n,
                                cbm_tensor **out)
 {
-    cbm_tensor *x = in[0], *weight = in[1], *mean = in[2], *rstd = in[3], *g = in[4];
+    cbm_tensor *x = cbm_for_statistics(in[0]), *weight = in[1], *mean = in[2], *rstd = in[3],
+               *g = cbm_for_statistics(in[4]);
     const int64_t rank = cbm_tensor_rank(x);
     const cbm_shape axes = batch_axes(rank);
     const double share = reciprocal(channel_count(x));
@@ -177,7 +191,7 @@ static bool backward_decompose(cbm_context *cx, const void *attributes, cbm_tens
     cbm_tensor *along_bias = over_channels(cbm_mul_scalar(out[2], share), rank);
     cbm_tensor *along_weight = cbm_mul(z, over_channels(cbm_mul_scalar(out[1], share), rank));
     cbm_tensor *rest = cbm_sub(cbm_sub(g, along_bias), along_weight);
-    out[0] = cbm_mul(rest, over_channels(cbm_mul(weight, rstd), rank));
+    out[0] = cbm_cast(cbm_mul(rest, over_channels(cbm_mul(weight, rstd), rank)), cbm_tensor_dtype(in[0]));
     return true;
 }
 
@@ -247,10 +261,11 @@ static cbm_tensor *train(cbm_tensor *x, cbm_tensor *running_mean, cbm_tensor *ru
         return cbm_fail_tensor(cx, CBM_ERROR_SHAPE,
                                "[batch_norm] training needs at least two values a channel. HINT: a "
                                "larger batch (drop_last in the loader), or cbm_eval");
+    const cbm_dtype dtype = cbm_statistics_dtype(cbm_tensor_dtype(x));
     cbm_tensor *const in[] = {
         x,
-        weight != NULL ? weight : cbm_ones(cx, cbm_tensor_dtype(x), channels),
-        bias != NULL ? bias : cbm_zeros(cx, cbm_tensor_dtype(x), channels),
+        weight != NULL ? weight : cbm_ones(cx, dtype, channels),
+        bias != NULL ? bias : cbm_zeros(cx, dtype, channels),
     };
     cbm_tensor *out[CBM_MAX_OUTPUTS] = { NULL };
     cbm_tensor *y = cbm_apply(cx, &batch_norm_op, in, 3, &attributes, out);
@@ -286,6 +301,9 @@ cbm_tensor *cbm_batch_norm(cbm_tensor *x, cbm_tensor *running_mean, cbm_tensor *
     cbm_tensor *scale = one_over_sqrt(running_var, eps);
     if (weight != NULL)
         scale = cbm_mul(scale, weight);
-    cbm_tensor *y = cbm_mul(cbm_sub(x, over_channels(running_mean, rank)), over_channels(scale, rank));
-    return bias == NULL ? y : cbm_add(y, over_channels(bias, rank));
+    cbm_tensor *y =
+        cbm_mul(cbm_sub(cbm_for_statistics(x), over_channels(running_mean, rank)), over_channels(scale, rank));
+    if (bias != NULL)
+        y = cbm_add(y, over_channels(bias, rank));
+    return cbm_cast(y, cbm_tensor_dtype(x));
 }

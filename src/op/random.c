@@ -8,9 +8,9 @@
 static bool random_infer(cbm_infer *infer)
 {
     const cbm_random_attributes *a = infer->attributes;
-    if (a->dtype != CBM_F32 && a->dtype != CBM_F64)
+    if (!cbm_is_floating((cbm_dtype)a->dtype))
         return cbm_infer_fail(infer, CBM_ERROR_DTYPE,
-                              "random numbers are f32 or f64. HINT: convert them with cbm_cast");
+                              "random numbers are f32, f64 or bf16. HINT: convert them with cbm_cast");
     if (cbm_shape_count(&a->shape) < 0)
         return cbm_infer_fail(infer, CBM_ERROR_SHAPE,
                               "not a shape: more than %d dimensions, a negative extent, or too many elements",

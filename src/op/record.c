@@ -56,7 +56,7 @@ static bool infer_pointwise(cbm_infer *s)
 
 static bool floating(int dtype)
 {
-    return dtype == CBM_F32 || dtype == CBM_F64;
+    return cbm_is_floating((cbm_dtype)dtype);
 }
 
 static bool differentiable_input(const cbm_op *op, size_t i, const cbm_value *v)

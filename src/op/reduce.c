@@ -47,8 +47,8 @@ static bool not_of_nothing(cbm_infer *infer, const cbm_reduce_attributes *a)
 static bool sum_infer(cbm_infer *infer)
 {
     const cbm_dtype dtype = infer->in_dtype[0];
-    if (dtype != CBM_F32 && dtype != CBM_F64 && dtype != CBM_I64)
-        return cbm_infer_fail(infer, CBM_ERROR_DTYPE, "sums f32, f64 and i64, not %s. HINT: convert it with cbm_cast",
+    if (!cbm_is_floating(dtype) && dtype != CBM_I64)
+        return cbm_infer_fail(infer, CBM_ERROR_DTYPE, "sums floats and i64, not %s. HINT: convert it with cbm_cast",
                               cbm_dtype_name(dtype));
     return reduced_shape(infer, infer->attributes);
 }

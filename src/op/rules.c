@@ -8,7 +8,7 @@
 
 bool cbm_is_floating(cbm_dtype dtype)
 {
-    return dtype == CBM_F32 || dtype == CBM_F64;
+    return dtype == CBM_F32 || dtype == CBM_F64 || dtype == CBM_BF16;
 }
 
 bool cbm_rule_same_dtype(cbm_infer *infer, size_t first)
@@ -27,7 +27,7 @@ bool cbm_rule_floating(cbm_infer *infer, size_t input)
     if (cbm_is_floating(infer->in_dtype[input]))
         return true;
     return cbm_infer_fail(infer, CBM_ERROR_DTYPE,
-                          "input %zu holds %s, but must be f32 or f64. HINT: convert it with cbm_cast", input + 1,
+                          "input %zu holds %s, but must be f32, f64 or bf16. HINT: convert it with cbm_cast", input + 1,
                           cbm_dtype_name(infer->in_dtype[input]));
 }
 
@@ -184,6 +184,16 @@ cbm_tensor *cbm_number_like(cbm_tensor *t, double value)
 cbm_tensor *cbm_zeros_like(cbm_tensor *t)
 {
     return cbm_zeros(cbm_tensor_context(t), cbm_tensor_dtype(t), cbm_tensor_shape(t));
+}
+
+cbm_dtype cbm_statistics_dtype(cbm_dtype dtype)
+{
+    return dtype == CBM_BF16 ? CBM_F32 : dtype;
+}
+
+cbm_tensor *cbm_for_statistics(cbm_tensor *t)
+{
+    return cbm_cast(t, cbm_statistics_dtype(cbm_tensor_dtype(t)));
 }
 
 cbm_tensor *cbm_sum_over(cbm_tensor *x, cbm_shape axes, bool keepdim)

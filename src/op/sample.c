@@ -1,6 +1,9 @@
 /* sample.c: fills an operation's sample inputs. Rests on base's Philox and heap. */
 #include "op/sample.h"
 
+#include "base/bf16.h"
+#include "op/families.h"
+
 #include <math.h>
 
 #define SEED 20240229u
@@ -14,6 +17,7 @@ static void store(void *data, cbm_dtype dtype, int64_t i, double v)
     case CBM_I32: ((int32_t *)data)[i] = (int32_t)v; break;
     case CBM_U8: ((uint8_t *)data)[i] = (uint8_t)v; break;
     case CBM_BOOL: ((uint8_t *)data)[i] = v > 0.5; break;
+    case CBM_BF16: ((uint16_t *)data)[i] = cbm_bf16_round((float)v); break;
     }
 }
 
@@ -23,7 +27,7 @@ void *cbm_sample_fill(cbm_heap *heap, const cbm_sample_input *input, size_t whic
     *size = 0;
     if (count < 0 || count > INT32_MAX)
         return NULL;
-    bool whole = dtype != CBM_F32 && dtype != CBM_F64;
+    bool whole = !cbm_is_floating(dtype);
     *size = (size_t)(count ? count : 1) * cbm_dtype_size(dtype);
     void *data = cbm_heap_take_zero(heap, *size);
     size_t grid_size = (size_t)(count ? count : 1) * sizeof(int64_t);

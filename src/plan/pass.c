@@ -1,6 +1,8 @@
 /* pass.c: the program of one fused pass: its members' expressions joined, operands numbered, run-time numbers as cells.
-   Rests on op/expression.h. */
+   Operations on bf16 compute in f32 and round their result once, so that fusing changes no bits. Rests on
+   op/expression.h. */
 #include "plan/plan.h"
+#include "base/bf16.h"
 #include "op/expression.h"
 #include <string.h>
 
@@ -8,6 +10,7 @@ typedef struct builder {
     cbm_plan *plan;
     const cbm_collected *g;
     cbm_array code;      /* of cbm_fused_instruction */
+    cbm_array exact;     /* of bool, an instruction: its f32 values are bf16's already */
     cbm_array cells;     /* of cbm_cell */
     cbm_array *operands; /* of cbm_ref */
     cbm_array loaded;    /* of int32_t: the place that loads each operand */
@@ -16,9 +19,25 @@ typedef struct builder {
     size_t n_members;
 } builder;
 
+static bool is_exact(const builder *b, const cbm_fused_instruction *i)
+{
+    const bool *exact = b->exact.data;
+    switch (i->code) {
+    case CBM_EXPR_NUMBER: return (double)cbm_bf16_widen(cbm_bf16_round((float)i->value)) == i->value;
+    case CBM_EXPR_MAX:
+    case CBM_EXPR_MIN: return exact[i->x] && exact[i->y];
+    case CBM_EXPR_NEG:
+    case CBM_EXPR_ABS: return exact[i->x];
+    case CBM_EXPR_SELECT: return exact[i->y] && exact[i->z];
+    case CBM_EXPR_CAST: return i->dtype == CBM_BF16 || (i->dtype == CBM_F32 && exact[i->x]);
+    default: return i->dtype == CBM_BF16;
+    }
+}
+
 static int32_t emit(builder *b, cbm_fused_instruction i)
 {
-    return cbm_array_push(&b->code, &i) ? (int32_t)b->code.count - 1 : -1;
+    bool exact = is_exact(b, &i);
+    return cbm_array_push(&b->exact, &exact) && cbm_array_push(&b->code, &i) ? (int32_t)b->code.count - 1 : -1;
 }
 
 static int32_t cell(builder *b, int32_t node, const cbm_attribute *a)
@@ -64,6 +83,11 @@ static int32_t operand(builder *b, const cbm_node *n, size_t k)
     return place;
 }
 
+static cbm_dtype computed_in(int dtype)
+{
+    return dtype == CBM_BF16 ? CBM_F32 : (cbm_dtype)dtype;
+}
+
 /* Appends a member's expression; returns the place of its result, -1 on failure. */
 static int32_t append(builder *b, const cbm_node *n, int32_t number)
 {
@@ -71,8 +95,8 @@ static int32_t append(builder *b, const cbm_node *n, int32_t number)
     cbm_dtype in[CBM_MAX_INPUTS], types[CBM_EXPR_MAX_LENGTH];
     int32_t at[CBM_EXPR_MAX_LENGTH];
     for (size_t k = 0; k < n->n_in; k++)
-        in[k] = (cbm_dtype)n->in[k]->dtype;
-    if (!cbm_expression_parse(n->op, &e) || !cbm_expression_types(&e, in, (cbm_dtype)n->out[0].dtype, types)) {
+        in[k] = computed_in(n->in[k]->dtype);
+    if (!cbm_expression_parse(n->op, &e) || !cbm_expression_types(&e, in, computed_in(n->out[0].dtype), types)) {
         cbm_fail(b->g->cx, CBM_ERROR_INVALID, "[%s] the expression \"%s\" is malformed", n->op->name,
                  n->op->expression);
         return -1;
@@ -101,7 +125,10 @@ static int32_t append(builder *b, const cbm_node *n, int32_t number)
         if ((at[i] = emit(b, t)) < 0)
             return -1;
     }
-    return e.length > 0 ? at[e.length - 1] : -1;
+    const int32_t result = e.length > 0 ? at[e.length - 1] : -1;
+    if (result < 0 || n->out[0].dtype != CBM_BF16 || CBM_AT(&b->exact, bool, result))
+        return result;
+    return emit(b, (cbm_fused_instruction){ .code = CBM_EXPR_CAST, .x = result, .dtype = CBM_BF16 });
 }
 
 static void *keep(cbm_plan *plan, const cbm_array *a)
@@ -122,6 +149,7 @@ bool cbm_pass_build(cbm_plan *plan, const cbm_collected *g, const int32_t *membe
                   .members = members,
                   .n_members = 0,
                   .code = CBM_ARRAY(heap, cbm_fused_instruction),
+                  .exact = CBM_ARRAY(heap, bool),
                   .cells = CBM_ARRAY(heap, cbm_cell),
                   .loaded = CBM_ARRAY(heap, int32_t),
                   .results = cbm_heap_take(heap, n_members * sizeof(int32_t)) };
@@ -150,6 +178,7 @@ bool cbm_pass_build(cbm_plan *plan, const cbm_collected *g, const int32_t *membe
     }
     cbm_heap_give(heap, b.results, n_members * sizeof(int32_t));
     cbm_array_free(&b.code);
+    cbm_array_free(&b.exact);
     cbm_array_free(&b.cells);
     cbm_array_free(&b.loaded);
     return ok && step->fused;

@@ -1,6 +1,7 @@
 /* access.c: host data into tensors, and tensors' shapes, elements and text back out. Rests on handles and the engine. */
 #define CBM_NO_CALL_SITES
 #include "tensor/context.h"
+#include "base/bf16.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -203,6 +204,7 @@ static double element(const cbm_value *v, int64_t i)
     case CBM_I32: return ((const int32_t *)data)[i];
     case CBM_U8:
     case CBM_BOOL: return ((const uint8_t *)data)[i];
+    case CBM_BF16: return (double)cbm_bf16_widen(((const uint16_t *)data)[i]);
     }
     return NAN;
 }
@@ -250,7 +252,7 @@ static void format_element(const cbm_value *v, int64_t i, cbm_text *text)
     char number[64];
     if (v->dtype == CBM_BOOL)
         cbm_text_append(text, ((const uint8_t *)v->storage->data)[i] ? "true" : "false");
-    else if (v->dtype == CBM_F32 || v->dtype == CBM_F64) {
+    else if (v->dtype == CBM_F32 || v->dtype == CBM_F64 || v->dtype == CBM_BF16) {
         double x = element(v, i);
         if (isfinite(x))
             snprintf(number, sizeof number, "%.4f", x);

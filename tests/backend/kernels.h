@@ -4,6 +4,7 @@
 #define CAMBIUM_TESTS_KERNELS_H
 
 #include "backend/cpu/cpu.h"
+#include "base/bf16.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -41,6 +42,7 @@ static inline void put(void *data, cbm_dtype dtype, int64_t i, double v)
     case CBM_F64: ((double *)data)[i] = v; break;
     case CBM_I64: ((int64_t *)data)[i] = (int64_t)v; break;
     case CBM_I32: ((int32_t *)data)[i] = (int32_t)v; break;
+    case CBM_BF16: ((uint16_t *)data)[i] = cbm_bf16_round((float)v); break;
     default: ((uint8_t *)data)[i] = (uint8_t)v; break;
     }
 }
@@ -51,6 +53,7 @@ static inline double get(const void *data, cbm_dtype dtype, int64_t i)
     case CBM_F64: return ((const double *)data)[i];
     case CBM_I64: return (double)((const int64_t *)data)[i];
     case CBM_I32: return (double)((const int32_t *)data)[i];
+    case CBM_BF16: return (double)cbm_bf16_widen(((const uint16_t *)data)[i]);
     default: return (double)((const uint8_t *)data)[i];
     }
 }
@@ -79,7 +82,7 @@ static inline int64_t extent_of(const cbm_buffer *b)
 static inline void fill_buffer(cbm_buffer *b, fill f)
 {
     const int64_t n = extent_of(b);
-    const bool whole = b->dtype != CBM_F32 && b->dtype != CBM_F64;
+    const bool whole = b->dtype != CBM_F32 && b->dtype != CBM_F64 && b->dtype != CBM_BF16;
     b->data = malloc((size_t)n * cbm_dtype_size(b->dtype) + 1);
     assert_non_null(b->data);
     for (int64_t i = 0; i < n; i++)

@@ -183,7 +183,7 @@ static void test_names(void **state)
     assert_string_equal(cbm_status_name(CBM_ERROR_SHAPE), "shape error");
     assert_string_equal(cbm_status_name(CBM_ERROR_CANCELLED), "cancelled");
     assert_string_equal(cbm_status_name((cbm_status)77), "unknown status");
-    static const size_t sizes[CBM_DTYPE_COUNT] = { 4, 8, 8, 4, 1, 1 };
+    static const size_t sizes[CBM_DTYPE_COUNT] = { 4, 8, 8, 4, 1, 1, 2 };
     for (int d = 0; d < CBM_DTYPE_COUNT; d++)
         assert_int_equal(cbm_dtype_size((cbm_dtype)d), sizes[d]);
     assert_int_equal(cbm_dtype_size((cbm_dtype)CBM_DTYPE_COUNT), 0);

@@ -45,6 +45,12 @@ static void test_npy_round_trip(void **state)
     }
     assert_int_equal(cbm_npy_write(cbm_full(cx, CBM_I64, CBM_SHAPE(), -7), folder_path(state, "s.npy")), CBM_OK);
     assert_true(cbm_item(cbm_npy_read(cx, folder_path(state, "s.npy"))) == -7.0);
+    const char *names[] = { "h" };
+    cbm_tensor *half[] = { cbm_ones(cx, CBM_BF16, CBM_SHAPE(3)) };
+    assert_int_equal(cbm_npy_write(half[0], folder_path(state, "h.npy")), CBM_ERROR_UNSUPPORTED);
+    assert_non_null(strstr(cbm_message(cx), "cbm_cast"));
+    cbm_clear(cx);
+    assert_int_equal(cbm_npz_write(cx, folder_path(state, "h.npz"), names, half, 1), CBM_ERROR_UNSUPPORTED);
     cbm_close(cx);
 }
 

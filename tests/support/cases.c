@@ -1,5 +1,6 @@
 /* cases.c: see cases.h. The file is little-endian: magic, count, then for each case its names, fields, inputs, results. */
 #include "support/cases.h"
+#include "base/bf16.h"
 #include "op/sample.h"
 #include <cambium/ops.h>
 
@@ -248,6 +249,7 @@ double case_tensor_at(const case_tensor *t, int64_t i)
     case CBM_F64: return ((const double *)t->data)[i];
     case CBM_I64: return (double)((const int64_t *)t->data)[i];
     case CBM_I32: return ((const int32_t *)t->data)[i];
+    case CBM_BF16: return (double)cbm_bf16_widen(((const uint16_t *)t->data)[i]);
     default: return ((const uint8_t *)t->data)[i];
     }
 }
@@ -259,6 +261,7 @@ static void set_at(case_tensor *t, int64_t i, double v)
     case CBM_F64: ((double *)t->data)[i] = v; break;
     case CBM_I64: ((int64_t *)t->data)[i] = (int64_t)v; break;
     case CBM_I32: ((int32_t *)t->data)[i] = (int32_t)v; break;
+    case CBM_BF16: ((uint16_t *)t->data)[i] = cbm_bf16_round((float)v); break;
     default: ((uint8_t *)t->data)[i] = (uint8_t)v; break;
     }
 }

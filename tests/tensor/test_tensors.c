@@ -20,7 +20,8 @@ static void test_every_dtype(void **state)
     static const int64_t i64[3] = { INT64_MIN, 0, INT64_MAX };
     static const int32_t i32[3] = { INT32_MIN, 7, INT32_MAX };
     static const uint8_t u8[3] = { 0, 128, 255 }, boolean[3] = { 1, 0, 1 };
-    const void *const data[CBM_DTYPE_COUNT] = { f32, f64, i64, i32, u8, boolean };
+    static const uint16_t bf16[3] = { 0x3f80, 0x0000, 0xc049 }; /* 1, 0, -3.140625 */
+    const void *const data[CBM_DTYPE_COUNT] = { f32, f64, i64, i32, u8, boolean, bf16 };
     cbm_context *cx = cbm_open(NULL);
     for (int d = 0; d < CBM_DTYPE_COUNT; d++) {
         char out[24];
@@ -41,7 +42,8 @@ static void test_every_dtype(void **state)
                                                            : d == 2 ? (double)i64[2]
                                                            : d == 3 ? i32[2]
                                                            : d == 4 ? u8[2]
-                                                                    : 1));
+                                                           : d == 5 ? 1
+                                                                    : -3.140625));
     }
     assert_string_equal(cbm_message(cx), "");
     cbm_close(cx);

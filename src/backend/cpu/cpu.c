@@ -9,6 +9,7 @@ static const cbm_kernel *const tables[] = {
 const cbm_backend cbm_backend_cpu = {
     .name = "cpu",
     .tables = tables,
+    .other = cbm_cpu_widened,
     .fallback = &cbm_backend_reference,
     .fused_prepare = cbm_cpu_fused_prepare,
     .fused_run = cbm_cpu_fused_run,

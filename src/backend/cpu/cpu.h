@@ -8,7 +8,7 @@
 #include "op/attributes.h"
 #include "op/expression.h"
 
-/* How elements lie in a tile's registers: i32, u8 and bool all in 32-bit integers. */
+/* How elements lie in a tile's registers: bf16 in f32; i32, u8 and bool all in 32-bit integers. */
 typedef enum cbm_lane { CBM_LANE_F32, CBM_LANE_F64, CBM_LANE_I64, CBM_LANE_I32, CBM_LANES } cbm_lane;
 
 enum {
@@ -56,6 +56,10 @@ typedef struct cbm_simd {
     /* bytes to 32-bit lanes (truth: 0 or 1), and lanes of 0..255 to bytes */
     void (*widen)(int32_t *r, const uint8_t *x, int64_t n, bool truth);
     void (*narrow)(uint8_t *r, const int32_t *x, int64_t n);
+    /* bf16 and f32, each result rounded to nearest even; and a tile of f32 rounded so in its place */
+    void (*widen_bf16)(float *r, const uint16_t *x, int64_t n);
+    void (*narrow_bf16)(uint16_t *r, const float *x, int64_t n);
+    cbm_tile_fn round_bf16;
     /* random.c: elements first, first + 1, ... of a stream */
     void (*uniform)(float *r, int64_t n, uint64_t seed, uint64_t position, uint64_t first);
     void (*normal)(float *r, int64_t n, uint64_t seed, uint64_t position, uint64_t first);
@@ -112,8 +116,8 @@ cbm_layout cbm_cpu_blocked(void);
 
 static inline cbm_lane cbm_lane_of(cbm_dtype t)
 {
-    static const cbm_lane lanes[CBM_DTYPE_COUNT] = { CBM_LANE_F32, CBM_LANE_F64, CBM_LANE_I64,
-                                                     CBM_LANE_I32, CBM_LANE_I32, CBM_LANE_I32 };
+    static const cbm_lane lanes[CBM_DTYPE_COUNT] = { CBM_LANE_F32, CBM_LANE_F64, CBM_LANE_I64, CBM_LANE_I32,
+                                                     CBM_LANE_I32, CBM_LANE_I32, CBM_LANE_F32 };
     return lanes[t];
 }
 static inline bool cbm_cpu_f32(const cbm_launch *l)
@@ -148,6 +152,9 @@ void cbm_cpu_fused_release(void *state);
 
 /* reorder.c: the elements of `from` into `to`, of the same shape and dtype, each in its own layout; both without gaps. */
 void cbm_cpu_reorder(const cbm_buffer *from, const cbm_buffer *to, int64_t threads);
+
+/* widened.c: runs a kernel for f32 on bf16 operands; NULL: no operand is bf16, or there is no such kernel */
+const cbm_kernel *cbm_cpu_widened(const cbm_launch *shapes);
 
 /* One table a file, ended by a kernel with op NULL. */
 extern const cbm_kernel cbm_cpu_conv[];

@@ -11,6 +11,7 @@ typedef struct value {
     int32_t last_use; /* the last instruction that reads it; length: stored at the end */
     int32_t place;    /* -1: none yet */
     bool uniform, needed;
+    bool read; /* by another instruction, not only stored */
 } value;
 
 typedef struct maker {
@@ -43,6 +44,12 @@ static int32_t argument(const cbm_fused_instruction *c, int32_t k)
     return k == 0 ? c->x : k == 1 ? c->y : c->z;
 }
 
+/* Elements narrower than their lanes: they are widened when fetched and narrowed when stored. */
+static bool is_narrow(cbm_dtype dtype)
+{
+    return dtype == CBM_U8 || dtype == CBM_BOOL || dtype == CBM_BF16;
+}
+
 /* ---- inputs: as few axes as describe them ---- */
 
 static void describe_input(const cbm_buffer *b, cbm_pass_input *in)
@@ -68,24 +75,28 @@ static void describe_input(const cbm_buffer *b, cbm_pass_input *in)
 
 /* ---- values: other names, uniform ones, last uses ---- */
 
-/* A cast that changes no bits of a register. */
-static bool is_rename(const maker *m, const cbm_fused_instruction *c)
+/* A cast that changes no bits of a register, or bits that storing changes anyway. */
+static bool is_rename(const maker *m, int32_t i)
 {
+    const cbm_fused_instruction *c = code_at(m, i);
     if (c->code != CBM_EXPR_CAST)
         return false;
     const cbm_dtype from = (cbm_dtype)code_at(m, c->x)->dtype, to = (cbm_dtype)c->dtype;
-    if (from == to)
+    if (from == to || (from == CBM_BF16 && to == CBM_F32) || (from == CBM_F32 && to == CBM_BF16 && !m->values[i].read))
         return true;
     return cbm_lane_of(from) == CBM_LANE_I32 && (to == CBM_I32 || (to == CBM_U8 && from == CBM_BOOL));
 }
 
 static void find_roots(maker *m)
 {
+    for (int32_t i = 0; i < m->length; i++)
+        for (int32_t k = 0; k < argument_count(code_at(m, i)->code); k++)
+            m->values[argument(code_at(m, i), k)].read = true;
     for (int32_t i = 0; i < m->length; i++) {
         const cbm_fused_instruction *c = code_at(m, i);
         value *v = &m->values[i];
-        *v = (value){ .root = i, .last_use = -1, .place = -1 };
-        if (is_rename(m, c)) {
+        *v = (value){ .root = i, .last_use = -1, .place = -1, .read = v->read };
+        if (is_rename(m, i)) {
             v->root = m->values[c->x].root;
         } else if (c->code == CBM_EXPR_INPUT) {
             for (int32_t j = 0; j < i && v->root == i; j++)
@@ -148,7 +159,7 @@ static void find_direct_outputs(maker *m)
         m->direct[o] = -1;
         const cbm_dtype dtype = m->launch->out[o].dtype;
         const int32_t root = m->values[m->fused->outputs[o].place].root;
-        if (dtype == CBM_U8 || dtype == CBM_BOOL || m->values[root].uniform || code_at(m, root)->code == CBM_EXPR_INPUT)
+        if (is_narrow(dtype) || m->values[root].uniform || code_at(m, root)->code == CBM_EXPR_INPUT)
             continue;
         bool taken = false;
         for (size_t p = 0; p < o; p++)
@@ -224,7 +235,7 @@ static void place_input(maker *m, int32_t i, bool copy)
     const cbm_fused_instruction *c = code_at(m, i);
     const cbm_pass_input *in = &m->pass->inputs[c->arg];
     const cbm_lane lane = cbm_lane_of(in->dtype);
-    if (in->contiguous && in->dtype != CBM_U8 && in->dtype != CBM_BOOL && !copy) {
+    if (in->contiguous && !is_narrow(in->dtype) && !copy) {
         m->values[i].place = new_place(m, CBM_PLACE_INPUT, c->arg, lane);
         return;
     }
@@ -240,13 +251,15 @@ static cbm_tile_fn function_of(const maker *m, const cbm_fused_instruction *c)
     const cbm_simd *s = m->pass->simd;
     if (c->code == CBM_EXPR_CAST) {
         const cbm_lane from = cbm_lane_of((cbm_dtype)code_at(m, c->x)->dtype);
+        if (c->dtype == CBM_BF16 && from == CBM_LANE_F32)
+            return s->round_bf16;
         return c->dtype == CBM_BOOL ? s->truth[from] : s->cast[from][cbm_lane_of((cbm_dtype)c->dtype)];
     }
     const int32_t typed = c->code == CBM_EXPR_SELECT ? c->y : argument_count(c->code) > 0 ? c->x : -1;
     return typed < 0 ? NULL : s->tile[c->code][cbm_lane_of((cbm_dtype)code_at(m, typed)->dtype)];
 }
 
-/* What keeps a 32-bit register to a narrow dtype's values after an instruction; NULL: nothing is needed. */
+/* What keeps a register to a narrow dtype's values after an instruction; NULL: nothing is needed. */
 static cbm_tile_fn narrowing(const maker *m, const cbm_fused_instruction *c)
 {
     const cbm_simd *s = m->pass->simd;
@@ -256,6 +269,10 @@ static cbm_tile_fn narrowing(const maker *m, const cbm_fused_instruction *c)
         const cbm_lane from = cbm_lane_of((cbm_dtype)code_at(m, c->x)->dtype);
         return from == CBM_LANE_F32 || from == CBM_LANE_F64 ? s->clamp_byte : s->low_byte;
     }
+    if (c->dtype == CBM_BF16)
+        return c->code == CBM_EXPR_CAST && cbm_lane_of((cbm_dtype)code_at(m, c->x)->dtype) == CBM_LANE_F32
+                   ? NULL
+                   : s->round_bf16;
     if (c->code == CBM_EXPR_CAST)
         return NULL;
     return c->dtype == CBM_U8 ? s->low_byte : c->dtype == CBM_BOOL ? s->truth[CBM_LANE_I32] : NULL;

@@ -1,5 +1,6 @@
 /* fused_run.c: runs a prepared fused pass: uniform values once, then tile after tile, shared out among threads. */
 #include "backend/cpu/fused.h"
+#include "base/bf16.h"
 
 #include <string.h>
 
@@ -39,10 +40,11 @@ static void fill_64(char *to, const void *bits)
 
 static void fill_number(char *to, cbm_dtype dtype, double v)
 {
-    const float f = (float)v;
+    const float f = dtype == CBM_BF16 ? cbm_bf16_widen(cbm_bf16_round((float)v)) : (float)v;
     int64_t whole;
     int32_t narrow;
     switch (dtype) {
+    case CBM_BF16:
     case CBM_F32: fill_32(to, &f); return;
     case CBM_F64: fill_64(to, &v); return;
     case CBM_I64:
@@ -60,6 +62,7 @@ static void fill_element(char *to, cbm_dtype dtype, const void *data)
 {
     int32_t narrow;
     switch (dtype) {
+    case CBM_BF16: narrow = (int32_t)((uint32_t) * (const uint16_t *)data << 16); break;
     case CBM_F32:
     case CBM_I32: fill_32(to, data); return;
     case CBM_F64:
@@ -85,6 +88,17 @@ static void fetch_row(const cbm_simd *simd, char *to, const char *from, cbm_dtyp
         }
         for (int64_t i = 0; i < n; i++)
             w[i] = dtype == CBM_BOOL ? b[i * stride] != 0 : b[i * stride];
+        return;
+    }
+    if (dtype == CBM_BF16) {
+        const uint16_t *x = (const uint16_t *)(const void *)from;
+        float *r = (float *)(void *)to;
+        if (stride == 1) {
+            simd->widen_bf16(r, x, n);
+            return;
+        }
+        for (int64_t i = 0; i < n; i++)
+            r[i] = cbm_bf16_widen(x[i * stride]);
         return;
     }
     if (stride == 1) {
@@ -209,6 +223,17 @@ static void store(const run *r, const cbm_pass_step *s, const char *from, int64_
             r->pass->simd->narrow((uint8_t *)to, x, n);
         else
             memset(to, *x, (size_t)n);
+        return;
+    }
+    if (dtype == CBM_BF16) {
+        const float *x = (const float *)(const void *)from;
+        uint16_t *y = (uint16_t *)(void *)to;
+        if (s->step[0]) {
+            r->pass->simd->narrow_bf16(y, x, n);
+            return;
+        }
+        for (int64_t i = 0; i < n; i++)
+            y[i] = cbm_bf16_round(*x);
         return;
     }
     if (s->step[0]) {

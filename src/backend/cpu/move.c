@@ -69,6 +69,9 @@ static void copy_elements(char *to, const char *from, size_t size, int64_t n, in
     if (size == 4)
         for (int64_t i = 0; i < n; i++)
             ((uint32_t *)(void *)to)[i * to_stride] = ((const uint32_t *)(const void *)from)[i * from_stride];
+    else if (size == 2)
+        for (int64_t i = 0; i < n; i++)
+            ((uint16_t *)(void *)to)[i * to_stride] = ((const uint16_t *)(const void *)from)[i * from_stride];
     else if (size == 8)
         for (int64_t i = 0; i < n; i++)
             ((uint64_t *)(void *)to)[i * to_stride] = ((const uint64_t *)(const void *)from)[i * from_stride];

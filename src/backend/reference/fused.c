@@ -2,6 +2,7 @@
    f32 instruction; integers in wrapping 64-bit arithmetic. Rests on base's Philox. */
 #include "backend/reference/reference.h"
 #include "base/base.h"
+#include "base/bf16.h"
 #include "op/expression.h"
 
 #include <math.h>
@@ -30,6 +31,8 @@ static cbm_number of_double(cbm_dtype dtype, double v)
         return (cbm_number){ .f = (double)(float)v };
     if (dtype == CBM_F64)
         return (cbm_number){ .f = v };
+    if (dtype == CBM_BF16)
+        return (cbm_number){ .f = (double)cbm_bf16_widen(cbm_bf16_round((float)v)) };
     if (dtype == CBM_BOOL)
         return (cbm_number){ .i = v != 0 }; /* NaN is true */
     if (isnan(v))
@@ -52,6 +55,8 @@ static cbm_number cast(cbm_dtype from, cbm_dtype to, cbm_number v)
         return (cbm_number){ .f = (double)(float)v.i };
     if (to == CBM_F64)
         return (cbm_number){ .f = (double)v.i };
+    if (to == CBM_BF16)
+        return of_double(to, (double)(float)v.i);
     return (cbm_number){ .i = wrapped(to, (uint64_t)v.i) };
 }
 

@@ -1,6 +1,7 @@
 /* reference.c: the reference backend's record and what its kernels share: numbers, walks, lanes. Rests on nothing but the
    buffers it is given; no state anywhere. */
 #include "backend/reference/reference.h"
+#include "base/bf16.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -28,6 +29,7 @@ cbm_number cbm_number_load(const void *data, cbm_dtype dtype, int64_t offset)
     case CBM_I32: return (cbm_number){ .i = ((const int32_t *)data)[offset] };
     case CBM_U8: return (cbm_number){ .i = ((const uint8_t *)data)[offset] };
     case CBM_BOOL: return (cbm_number){ .i = ((const uint8_t *)data)[offset] != 0 };
+    case CBM_BF16: return (cbm_number){ .f = (double)cbm_bf16_widen(((const uint16_t *)data)[offset]) };
     }
     return (cbm_number){ .i = 0 };
 }
@@ -41,6 +43,7 @@ void cbm_number_store(void *data, cbm_dtype dtype, int64_t offset, cbm_number va
     case CBM_I32: ((int32_t *)data)[offset] = (int32_t)(uint32_t)(uint64_t)value.i; break;
     case CBM_U8: ((uint8_t *)data)[offset] = (uint8_t)(uint64_t)value.i; break;
     case CBM_BOOL: ((uint8_t *)data)[offset] = value.i != 0; break;
+    case CBM_BF16: ((uint16_t *)data)[offset] = cbm_bf16_round((float)value.f); break;
     }
 }
 

@@ -13,7 +13,7 @@ typedef union cbm_number {
 
 static inline bool cbm_is_float(cbm_dtype dtype)
 {
-    return dtype == CBM_F32 || dtype == CBM_F64;
+    return dtype == CBM_F32 || dtype == CBM_F64 || dtype == CBM_BF16;
 }
 
 /* The element `offset` elements after data; and a cell into that place, rounded or wrapped to the dtype. */

@@ -35,6 +35,7 @@ typedef int64_t vl __attribute__((vector_size(VB)));
 typedef uint64_t vul __attribute__((vector_size(VB)));
 typedef float vf_half __attribute__((vector_size(VB / 2)));
 typedef int32_t vi_half __attribute__((vector_size(VB / 2)));
+typedef uint16_t vh_half __attribute__((vector_size(VB / 2)));
 typedef uint8_t vb_quarter __attribute__((vector_size(VB / 4)));
 
 typedef float vf_any __attribute__((vector_size(VB), aligned(4), may_alias));
@@ -43,6 +44,7 @@ typedef double vd_any __attribute__((vector_size(VB), aligned(8), may_alias));
 typedef int64_t vl_any __attribute__((vector_size(VB), aligned(8), may_alias));
 typedef float vf_half_any __attribute__((vector_size(VB / 2), aligned(4), may_alias));
 typedef int32_t vi_half_any __attribute__((vector_size(VB / 2), aligned(4), may_alias));
+typedef uint16_t vh_half_any __attribute__((vector_size(VB / 2), aligned(2), may_alias));
 typedef uint8_t vb_quarter_any __attribute__((vector_size(VB / 4), aligned(1), may_alias));
 
 #define INLINE static inline __attribute__((always_inline, unused))

@@ -3,6 +3,7 @@
 #include "backend/cpu/simd/math.h"
 
 #include "backend/cpu/simd/level.h"
+#include "base/bf16.h"
 
 #include <math.h>
 
@@ -372,6 +373,35 @@ static void narrow(uint8_t *r, const int32_t *x, int64_t n)
         r[i] = (uint8_t)x[i];
 }
 
+/* ---- bf16 ---- */
+
+/* The upper half of each lane is the bf16 nearest to x; the lower half is zero. */
+INLINE vf rounded_bf16(vf x)
+{
+    const vu bits = (vu)x, even = bits >> 16 & 1;
+    const vf nearest = (vf)((bits + (0x7fff + even)) & 0xffff0000u), quiet = (vf)((bits | 0x400000) & 0xffff0000u);
+    return vf_if_nan(x, quiet, nearest);
+}
+UNARY_F(round_bf16, rounded_bf16(x))
+
+static void widen_bf16(float *r, const uint16_t *x, int64_t n)
+{
+    int64_t i = 0;
+    for (; i + VN <= n; i += VN)
+        vi_store(r + i, (vi)(__builtin_convertvector(*(const vh_half_any *)(x + i), vu) << 16));
+    for (; i < n; i++)
+        r[i] = cbm_bf16_widen(x[i]);
+}
+
+static void narrow_bf16(uint16_t *r, const float *x, int64_t n)
+{
+    int64_t i = 0;
+    for (; i + VN <= n; i += VN)
+        *(vh_half_any *)(r + i) = __builtin_convertvector((vu)rounded_bf16(vf_load(x + i)) >> 16, vh_half);
+    for (; i < n; i++)
+        r[i] = cbm_bf16_round(x[i]);
+}
+
 #define ALL(code, f, d, l, i)                                                                                          \
     [CBM_EXPR_##code] = { [CBM_LANE_F32] = f, [CBM_LANE_F64] = d, [CBM_LANE_I64] = l, [CBM_LANE_I32] = i }
 #define FLOATS(code, f, d) [CBM_EXPR_##code] = { [CBM_LANE_F32] = f, [CBM_LANE_F64] = d }
@@ -415,4 +445,7 @@ void CBM_LEVEL(cbm_tile_fill)(cbm_simd *s)
     s->clamp_byte = clamp_byte;
     s->widen = widen;
     s->narrow = narrow;
+    s->widen_bf16 = widen_bf16;
+    s->narrow_bf16 = narrow_bf16;
+    s->round_bf16 = round_bf16;
 }
