@@ -7,6 +7,7 @@
 #   make bench    build the benchmarks, in build/bench/
 #   make sanitize the tests under the address, undefined-behaviour and leak sanitizers
 #   make valgrind the tests of base, semantics and optimizers under valgrind
+#   make test-onednn3  the tests of kernels, operations and plans with oneDNN 3.x, fetched into build-onednn3/
 #   make fuzz     each fuzz target for a short time with clang's libFuzzer
 #   make format   lay out the sources with clang-format
 #   make clean
@@ -17,7 +18,7 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 CMAKE_ARGS ?=
 
 MAKEFLAGS += --no-print-directory
-.PHONY: all dependencies configure build mnist test install bench sanitize valgrind fuzz format clean
+.PHONY: all dependencies configure build mnist test test-onednn3 install bench sanitize valgrind fuzz format clean
 
 all: build
 
@@ -42,6 +43,14 @@ mnist: dependencies
 test: dependencies
 	@$(MAKE) build CMAKE_ARGS="-DCAMBIUM_TESTS=ON $(CMAKE_ARGS)"
 	@sh scripts/run-tests $(BUILD) -j$(JOBS)
+
+ONEDNN3 = $(BUILD)-onednn3
+test-onednn3:
+	@sh scripts/install-dependencies python3 python3-pip
+	@sh scripts/fetch-onednn3 $(ONEDNN3)/onednn
+	@$(MAKE) build BUILD=$(ONEDNN3) \
+	    CMAKE_ARGS="-DCAMBIUM_TESTS=ON -DCAMBIUM_ONEDNN_ROOT=$(abspath $(ONEDNN3)/onednn) $(CMAKE_ARGS)"
+	@sh scripts/run-tests $(ONEDNN3) -j$(JOBS) -R '^(backend|op|plan)\.'
 
 install: build
 	@cmake --install $(BUILD) --prefix $(PREFIX)
@@ -75,4 +84,4 @@ format:
 	@clang-format -i $$(git ls-files -co --exclude-standard '*.c' '*.h')
 
 clean:
-	@rm -rf $(BUILD) $(BUILD)-sanitize $(BUILD)-valgrind $(BUILD)-fuzz
+	@rm -rf $(BUILD) $(BUILD)-sanitize $(BUILD)-valgrind $(BUILD)-fuzz $(ONEDNN3)

@@ -75,6 +75,9 @@ target_include_directories(cambium PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR
     $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 target_link_libraries(cambium PRIVATE ${cambium_libraries})
 set_target_properties(cambium PROPERTIES LINKER_LANGUAGE C)
+if(CAMBIUM_ONEDNN_ROOT)
+    set_target_properties(cambium PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
+endif()
 cambium_shared(cambium cambium.map)
 
 add_library(cambium_static STATIC ${cambium_object_files})

@@ -1,4 +1,4 @@
-/* onednn.h: the one seam to oneDNN (2.x, C API). Nothing else in the library includes dnnl.h. A cbm_dnn is a prepared
+/* onednn.h: the one seam to oneDNN (2.x and 3.x, C API). Nothing else in the library includes dnnl.h. A cbm_dnn is a prepared
    sequence of primitives, reorders included, with its memory objects; running it swaps the pointers. In a build without
    oneDNN every constructor returns NULL. */
 #ifndef CAMBIUM_CPU_ONEDNN_H
@@ -9,12 +9,16 @@
 typedef struct cbm_dnn cbm_dnn;
 
 bool cbm_dnn_present(void);
+bool cbm_dnn_bf16(void); /* oneDNN computes on bf16 here; whether that is fast is another matter */
 
 /* c (rank dims) = a b; strides count elements; batch axes come first, stride 0 or extent 1 broadcasts. */
 typedef struct cbm_dnn_product {
     int64_t rank; /* 2 or 3 */
     int64_t batch, m, n, k;
     int64_t a_stride[3], b_stride[3], c_stride[3]; /* batch, row, column; batch 0: broadcast */
+    /* Operands in bf16; the others are f32. Products are of bf16, sums in f32, where a or b is bf16: the other is converted
+       then, as master weights in f32 are. NULL without cbm_dnn_bf16. */
+    bool a_bf16, b_bf16, c_bf16;
 } cbm_dnn_product;
 /* NULL: oneDNN does not serve it well. */
 cbm_dnn *cbm_dnn_matmul(const cbm_dnn_product *p, int64_t threads);
@@ -32,7 +36,10 @@ typedef struct cbm_dnn_conv {
     bool add;
     bool relu;
     float upper;        /* > 0: the activation is min(max(y, 0), upper) */
-    bool packed_weight; /* forward: pointer 1 is in the primitive's own format, see cbm_dnn_packed_bytes */
+    bool packed_weight; /* not of WEIGHT_GRAD: pointer 1 is in the primitive's own format, see cbm_dnn_packed_bytes */
+    /* Operands in bf16; the others are f32, bias always. Products are of bf16, sums in f32, where the activations that are
+       read (x, y or both) are bf16; else all is computed in f32. NULL without cbm_dnn_bf16. */
+    bool x_bf16, weight_bf16, y_bf16;
 } cbm_dnn_conv;
 /* The pointers of a run, in this order: x or dx; weight or dweight; y or dy; bias. Weights OIHW unless packed. Where no fast
    primitive takes the caller's layouts, reorders around it are part of the sequence. */

@@ -20,27 +20,62 @@ typedef struct pair {
     cbm_layout x, y;
 } pair;
 
+/* Of x, weight and y. */
+typedef struct types {
+    dnnl_data_type_t x, weight, y;
+} types;
+
 /* ---- descriptions ---- */
 
-static cbm_dnn_desc x_desc(const cbm_dnn_conv *c, cbm_layout layout)
+static dnnl_data_type_t type_of(bool bf16)
+{
+    return bf16 ? dnnl_bf16 : dnnl_f32;
+}
+
+static types own_types(const cbm_dnn_conv *c)
+{
+    return (types){ type_of(c->x_bf16), type_of(c->weight_bf16), type_of(c->y_bf16) };
+}
+
+/* What the primitive computes on. In bf16 it writes f32 too; weight gradients always, whatever the caller wants. */
+static types inner_types(const cbm_dnn_conv *c)
+{
+    switch (c->direction) {
+    case CBM_DNN_FORWARD:
+        if (c->x_bf16)
+            return (types){ dnnl_bf16, dnnl_bf16, type_of(c->y_bf16) };
+        break;
+    case CBM_DNN_INPUT_GRAD:
+        if (c->y_bf16)
+            return (types){ type_of(c->x_bf16), dnnl_bf16, dnnl_bf16 };
+        break;
+    case CBM_DNN_WEIGHT_GRAD:
+        if (c->x_bf16 && c->y_bf16)
+            return (types){ dnnl_bf16, dnnl_f32, dnnl_bf16 };
+        break;
+    }
+    return (types){ dnnl_f32, dnnl_f32, dnnl_f32 };
+}
+
+static cbm_dnn_desc x_desc(const cbm_dnn_conv *c, cbm_layout layout, types t)
 {
     const int64_t dims[] = { c->batch, c->channels, c->height, c->width };
-    return cbm_dnn_desc_tag(4, dims, dnnl_f32, layouts[layout].tag);
+    return cbm_dnn_desc_tag(4, dims, t.x, layouts[layout].tag);
 }
 
-static cbm_dnn_desc y_desc(const cbm_dnn_conv *c, cbm_layout layout)
+static cbm_dnn_desc y_desc(const cbm_dnn_conv *c, cbm_layout layout, types t)
 {
     const int64_t dims[] = { c->batch, c->out_channels, c->out_height, c->out_width };
-    return cbm_dnn_desc_tag(4, dims, dnnl_f32, layouts[layout].tag);
+    return cbm_dnn_desc_tag(4, dims, t.y, layouts[layout].tag);
 }
 
-static cbm_dnn_desc weight_desc(const cbm_dnn_conv *c, bool any)
+static cbm_dnn_desc weight_desc(const cbm_dnn_conv *c, bool any, types t)
 {
     const int64_t g = c->groups;
     const int64_t dims[] = { g, c->out_channels / g, c->channels / g, c->kernel[0], c->kernel[1] };
     if (g == 1)
-        return cbm_dnn_desc_tag(4, dims + 1, dnnl_f32, any ? dnnl_format_tag_any : dnnl_oihw);
-    return cbm_dnn_desc_tag(5, dims, dnnl_f32, any ? dnnl_format_tag_any : dnnl_goihw);
+        return cbm_dnn_desc_tag(4, dims + 1, t.weight, any ? dnnl_format_tag_any : dnnl_oihw);
+    return cbm_dnn_desc_tag(5, dims, t.weight, any ? dnnl_format_tag_any : dnnl_goihw);
 }
 
 static bool has_bias(const cbm_dnn_conv *c)
@@ -77,7 +112,8 @@ static dnnl_primitive_attr_t attributes_of(const cbm_dnn_conv *c)
 static dnnl_primitive_desc_t try_layouts(const cbm_dnn_conv *c, pair p, dnnl_alg_kind_t algorithm)
 {
     const int64_t bias_dims[] = { c->out_channels };
-    cbm_dnn_desc x = x_desc(c, p.x), y = y_desc(c, p.y), weight = weight_desc(c, true);
+    const types t = inner_types(c);
+    cbm_dnn_desc x = x_desc(c, p.x, t), y = y_desc(c, p.y, t), weight = weight_desc(c, true, t);
     cbm_dnn_desc bias = has_bias(c) ? cbm_dnn_desc_tag(1, bias_dims, dnnl_f32, dnnl_x) : NULL;
     dnnl_primitive_attr_t attr = attributes_of(c);
     dnnl_primitive_desc_t pd = NULL;
@@ -100,11 +136,6 @@ static speed speed_of(const_dnnl_primitive_desc_t pd)
 {
     const char *name = cbm_dnn_implementation(pd);
     return strncmp(name, "ref", 3) == 0 ? REFERENCE : strstr(name, "gemm") ? PRODUCTS : DIRECT_CODE;
-}
-
-static bool is_wide(void)
-{
-    return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core;
 }
 
 /* Where Winograd's fewer multiplications pay: 3x3 in steps of one with many channels. */
@@ -137,10 +168,11 @@ static int64_t elements(int64_t batch, int64_t channels, int64_t plane, cbm_layo
 /* What the reorders around a primitive would write. */
 static int64_t reordered(const cbm_dnn_conv *c, pair p)
 {
+    const types own = own_types(c), inner = inner_types(c);
     int64_t n = 0;
-    if (p.x != c->x_layout)
+    if (p.x != c->x_layout || inner.x != own.x)
         n += elements(c->batch, c->channels, c->height * c->width, p.x);
-    if (p.y != c->y_layout)
+    if (p.y != c->y_layout || inner.y != own.y)
         n += (c->add ? 2 : 1) * elements(c->batch, c->out_channels, c->out_height * c->out_width, p.y);
     return n;
 }
@@ -149,7 +181,7 @@ static int64_t reordered(const cbm_dnn_conv *c, pair p)
    reads plain planes: blocks of channels would be nearly empty. */
 static dnnl_primitive_desc_t choose(const cbm_dnn_conv *c, pair *chosen)
 {
-    const cbm_layout blocked = is_wide() ? CBM_LAYOUT_BLOCKED_16 : CBM_LAYOUT_BLOCKED_8;
+    const cbm_layout blocked = cbm_dnn_wide() ? CBM_LAYOUT_BLOCKED_16 : CBM_LAYOUT_BLOCKED_8;
     const pair pairs[] = {
         { c->x_layout, c->y_layout },
         { c->channels < 8 ? CBM_LAYOUT_PLAIN : blocked, blocked },
@@ -191,22 +223,6 @@ static const struct {
                               1 },
 };
 
-/* The memory that the primitive works on: the caller's, or a copy in the wanted layout that is filled before (read) and
-   carried back after (then *back is the caller's). */
-static dnnl_memory_t operand(cbm_dnn *d, cbm_dnn_desc own, cbm_dnn_desc wanted, int pointer, bool read,
-                             dnnl_memory_t *back)
-{
-    dnnl_memory_t user = cbm_dnn_memory(d, own, pointer);
-    if (!user || dnnl_memory_desc_equal(own, wanted))
-        return user;
-    dnnl_memory_t inner = cbm_dnn_memory(d, wanted, CBM_DNN_BUFFER);
-    if (!inner || (read && !cbm_dnn_reorder(d, user, inner)))
-        return NULL;
-    if (back)
-        *back = user;
-    return inner;
-}
-
 static bool add_conv(cbm_dnn *d, dnnl_primitive_desc_t pd, const cbm_dnn_desc own[3], const cbm_dnn_desc wanted[3],
                      cbm_dnn_desc bias)
 {
@@ -217,7 +233,7 @@ static bool add_conv(cbm_dnn *d, dnnl_primitive_desc_t pd, const cbm_dnn_desc ow
     for (int i = 0; i < 3; i++) {
         const bool read = i != result || (c->add && c->direction == CBM_DNN_FORWARD);
         arguments[i].arg = roles[c->direction].arguments[i];
-        arguments[i].memory = operand(d, own[i], wanted[i], i, read, i == result ? &back : NULL);
+        arguments[i].memory = cbm_dnn_operand(d, own[i], wanted[i], i, read, i == result ? &back : NULL);
         if (!arguments[i].memory)
             return false;
     }
@@ -235,15 +251,17 @@ static bool fill_sequence(cbm_dnn *d, dnnl_primitive_desc_t pd, pair p)
     const cbm_dnn_conv *c = &d->conv;
     cbm_dnn_desc format = dnnl_primitive_desc_query_md(pd, roles[c->direction].weight, 0);
     cbm_dnn_desc bias = has_bias(c) ? cbm_dnn_desc_tag(1, &c->out_channels, dnnl_f32, dnnl_x) : NULL;
-    cbm_dnn_desc x = x_desc(c, c->x_layout), y = y_desc(c, c->y_layout), weight = weight_desc(c, false);
-    cbm_dnn_desc inner_x = x_desc(c, p.x), inner_y = y_desc(c, p.y);
+    const types own_type = own_types(c), inner = inner_types(c);
+    cbm_dnn_desc x = x_desc(c, c->x_layout, own_type), y = y_desc(c, c->y_layout, own_type);
+    cbm_dnn_desc weight = weight_desc(c, false, own_type);
+    cbm_dnn_desc inner_x = x_desc(c, p.x, inner), inner_y = y_desc(c, p.y, inner);
     const cbm_dnn_desc own[3] = { x, c->packed_weight ? format : weight, y }, wanted[3] = { inner_x, format, inner_y };
     const bool ok = format && x && y && weight && inner_x && inner_y && (bias || !has_bias(c)) &&
                     add_conv(d, pd, own, wanted, bias);
     if (ok)
         snprintf(d->description, sizeof d->description, "%s %s->%s%s%s%s", cbm_dnn_implementation(pd),
-                 layouts[p.x].name, layouts[p.y].name, p.x != c->x_layout ? ", x reordered" : "",
-                 p.y != c->y_layout ? ", y reordered" : "",
+                 layouts[p.x].name, layouts[p.y].name, dnnl_memory_desc_equal(own[0], wanted[0]) ? "" : ", x reordered",
+                 dnnl_memory_desc_equal(own[2], wanted[2]) ? "" : ", y reordered",
                  dnnl_memory_desc_equal(own[1], wanted[1]) ? "" : ", weight reordered");
     cbm_dnn_desc_free(bias);
     cbm_dnn_desc_free(x);
@@ -293,7 +311,7 @@ size_t cbm_dnn_packed_bytes(const cbm_dnn *d)
 
 cbm_dnn *cbm_dnn_packer(const cbm_dnn *d, int64_t threads)
 {
-    cbm_dnn_desc packed = packed_desc(d), plain = packed ? weight_desc(&d->conv, false) : NULL;
+    cbm_dnn_desc packed = packed_desc(d), plain = packed ? weight_desc(&d->conv, false, own_types(&d->conv)) : NULL;
     cbm_dnn *packer = plain ? cbm_dnn_begin(threads) : NULL;
     if (!packer) {
         cbm_dnn_desc_free(plain);

@@ -5,6 +5,10 @@ bool cbm_dnn_present(void)
 {
     return false;
 }
+bool cbm_dnn_bf16(void)
+{
+    return false;
+}
 cbm_dnn *cbm_dnn_matmul(const cbm_dnn_product *p, int64_t threads)
 {
     (void)p;

@@ -46,6 +46,7 @@ struct cbm_dnn {
 
 /* The process's engine; NULL: oneDNN could not be opened. */
 dnnl_engine_t cbm_dnn_engine(void);
+bool cbm_dnn_wide(void); /* the processor has AVX-512 */
 
 /* Between begin and end oneDNN sees the sequence's number of threads. end returns d when ok, else frees it. */
 cbm_dnn *cbm_dnn_begin(int64_t threads);
@@ -55,6 +56,11 @@ cbm_dnn *cbm_dnn_end(cbm_dnn *d, bool ok);
 dnnl_memory_t cbm_dnn_memory(cbm_dnn *d, cbm_dnn_desc desc, int pointer);
 bool cbm_dnn_stage_add(cbm_dnn *d, dnnl_primitive_desc_t pd, const dnnl_exec_arg_t *arguments, int count);
 bool cbm_dnn_reorder(cbm_dnn *d, dnnl_memory_t from, dnnl_memory_t to);
+/* What a primitive works on that wants an operand in a layout or type of its own: the caller's memory where it is just that,
+   else a copy in the workspace. A copy is filled when the operand is read; of one that is written, *back becomes the caller's
+   memory, for the reorder after the primitive. NULL: no memory. */
+dnnl_memory_t cbm_dnn_operand(cbm_dnn *d, cbm_dnn_desc own, cbm_dnn_desc wanted, int pointer, bool read,
+                              dnnl_memory_t *back);
 
 dnnl_primitive_attr_t cbm_dnn_attributes(void); /* the scratchpad is the caller's; NULL: no memory */
 const char *cbm_dnn_implementation(const_dnnl_primitive_desc_t pd);

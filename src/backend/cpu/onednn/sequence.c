@@ -44,6 +44,17 @@ bool cbm_dnn_present(void)
     return cbm_dnn_engine() != NULL;
 }
 
+/* All bf16 code of oneDNN for x86-64 needs AVX-512. */
+bool cbm_dnn_bf16(void)
+{
+    return cbm_dnn_present() && cbm_dnn_wide();
+}
+
+bool cbm_dnn_wide(void)
+{
+    return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core;
+}
+
 /* ---- making ---- */
 
 cbm_dnn *cbm_dnn_begin(int64_t threads)
@@ -143,6 +154,20 @@ bool cbm_dnn_reorder(cbm_dnn *d, dnnl_memory_t from, dnnl_memory_t to)
     ok = cbm_dnn_stage_add(d, pd, arguments, 2);
     dnnl_primitive_desc_destroy(pd);
     return ok;
+}
+
+dnnl_memory_t cbm_dnn_operand(cbm_dnn *d, cbm_dnn_desc own, cbm_dnn_desc wanted, int pointer, bool read,
+                              dnnl_memory_t *back)
+{
+    dnnl_memory_t user = cbm_dnn_memory(d, own, pointer);
+    if (!user || dnnl_memory_desc_equal(own, wanted))
+        return user;
+    dnnl_memory_t inner = cbm_dnn_memory(d, wanted, CBM_DNN_BUFFER);
+    if (!inner || (read && !cbm_dnn_reorder(d, user, inner)))
+        return NULL;
+    if (back)
+        *back = user;
+    return inner;
 }
 
 const char *cbm_dnn_implementation(const_dnnl_primitive_desc_t pd)
