@@ -31,6 +31,9 @@ function(cambium_test_program target source folder)
         target_link_libraries(${target} PRIVATE cambium cambium_program_settings)
         return()
     endif()
+    if(source MATCHES "/bench/")
+        target_link_libraries(${target} PRIVATE bench_networks)
+    endif()
     if(TARGET test_support)
         target_link_libraries(${target} PRIVATE test_support)
     endif()
@@ -46,6 +49,12 @@ if(support_sources)
     target_include_directories(test_support PRIVATE ${PROJECT_SOURCE_DIR}/tests)
     target_link_libraries(test_support PUBLIC cambium_static PkgConfig::cmocka)
 endif()
+
+# The networks that are measured: the benchmarks' and the tests of them.
+file(GLOB network_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/bench/networks/*.c)
+add_library(bench_networks STATIC EXCLUDE_FROM_ALL ${network_sources})
+target_include_directories(bench_networks PUBLIC ${PROJECT_SOURCE_DIR})
+target_link_libraries(bench_networks PUBLIC cambium_static m)
 
 file(GLOB test_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/*/test_*.c
     ${PROJECT_SOURCE_DIR}/tests/semantics/*.c)

@@ -17,6 +17,7 @@
 #define cbm_sqrt(...) cbm_at(cbm_sqrt(__VA_ARGS__), __FILE__, __LINE__)
 #define cbm_abs(...) cbm_at(cbm_abs(__VA_ARGS__), __FILE__, __LINE__)
 #define cbm_relu(...) cbm_at(cbm_relu(__VA_ARGS__), __FILE__, __LINE__)
+#define cbm_relu6(...) cbm_at(cbm_relu6(__VA_ARGS__), __FILE__, __LINE__)
 #define cbm_sigmoid(...) cbm_at(cbm_sigmoid(__VA_ARGS__), __FILE__, __LINE__)
 #define cbm_tanh(...) cbm_at(cbm_tanh(__VA_ARGS__), __FILE__, __LINE__)
 #define cbm_erf(...) cbm_at(cbm_erf(__VA_ARGS__), __FILE__, __LINE__)

@@ -107,6 +107,9 @@ CBM_API void cbm_nn_pool2d_options_init(cbm_nn_pool2d_options *options);
 CBM_API cbm_module *cbm_nn_max_pool2d_with(cbm_context *cx, int64_t kernel, const cbm_nn_pool2d_options *options);
 CBM_API cbm_module *cbm_nn_avg_pool2d_with(cbm_context *cx, int64_t kernel, const cbm_nn_pool2d_options *options);
 
+/* The mean over height and width: (N, C, H, W) -> (N, C, 1, 1), as PyTorch's AdaptiveAvgPool2d(1). */
+CBM_API cbm_module *cbm_nn_global_avg_pool2d(cbm_context *cx);
+
 /* cbm_batch_norm over axis 1: weight 1 and bias 0 (absent if affine is 0), buffers running_mean 0, running_var 1 and
    num_batches_tracked 0 (i64). The 2d form takes (N, C, H, W), the 1d form (N, C) or (N, C, L). */
 typedef struct cbm_nn_batch_norm_options {
@@ -127,6 +130,7 @@ CBM_API cbm_module *cbm_nn_dropout(cbm_context *cx, double p);
 /* (N, ...) -> (N, rest). */
 CBM_API cbm_module *cbm_nn_flatten(cbm_context *cx);
 CBM_API cbm_module *cbm_nn_relu(cbm_context *cx);
+CBM_API cbm_module *cbm_nn_relu6(cbm_context *cx);
 CBM_API cbm_module *cbm_nn_sigmoid(cbm_context *cx);
 CBM_API cbm_module *cbm_nn_tanh(cbm_context *cx);
 CBM_API cbm_module *cbm_nn_gelu(cbm_context *cx);

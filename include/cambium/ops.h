@@ -22,6 +22,7 @@ CBM_API cbm_tensor *cbm_log(cbm_tensor *x); /* natural */
 CBM_API cbm_tensor *cbm_sqrt(cbm_tensor *x);
 CBM_API cbm_tensor *cbm_abs(cbm_tensor *x);
 CBM_API cbm_tensor *cbm_relu(cbm_tensor *x);    /* max(x, 0) */
+CBM_API cbm_tensor *cbm_relu6(cbm_tensor *x);   /* min(max(x, 0), 6) */
 CBM_API cbm_tensor *cbm_sigmoid(cbm_tensor *x); /* 1 / (1 + exp(-x)) */
 CBM_API cbm_tensor *cbm_tanh(cbm_tensor *x);
 CBM_API cbm_tensor *cbm_erf(cbm_tensor *x);

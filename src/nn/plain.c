@@ -1,4 +1,4 @@
-/* plain.c: layers without parameters: activations, flatten, dropout. */
+/* plain.c: layers without parameters: activations, global pooling, flatten, dropout. */
 #include "nn/parts.h"
 
 static cbm_module *plain(cbm_context *cx, const char *type, cbm_forward_fn forward)
@@ -21,9 +21,27 @@ static cbm_module *plain(cbm_context *cx, const char *type, cbm_forward_fn forwa
         return plain(cx, #name, name##_forward);                                                                       \
     }
 ACTIVATION(relu)
+ACTIVATION(relu6)
 ACTIVATION(sigmoid)
 ACTIVATION(tanh)
 ACTIVATION(gelu)
+
+static cbm_tensor *global_avg_pool2d_forward(cbm_module *self, cbm_tensor *x)
+{
+    if (cbm_tensor_rank(x) != 4) {
+        cbm_shape shape = cbm_tensor_shape(x);
+        char text[128];
+        return cbm_fail_tensor(self->cx, CBM_ERROR_SHAPE, "[global_avg_pool2d] the input %s is not (N, C, H, W)",
+                               cbm_shape_text(&shape, text, sizeof text));
+    }
+    const cbm_reduce_options options = { .struct_size = sizeof options, .axes = CBM_SHAPE(2, 3), .keepdim = 1 };
+    return cbm_mean_with(x, &options);
+}
+
+cbm_module *cbm_nn_global_avg_pool2d(cbm_context *cx)
+{
+    return plain(cx, "global_avg_pool2d", global_avg_pool2d_forward);
+}
 
 static cbm_tensor *flatten_forward(cbm_module *self, cbm_tensor *x)
 {

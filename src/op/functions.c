@@ -1,5 +1,5 @@
-/* functions.c: the pointwise functions of one floating tensor: exp, log, sqrt, relu, sigmoid, tanh, erf, gelu, with their
-   gradients. Rests on op/families.h. */
+/* functions.c: the pointwise functions of one floating tensor: exp, log, sqrt, relu, relu6, sigmoid, tanh, erf, gelu, with
+   their gradients. Rests on op/families.h. */
 #include "op/families.h"
 
 #define UNARY(name_, formula_, expression_, saves_, vjp_, samples_)                                                    \
@@ -25,7 +25,13 @@ static const cbm_sample positive_samples[] = {
     { .n_in = 1, .in = { CBM_FLOAT(0.5, 2) } },
     { .n_in = 1, .in = { CBM_FLOATS(0.5, 2, 0, 3) } },
 };
-/* Even counts: a grid around 0 that does not meet it. */
+/* Even counts: grids that meet neither 0 nor 6. */
+static const cbm_sample clipped_samples[] = {
+    { .n_in = 1, .in = { CBM_DISTINCT(-2.9, 9.2, 2, 3) } },
+    { .n_in = 1, .in = { CBM_DISTINCT(-2.9, 9.2, 3, 1, 22) } },
+    { .n_in = 1, .in = { CBM_FLOAT(1, 2) } },
+    { .n_in = 1, .in = { CBM_DISTINCT(-2.9, 9.2, 0, 3) } },
+};
 static const cbm_sample kinked_samples[] = {
     { .n_in = 1, .in = { CBM_DISTINCT(-2, 2, 2, 3) } },
     { .n_in = 1, .in = { CBM_DISTINCT(-2, 2, 3, 1, 22) } },
@@ -59,6 +65,15 @@ static void relu_vjp(cbm_vjp *v)
 }
 static const cbm_op relu_op =
     UNARY("relu", "max(x, 0); its slope at 0 is 0", "max(a, 0)", CBM_SAVES_OUT(0), relu_vjp, kinked_samples);
+
+static void relu6_vjp(cbm_vjp *v)
+{
+    cbm_tensor *g = v->out_gradient[0], *zero = cbm_number_like(g, 0), *y = v->out[0];
+    cbm_tensor *above = cbm_where(cbm_greater_equal(y, cbm_number_like(g, 6)), zero, g);
+    v->in_gradient[0] = cbm_where(cbm_less_equal(y, zero), zero, above);
+}
+static const cbm_op relu6_op = UNARY("relu6", "min(max(x, 0), 6); its slope at 0 and at 6 is 0", "min(max(a, 0), 6)",
+                                     CBM_SAVES_OUT(0), relu6_vjp, clipped_samples);
 
 static void sigmoid_vjp(cbm_vjp *v)
 {
@@ -101,7 +116,7 @@ static const cbm_op gelu_op =
           "0.5 * a * (1 + erf(a * 0.70710678118654752))", CBM_SAVES_IN(0), gelu_vjp, smooth_samples);
 
 const cbm_op *const cbm_ops_functions[] = {
-    &exp_op, &log_op, &sqrt_op, &relu_op, &sigmoid_op, &tanh_op, &erf_op, &gelu_op, NULL,
+    &exp_op, &log_op, &sqrt_op, &relu_op, &relu6_op, &sigmoid_op, &tanh_op, &erf_op, &gelu_op, NULL,
 };
 
 cbm_tensor *cbm_exp(cbm_tensor *x)
@@ -122,6 +137,11 @@ cbm_tensor *cbm_sqrt(cbm_tensor *x)
 cbm_tensor *cbm_relu(cbm_tensor *x)
 {
     return cbm_apply1(&relu_op, x, NULL);
+}
+
+cbm_tensor *cbm_relu6(cbm_tensor *x)
+{
+    return cbm_apply1(&relu6_op, x, NULL);
 }
 
 cbm_tensor *cbm_sigmoid(cbm_tensor *x)

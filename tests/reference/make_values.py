@@ -278,6 +278,7 @@ OPS = {
     "maximum": lambda a, x, y: torch.maximum(x, y), "minimum": lambda a, x, y: torch.minimum(x, y),
     "neg": lambda a, x: -x, "exp": lambda a, x: torch.exp(x), "log": lambda a, x: torch.log(x),
     "sqrt": lambda a, x: torch.sqrt(x), "abs": lambda a, x: torch.abs(x), "relu": lambda a, x: torch.relu(x),
+    "relu6": lambda a, x: F.relu6(x),
     "sigmoid": lambda a, x: torch.sigmoid(x), "tanh": lambda a, x: torch.tanh(x), "erf": lambda a, x: torch.erf(x),
     "gelu": lambda a, x: F.gelu(x),
     "equal": lambda a, x, y: x == y, "not_equal": lambda a, x, y: x != y, "less": lambda a, x, y: x < y,
@@ -323,7 +324,7 @@ INF, NAN = math.inf, math.nan
 
 
 def extremes():
-    edge = [0.0, -0.0, 1.0, -1.0, INF, -INF, NAN, 1e-30, -1e-30, 1e30, -1e30, 88.0, -87.0, 0.5, 20.0, -20.0, 3.0]
+    edge = [0.0, -0.0, 1.0, -1.0, INF, -INF, NAN, 1e-30, -1e-30, 1e30, -1e30, 88.0, -87.0, 0.5, 20.0, -20.0, 3.0, 6.0]
     near = [0.0, -0.0, 1.0, -1.0, 2.0, INF, -INF, NAN, 0.5, 3.0]
     cases = []
 
@@ -333,7 +334,7 @@ def extremes():
             given = [np.asarray(x).astype(kind) if np.asarray(x).dtype == np.float64 else np.asarray(x) for x in inputs]
             cases.append(Case(op, f"{label} {name}", fields, given, True))
 
-    for op in ("neg", "exp", "log", "sqrt", "abs", "relu", "sigmoid", "tanh", "erf", "gelu"):
+    for op in ("neg", "exp", "log", "sqrt", "abs", "relu", "relu6", "sigmoid", "tanh", "erf", "gelu"):
         finite = np.isfinite(edge) | (op != "gelu")  # PyTorch's gelu of infinity is NaN in f32, right in f64
         both(op, "extremes", [], [np.array(edge)[finite]])
         both(op, "long", [], [np.linspace(-9, 9, 1031)])
@@ -450,7 +451,8 @@ def extremes():
             (3, 4, 1, [3, 3], [1, 1], [0, 0], [1, 1]), (4, 6, 2, [3, 2], [2, 1], [1, 1], [1, 1]),
             (4, 4, 4, [3, 3], [1, 1], [1, 1], [1, 1]), (2, 3, 1, [3, 3], [1, 2], [2, 2], [2, 2]),
             (3, 2, 1, [1, 1], [1, 1], [0, 0], [1, 1]), (2, 2, 1, [7, 8], [1, 1], [0, 0], [1, 1]),
-            (2, 2, 1, [2, 2], [3, 4], [0, 1], [1, 3]))):
+            (2, 2, 1, [2, 2], [3, 4], [0, 1], [1, 3]), (16, 16, 16, [3, 3], [1, 1], [1, 1], [1, 1]),
+            (17, 17, 17, [3, 3], [2, 2], [1, 1], [1, 1]))):
         x = np.sin(np.arange(2 * cin * 7 * 8.0)).reshape(2, cin, 7, 8)
         w = np.cos(np.arange(cout * cin // groups * kernel[0] * kernel[1] * 1.0)).reshape(cout, cin // groups, *kernel)
         fields = [("stride", SHAPE, stride), ("padding", SHAPE, padding), ("dilation", SHAPE, dilation),
