@@ -1,101 +1,277 @@
 #!/usr/bin/env python3
-"""Cambium beside PyTorch, in alternating runs of whole processes.
+"""Cambium beside PyTorch, ONNX Runtime and bare oneDNN programs, in alternating pairs over several processes.
 
-    python3 bench/compare.py --build build [--python PYTHON_WITH_TORCH] [--pairs 5] [--seconds 4] [--only WORK] [--out FILE]
+    python3 bench/compare.py --build build [--python PYTHON_WITH_TORCH] [--pairs 6] [--processes 3] [--seconds 0.7]
+                             [--only WORK[,WORK...]] [--threads 1,2] [--out FILE] [--list]
 
-For each work the peer's better of eager and torch.compile, at its better thread count (1 or 2), is found by a short trial;
-then Cambium and the peer run alternately. The ratio of a pair is peer time / Cambium time of a step; medians are reported.
+Without --python only Cambium and the bare programs run. For each work and thread count all contestants are started, warm up,
+and then measure in turn (Cambium, PyTorch, ...; every second round in the reverse order) for so many seconds each; a round is
+a pair. After --pairs / --processes rounds fresh processes are started. PyTorch runs in the best of its modes (eager,
+channels_last, torch.compile), found by a trial; on two threads also the best of its thread counts.
+
+Every result is stored in FILE (one JSON object a line) as soon as it is there; a rerun does only what is missing. bench/table.py
+prints the medians.
 """
-import argparse, json, os, statistics, subprocess, sys, tempfile, time
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
 
-here = os.path.dirname(os.path.abspath(__file__))
-parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--build", default="build")
-parser.add_argument("--python", default=sys.executable)
-parser.add_argument("--pairs", type=int, default=5)
-parser.add_argument("--seconds", type=int, default=4)
-parser.add_argument("--only")
-parser.add_argument("--out")
-args = parser.parse_args()
-
-
-def line(command):
-    out = subprocess.run(command, check=True, capture_output=True, text=True)
-    return json.loads(out.stdout.strip().splitlines()[-1])
-
-
-def cambium(work, threads, seconds):
-    command = ["/usr/bin/time", "-f", "%M", os.path.join(args.build, "bench/train"), work, str(threads), str(seconds)]
-    out = subprocess.run(command, check=True, capture_output=True, text=True)
-    result = json.loads(out.stdout.strip())
-    result["peak_rss_kib"] = int(out.stderr.strip().splitlines()[-1])
-    return result
+HERE = os.path.dirname(os.path.abspath(__file__))
+TRAININGS = ("mnist-cnn", "mnist-cnn-plain", "mnist-mlp", "tiny-mlp", "residual-64", "residual-128", "residual-256",
+             "resnet18-cifar")
+# work: (kind, network, batch); batch None: the usual one
+WORKS = {name: ("train", name, None) for name in TRAININGS}
+WORKS |= {"resnet50-b1": ("infer", "resnet50", 1), "resnet50-b8": ("infer", "resnet50", 8),
+          "mobilenet-v2-b1": ("infer", "mobilenet-v2", 1)}
+SWEEP = {f"sweep-{1 << i}": ("train", "mnist-cnn", 1 << i) for i in range(9)}
+EXTRA = ("memory", "first-prediction")
 
 
-def torch(work, mode, threads, seconds):
-    return line([args.python, os.path.join(here, "peers/torch_train.py"), work, mode, str(threads), str(seconds)])
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", default="build")
+    parser.add_argument("--python")
+    parser.add_argument("--pairs", type=int, default=6)
+    parser.add_argument("--processes", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=0.7)
+    parser.add_argument("--only", default="", help="works, or the beginnings of their names")
+    parser.add_argument("--threads", default="2,1")
+    parser.add_argument("--out")
+    parser.add_argument("--list", action="store_true")
+    args = parser.parse_args()
+    args.out = args.out or os.path.join(args.build, "bench", "results.jsonl")
+    return args
 
 
-def compare_training(work):
-    trials = {}
-    for mode in ("eager", "compile"):
-        for threads in (1, 2):
+class Store:
+    """What has been measured, by (what, work, threads, number)."""
+
+    def __init__(self, path):
+        self.path, self.known = path, {}
+        if os.path.exists(path):
+            with open(path) as f:
+                for line in f:
+                    if line.endswith("\n"):  # a run that was cut off may leave half a line
+                        self.remember(json.loads(line))
+            with open(path) as f:
+                text = f.read()
+            if text and not text.endswith("\n"):
+                with open(path, "w") as f:
+                    f.write(text[:text.rfind("\n") + 1])
+
+    def remember(self, r):
+        self.known[r["what"], r.get("work"), r.get("threads"), r.get("number")] = r
+
+    def get(self, what, work=None, threads=None, number=None):
+        return self.known.get((what, work, threads, number))
+
+    def put(self, what, work=None, threads=None, number=None, **values):
+        r = {"what": what, "work": work, "threads": threads, "number": number, **values}
+        with open(self.path, "a") as f:
+            f.write(json.dumps(r) + "\n")
+        self.remember(r)
+        return r
+
+
+class Contestant:
+    """A program that measures for every line of seconds."""
+
+    def __init__(self, name, command):
+        self.name, self.ready, self.errors = name, False, tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True)
+
+    def line(self):
+        text = self.process.stdout.readline()
+        if text:
+            return json.loads(text)
+        self.errors.seek(0)
+        raise RuntimeError(f"{self.name} ended early: {self.errors.read()[-600:]}")
+
+    def wait(self):
+        """Until it is warm."""
+        if not self.ready:
+            self.ready = bool(self.line())
+
+    def measure(self, seconds):
+        time.sleep(0.02)  # the threads of the one before stop spinning
+        self.process.stdin.write(f"{seconds}\n")
+        self.process.stdin.flush()
+        return self.line()
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+        self.errors.close()
+
+
+class Comparison:
+    def __init__(self, args):
+        self.args, self.store = args, Store(args.out)
+        self.torch = os.path.join(HERE, "peers", "torch_bench.py")
+        self.bench = os.path.join(args.build, "bench")
+
+    def line_of(self, command):
+        out = subprocess.run(command, capture_output=True, text=True)
+        if out.returncode or not out.stdout.strip():
+            raise RuntimeError(f"{' '.join(command)}: {out.stderr[-600:]}")
+        return json.loads(out.stdout.strip().splitlines()[-1])
+
+    def trial(self, work, threads):
+        r = self.store.get("trial", work, threads)
+        if not r:
+            kind, network, batch = {**WORKS, **SWEEP}[work]
+            command = [self.args.python, self.torch, "trial", kind, network, str(threads), "0.3"]
+            r = self.store.put("trial", work, threads, modes=self.line_of(command + ([str(batch)] if batch else [])))
+        return r["modes"]
+
+    def best_mode(self, work, threads):
+        """PyTorch's best (mode, threads); on two threads it may use one."""
+        found = {(mode, t): us for t in range(1, threads + 1) for mode, us in self.trial(work, t).items()}
+        return min(found, key=found.get)
+
+    def bare(self, work, threads):
+        """The command of the bare program for this work, or None."""
+        if work in SWEEP:
+            return None
+        for name, program, argument in (("mnist-cnn-plain", "bare_mnist_cnn", None), ("mnist-mlp", "bare_mnist_mlp", None),
+                                        ("tiny-mlp", "bare_tiny_mlp", None), ("residual-", "bare_residual", work[9:])):
+            path = os.path.join(self.bench, program)
+            if work.startswith(name) and os.path.exists(path):
+                return [path, str(threads), "serve"] + ([argument] if argument else [])
+        return None
+
+    def commands(self, work, threads):
+        """Contestants, peers first, Cambium last: peers may warm up together, Cambium times its algorithms alone."""
+        kind, network, batch = {**WORKS, **SWEEP}[work]
+        tail = [str(batch)] if batch else []
+        found = []
+        if self.args.python:
+            mode, torch_threads = self.best_mode(work, threads)
+            found.append(("torch", [self.args.python, self.torch, kind, network, str(torch_threads), mode, "serve"] + tail))
+            if kind == "infer":
+                onnx = os.path.join(HERE, "peers", "onnx_bench.py")
+                found.append(("onnx", [self.args.python, onnx, kind, network, str(threads), "serve"] + tail))
+        bare = self.bare(work, threads)
+        if bare:
+            found.append(("bare", bare))
+        found.append(("cambium", [os.path.join(self.bench, kind), network, str(threads), "serve"] + tail))
+        return found
+
+    def compare(self, work, threads):
+        rounds = -(-self.args.pairs // self.args.processes)
+        for first in range(0, self.args.pairs, rounds):
+            numbers = [n for n in range(first, min(first + rounds, self.args.pairs))
+                       if not self.store.get("pair", work, threads, n)]
+            if not numbers:
+                continue
+            contestants = []
             try:
-                trials[mode, threads] = torch(work, mode, threads, 2)["step_us"]
-            except subprocess.CalledProcessError as e:
-                print(f"  {mode} with {threads} threads failed: {e.stderr[-300:]}", file=sys.stderr)
-    mode, threads = min(trials, key=trials.get)
-    own = {t: cambium(work, t, 1)["step_us"] for t in (1, 2)}
-    own_threads = min(own, key=own.get)
-    pairs = []
-    for i in range(args.pairs):
-        order = [lambda: cambium(work, own_threads, args.seconds), lambda: torch(work, mode, threads, args.seconds)]
-        if i % 2:
-            second, first = order[1](), order[0]()
-        else:
-            first, second = order[0](), order[1]()
-        pairs.append((first, second))
-    ratio = statistics.median(b["step_us"] / a["step_us"] for a, b in pairs)
-    return {
-        "work": work,
-        "cambium_step_us": statistics.median(a["step_us"] for a, _ in pairs), "cambium_threads": own_threads,
-        "torch_step_us": statistics.median(b["step_us"] for _, b in pairs), "torch_best": f"{mode}, {threads} threads",
-        "torch_trials_us": {f"{m}, {t} threads": v for (m, t), v in trials.items()},
-        "ratio": ratio, "ratios": [b["step_us"] / a["step_us"] for a, b in pairs],
-        "cambium_tensor_bytes": pairs[0][0]["tensor_bytes"],
-        "cambium_peak_rss_kib": statistics.median(a["peak_rss_kib"] for a, _ in pairs),
-        "torch_peak_rss_kib": statistics.median(b["peak_rss_kib"] for _, b in pairs),
-    }
+                for name, command in self.commands(work, threads):
+                    if name in ("bare", "cambium"):
+                        for c in contestants:
+                            c.wait()
+                    contestants.append(Contestant(name, command))
+                contestants[-1].wait()
+                contestants.reverse()
+                for n in numbers:
+                    order = contestants if n % 2 == 0 else contestants[::-1]
+                    found = {c.name: c.measure(self.args.seconds) for c in order}
+                    self.store.put("pair", work, threads, n, **found)
+                    print(f"{work}, {threads} threads: "
+                          + ", ".join(f"{name} {r['us']:.1f} us" for name, r in sorted(found.items())), flush=True)
+            finally:
+                for c in contestants:
+                    c.close()
+
+    def memory(self):
+        """Bytes of tensors at the peak: PyTorch's allocator events, in the mode that was its best on two threads."""
+        for work in TRAININGS:
+            if self.store.get("memory", work):
+                continue
+            batch = WORKS[work][2]
+            tail = [str(batch)] if batch else []
+            own = self.line_of([os.path.join(self.bench, "train"), work, "2", "0.1"] + tail)["tensor_bytes"]
+            found = {"cambium": own}
+            if self.args.python:
+                mode = self.best_mode(work, 2)[0]
+                found["torch"] = self.line_of([self.args.python, self.torch, "memory", work, mode] + tail)["tensor_bytes"]
+                found["mode"] = mode
+            self.store.put("memory", work, **found)
+            print(f"{work}, peak bytes of tensors: {found}", flush=True)
+
+    def first_prediction(self):
+        """Milliseconds from starting the process to its end, one prediction of mnist-cnn with weights from a file."""
+        with tempfile.TemporaryDirectory() as folder:
+            commands = {"cambium": [os.path.join(self.bench, "first_prediction"), os.path.join(folder, "net.safetensors")]}
+            if self.args.python:
+                commands["torch"] = [self.args.python, os.path.join(HERE, "peers", "torch_first_prediction.py"),
+                                     os.path.join(folder, "net.pt")]
+            made = False
+            for n in range(self.args.pairs):
+                if self.store.get("first", "first-prediction", None, n):
+                    continue
+                if not made:
+                    subprocess.run([commands["cambium"][0], "--make", commands["cambium"][1]], check=True)
+                    if "torch" in commands:
+                        subprocess.run(commands["torch"] + ["--make"], check=True)
+                    for command in commands.values():  # warms the disk cache
+                        subprocess.run(command, check=True, capture_output=True)
+                    made = True
+                found = {}
+                for name in sorted(commands, reverse=n % 2 == 1):
+                    start = time.perf_counter()
+                    subprocess.run(commands[name], check=True, capture_output=True)
+                    found[name] = 1e3 * (time.perf_counter() - start)
+                self.store.put("first", "first-prediction", None, n, **found)
+                print(f"first prediction: {found}", flush=True)
+
+    def machine(self):
+        if self.store.get("machine"):
+            return
+        model = platform.processor()
+        with open("/proc/cpuinfo") as f:
+            model = next((line.split(":")[1].strip() for line in f if line.startswith("model name")), model)
+        found = {"cpu": model, "cores": len(os.sched_getaffinity(0)), "seconds": self.args.seconds}
+        if self.args.python:
+            program = "import json, torch, onnxruntime; print(json.dumps([torch.__version__, onnxruntime.__version__]))"
+            found["torch"], found["onnxruntime"] = self.line_of([self.args.python, "-c", program])
+        commit = subprocess.run(["git", "-C", HERE, "describe", "--always", "--dirty"], capture_output=True, text=True)
+        self.store.put("machine", commit=commit.stdout.strip(), date=time.strftime("%Y-%m-%d"), **found)
+
+    def wanted(self, name):
+        return not self.args.only or any(name == o or name.startswith(o) and o.endswith("-")
+                                         for o in self.args.only.split(","))
+
+    def run(self):
+        self.machine()
+        failed = 0
+        todo = [(lambda w=work, t=threads: self.compare(w, t), work)
+                for threads in map(int, self.args.threads.split(",")) for work in WORKS]
+        todo += [(lambda w=work: self.compare(w, 2), work) for work in SWEEP]
+        todo += [(self.memory, "memory"), (self.first_prediction, "first-prediction")]
+        for do, name in todo:
+            if self.wanted(name):
+                try:
+                    do()
+                except RuntimeError as error:
+                    print(f"{name}: {error}", file=sys.stderr, flush=True)
+                    failed = 1
+        return failed
 
 
-def compare_start():
-    with tempfile.TemporaryDirectory() as folder:
-        own = [os.path.join(args.build, "bench/first_prediction"), os.path.join(folder, "net.safetensors")]
-        peer = [args.python, os.path.join(here, "peers/torch_first_prediction.py"), os.path.join(folder, "net.pt")]
-        subprocess.run([own[0], "--make", own[1]], check=True)
-        subprocess.run(peer + ["--make"], check=True)
-        pairs = []
-        for _ in range(args.pairs + 1):
-            times = []
-            for command in (own, peer):
-                start = time.perf_counter()
-                subprocess.run(command, check=True, capture_output=True)
-                times.append(1e3 * (time.perf_counter() - start))
-            pairs.append(times)
-    pairs = pairs[1:]  # the first warms the disk cache
-    return {"work": "first-prediction", "cambium_ms": statistics.median(a for a, _ in pairs),
-            "torch_ms": statistics.median(b for _, b in pairs), "ratio": statistics.median(b / a for a, b in pairs)}
+def main():
+    args = arguments()
+    if args.list:
+        print("\n".join((*WORKS, *SWEEP, *EXTRA)))
+        return 0
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+    return Comparison(args).run()
 
 
-results = []
-for work in ("mnist-cnn", "mnist-cnn-plain", "mnist-mlp", "tiny-mlp", "first-prediction"):
-    if args.only and args.only != work:
-        continue
-    r = compare_start() if work == "first-prediction" else compare_training(work)
-    results.append(r)
-    print(json.dumps(r), flush=True)
-if args.out:
-    with open(args.out, "w") as f:
-        json.dump({"command": "python3 bench/compare.py " + " ".join(sys.argv[1:]), "pairs": args.pairs,
-                   "seconds": args.seconds, "results": results}, f, indent=1)
-        f.write("\n")
+if __name__ == "__main__":
+    sys.exit(main())

@@ -31,6 +31,7 @@ static inline int bench_by_size(const void *a, const void *b)
 }
 
 #define BENCH_MAX_BURSTS 4096
+#define BENCH_LEAST_BURSTS 3
 #define BENCH_BURST_SECONDS 0.004
 
 /* Seconds of one burst of runs. */
@@ -46,11 +47,13 @@ static inline double bench_burst(const bench_subject *s, long runs)
 static inline void bench_measure(const bench_subject *s, double seconds)
 {
     static double times[BENCH_MAX_BURSTS];
-    long runs = 1, count = 0;
-    while (bench_burst(s, runs) < BENCH_BURST_SECONDS)
-        runs *= 2;
+    static long runs; /* in a burst; found once */
+    long count = 0;
+    if (!runs)
+        for (runs = 1; bench_burst(s, runs) < BENCH_BURST_SECONDS;)
+            runs *= 2;
     const double start = bench_now();
-    while (count < BENCH_MAX_BURSTS && (count < 3 || bench_now() - start < seconds))
+    while (count < BENCH_MAX_BURSTS && (count < BENCH_LEAST_BURSTS || bench_now() - start < seconds))
         times[count++] = bench_burst(s, runs) / (double)runs;
     qsort(times, (size_t)count, sizeof *times, bench_by_size);
     const double median = count % 2 ? times[count / 2] : (times[count / 2 - 1] + times[count / 2]) / 2;

@@ -4,7 +4,8 @@ import statistics
 import sys
 import time
 
-BURST_SECONDS, WARM_RUNS, WARM_SECONDS = 0.004, 3, 0.3
+LEAST_BURSTS, BURST_SECONDS, WARM_RUNS, WARM_SECONDS = 3, 0.004, 3, 0.3
+runs_a_burst = 0  # found once
 
 
 def burst(once, runs):
@@ -23,13 +24,16 @@ def warm(once):
 
 def measure(once, seconds):
     """Median and least microseconds of a run, and the number of runs."""
-    runs, times = 1, []
-    while burst(once, runs) < BURST_SECONDS:
-        runs *= 2
+    global runs_a_burst
+    times = []
+    if not runs_a_burst:
+        runs_a_burst = 1
+        while burst(once, runs_a_burst) < BURST_SECONDS:
+            runs_a_burst *= 2
     start = time.perf_counter()
-    while len(times) < 3 or time.perf_counter() - start < seconds:
-        times.append(burst(once, runs) / runs)
-    return {"us": statistics.median(times) * 1e6, "least_us": min(times) * 1e6, "runs": runs * len(times)}
+    while len(times) < LEAST_BURSTS or time.perf_counter() - start < seconds:
+        times.append(burst(once, runs_a_burst) / runs_a_burst)
+    return {"us": statistics.median(times) * 1e6, "least_us": min(times) * 1e6, "runs": runs_a_burst * len(times)}
 
 
 def report(once, how, about):
