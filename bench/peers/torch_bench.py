@@ -57,8 +57,8 @@ def prediction(name, mode, batch):
     net, x, _ = prepare(name, mode, batch)
     net.eval()
     if mode.startswith("compile"):
-        import torch._inductor.config
-        torch._inductor.config.freezing = True
+        from torch._inductor import config
+        config.freezing = True
         net = torch.compile(net)
 
     def predict():
