@@ -65,7 +65,8 @@ void cbm_print_quoted(FILE *out, const char *word);
 void cbm_options_print_given(FILE *out, const char *const *leave_out);
 
 extern const cbm_command cbm_command_train, cbm_command_eval, cbm_command_predict, cbm_command_list,
-    cbm_command_summary, cbm_command_gradcheck, cbm_command_data, cbm_command_version, cbm_command_help_;
+    cbm_command_summary, cbm_command_plan, cbm_command_gradcheck, cbm_command_data, cbm_command_version,
+    cbm_command_help_;
 
 /* The program's name as it was called, for hints. */
 extern const char *cbm_program;
@@ -158,6 +159,30 @@ cbm_context *cbm_open_common(const cbm_common *common, uint64_t seed, bool deter
     {                                                                                                                  \
         "json", 0, CBM_OPTION_FLAG, offsetof(type, common.json), NULL, what, 0, 0                                      \
     }
+
+/* ---- trial.c: a recipe's step on made-up data of its shapes ---- */
+typedef struct cbm_trial {
+    const cbm_recipe *recipe;
+    cbm_context *cx;
+    cbm_module *net;
+    cbm_optimizer *opt; /* NULL: inference */
+    cbm_batch batch;
+    bool inference;
+} cbm_trial;
+/* batch 0: the recipe's. The context's error says why not. */
+cbm_status cbm_trial_open(cbm_trial *t, const cbm_recipe *recipe, cbm_context *cx, int64_t batch, bool inference);
+/* Forward, backward, the optimizer's step and the loss as a number; or a prediction. */
+cbm_status cbm_trial_step(cbm_trial *t);
+/* The name of a variable of the network or its optimizer; false: none of them. */
+bool cbm_trial_name(const cbm_trial *t, const void *variable, char name[static 300]);
+
+/* ---- machine.c ---- */
+typedef struct cbm_machine {
+    double flops; /* a second, in large matrix products */
+    double bytes; /* a second, read and written by a pass over working_set bytes */
+} cbm_machine;
+bool cbm_measure_machine(const cbm_common *common, double working_set, cbm_machine *out);
+
 #define CBM_COUNT_OF(table) (sizeof(table) / sizeof *(table))
 
 #endif

@@ -6,6 +6,7 @@
 #include <cambium/context.h>
 #include <cambium/tensor.h>
 #include <cambium/operation.h>
+#include <cambium/plan.h>
 #include <cambium/ops.h>
 #include <cambium/autograd.h>
 #include <cambium/nn.h>

@@ -1,6 +1,6 @@
 /* build.c: from a collected graph to a plan: passes are formed, assignments that may happen in place are found, units of
    work are put in order (commits last), steps are prepared and buffers laid out. Rests on fuse.c, steps.c, arena.c. */
-#include "plan/build.h"
+#include "plan/report.h"
 #include <string.h>
 
 static cbm_node *node_at(const cbm_build *b, int32_t i)
@@ -334,7 +334,7 @@ static bool build(cbm_build *b)
     if (!cbm_arena_layout(b->heap, b->lifetimes.data, b->lifetimes.count, !b->cx->naive, &b->plan->arena))
         return false;
     bind_places(b);
-    return true;
+    return !b->cx->profile || cbm_report_make(b);
 }
 
 cbm_plan *cbm_plan_build(const cbm_collected *g)

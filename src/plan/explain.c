@@ -1,5 +1,5 @@
 /* explain.c: the text of cbm_explain: why a plan was made, what it materialises and why, what it fused and copies. */
-#include "plan/plan.h"
+#include "plan/report.h"
 #include <string.h>
 
 static const char *const reasons[] = {
@@ -37,6 +37,16 @@ static void describe_node(cbm_text *t, const cbm_node *n, size_t i)
         cbm_text_append(t, " (at %s:%d)", n->file, n->line);
 }
 
+void cbm_explain_reasons(cbm_text *t, uint8_t reason)
+{
+    const char *separator = "";
+    for (size_t k = 0; k < sizeof reasons / sizeof *reasons; k++)
+        if (reason >> k & 1) {
+            cbm_text_append(t, "%s%s", separator, reasons[k]);
+            separator = ", ";
+        }
+}
+
 void cbm_explain_new_plan(cbm_context *cx, const cbm_plan *plan, const cbm_collected *g, const cbm_plan *previous)
 {
     cbm_text *t = &cx->explanation;
@@ -58,14 +68,10 @@ void cbm_explain_new_plan(cbm_context *cx, const cbm_plan *plan, const cbm_colle
     }
     for (size_t i = 0; i < plan->results.count; i++) {
         const cbm_result *r = &CBM_AT(&plan->results, cbm_result, i);
-        const char *separator = ": ";
         cbm_text_append(t, "  materialised: ");
         describe_node(t, CBM_AT(&g->nodes, cbm_node *, r->ref / CBM_MAX_OUTPUTS), (size_t)r->ref / CBM_MAX_OUTPUTS);
-        for (size_t k = 0; k < sizeof reasons / sizeof *reasons; k++)
-            if (r->reason >> k & 1) {
-                cbm_text_append(t, "%s%s", separator, reasons[k]);
-                separator = ", ";
-            }
+        cbm_text_append(t, ": ");
+        cbm_explain_reasons(t, r->reason);
         cbm_text_append(t, r->in_place >= 0 ? " (in place)\n" : "\n");
     }
     for (size_t i = 0; i < plan->steps.count; i++) {

@@ -103,7 +103,8 @@ typedef struct cbm_plan {
     size_t arena;      /* bytes */
     size_t bases;      /* 1 + leaves + results */
     uint64_t runs;
-    uint64_t copied; /* versions that could not be overwritten in place */
+    uint64_t copied;           /* versions that could not be overwritten in place */
+    struct cbm_report *report; /* NULL: made while cbm_profile was off */
 } cbm_plan;
 
 typedef struct cbm_planner {

@@ -1,9 +1,10 @@
 /* run.c: running a plan: this time's buffers and numbers are bound, everything that can fail runs first, then variables are
    overwritten, then the graph learns what was computed. On failure nothing has changed. */
-#include "plan/plan.h"
+#include "plan/report.h"
 #include <string.h>
 
 #define ARENA_ALIGNMENT 64
+#define DRY_ZEROED 65536 /* bytes: results that a dry run fills with zeros */
 
 static bool grow_arena(cbm_context *cx, size_t bytes)
 {
@@ -106,16 +107,43 @@ static cbm_status run_step(cbm_context *cx, cbm_step *step, const cbm_collected 
     return status;
 }
 
+/* A dry run's results: zeros where they may be looked at, untouched pages where they are large. */
+static cbm_status pretend(const cbm_context *cx, const cbm_plan *plan)
+{
+    const cbm_planner *p = cx->planner;
+    for (size_t i = 0; i < p->storages.count; i++) {
+        cbm_storage *s = CBM_AT(&p->storages, cbm_storage *, i);
+        if (CBM_AT(&plan->results, cbm_result, i).in_place < 0 && s->size <= DRY_ZEROED)
+            memset(s->data, 0, s->size);
+    }
+    return CBM_OK;
+}
+
+static cbm_status run_timed(cbm_context *cx, cbm_plan *plan, size_t step, const cbm_collected *g)
+{
+    double begun = cbm_seconds();
+    cbm_status status = run_step(cx, &CBM_AT(&plan->steps, cbm_step, step), g);
+    cbm_report_step_done(plan->report, step, begun);
+    return status;
+}
+
 static cbm_status run_steps(cbm_context *cx, cbm_plan *plan, const cbm_collected *g)
 {
+    if (cx->dry_run)
+        return pretend(cx, plan);
+    bool timed = cx->profile && plan->report;
+    if (timed)
+        cbm_report_begin(plan->report);
     for (size_t i = 0; i < plan->steps.count; i++) {
         cbm_step *step = &CBM_AT(&plan->steps, cbm_step, i);
         if (!step->commit && __atomic_load_n(&cx->cancelled, __ATOMIC_RELAXED))
             return cbm_fail(cx, CBM_ERROR_CANCELLED, "[evaluate] cancelled; nothing was changed");
-        cbm_status status = run_step(cx, step, g);
+        cbm_status status = timed ? run_timed(cx, plan, i, g) : run_step(cx, step, g);
         if (status != CBM_OK)
             return status;
     }
+    if (timed)
+        cbm_report_end(plan->report);
     return CBM_OK;
 }
 

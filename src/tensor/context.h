@@ -53,6 +53,7 @@ struct cbm_context {
     int64_t threads;
     int64_t plan_cache;
     bool deterministic, check_handles, naive;
+    bool profile, dry_run; /* see cambium/plan.h */
     cbm_log_fn log;
     void *log_user;
     cbm_array owned;    /* of cbm_owned */

@@ -4,10 +4,10 @@
 
 expect 0 "$C" --help
 silent err
-for command in train eval predict list summary data gradcheck version help; do
+for command in train eval predict list summary plan data gradcheck version help; do
     says out "  $command"
 done
-for command in train eval predict list summary data gradcheck version help; do
+for command in train eval predict list summary plan data gradcheck version help; do
     expect 0 "$C" $command --help
     silent err
     says out "cambium $command"
@@ -26,7 +26,7 @@ expect 2 "$C" --nonsense
 expect 2 "$C" trian
 says err "did you mean train"
 expect 2 "$C" help nonsense
-for command in train eval predict summary data gradcheck; do
+for command in train eval predict summary plan data gradcheck; do
     expect 2 "$C" $command
     silent out
     says err "HINT: cambium $command --help"
