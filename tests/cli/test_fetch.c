@@ -2,6 +2,7 @@
    order of sources, and that nothing half-written stays. */
 #include "cli/fetch.h"
 #include "cli/sha256.h"
+#include "media/media.h"
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -204,6 +205,9 @@ static void test_decompress(void **state)
 
 /* ---- a server of files over HTTP, one request a connection ---- */
 
+static const char *served = zipped;
+static size_t served_size;
+
 typedef struct server {
     int socket, port;
     pthread_t thread;
@@ -227,7 +231,7 @@ static void answer(server *s, int c)
     const char *range = strstr(request, "Range: bytes=");
     size_t start = range && !s->ignore_range ? (size_t)strtol(range + 13, NULL, 10) : 0;
     s->last_start = range ? strtol(range + 13, NULL, 10) : 0;
-    if (s->refuse || start > zipped_size) {
+    if (s->refuse || start > served_size) {
         int n = snprintf(head, sizeof head, "HTTP/1.1 %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
                          s->refuse ? "404 Not Found" : "416 Range Not Satisfiable");
         send(c, head, (size_t)n, MSG_NOSIGNAL);
@@ -237,14 +241,14 @@ static void answer(server *s, int c)
                 ? snprintf(head, sizeof head,
                            "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes %zu-%zu/%zu\r\nContent-Length: %zu\r\n"
                            "Connection: close\r\n\r\n",
-                           start, zipped_size - 1, zipped_size, zipped_size - start)
+                           start, served_size - 1, served_size, served_size - start)
                 : snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n",
-                           zipped_size);
+                           served_size);
     send(c, head, (size_t)n, MSG_NOSIGNAL);
-    size_t size = zipped_size - start;
+    size_t size = served_size - start;
     if (s->cut_after > 0 && size > (size_t)s->cut_after)
         size = (size_t)s->cut_after;
-    const char *body = s->garbage ? content : zipped + start;
+    const char *body = s->garbage ? content : served + start;
     for (size_t sent = 0; sent < size;) {
         ssize_t k = send(c, body + sent, size - sent, MSG_NOSIGNAL);
         if (k <= 0)
@@ -306,6 +310,7 @@ static void test_download(void **state)
     server s;
     char into[CBM_PATH_ROOM], path[CBM_PATH_ROOM];
     struct stat about;
+    served_size = zipped_size;
     if (!server_start(&s))
         skip();
     unsetenv("CAMBIUM_DATA");
@@ -391,10 +396,193 @@ static void test_folder(void **state)
     assert_int_equal(fetch(&none, "/dev/null/got", digest), CBM_EXIT_FAILURE);
 }
 
+/* ---- sets whose files lie in an archive ---- */
+
+/* A tar of set/numbers, the content, and of set/other; a link beside them if hostile. Into served. */
+static void serve_tar(bool hostile)
+{
+    static char tar[3 * CONTENT];
+    struct archive *a = archive_write_new();
+    archive_write_add_filter_gzip(a);
+    archive_write_set_format_pax_restricted(a);
+    assert_int_equal(archive_write_open_memory(a, tar, sizeof tar, &served_size), ARCHIVE_OK);
+    static const char *const names[] = { "set/other", "set/numbers", "set/link" };
+    for (int i = 0; i < 2 + hostile; i++) {
+        struct archive_entry *e = archive_entry_new();
+        archive_entry_set_pathname(e, names[i]);
+        archive_entry_set_filetype(e, i < 2 ? AE_IFREG : AE_IFLNK);
+        archive_entry_set_perm(e, 0644);
+        if (i < 2)
+            archive_entry_set_size(e, i ? CONTENT : 5);
+        else
+            archive_entry_set_symlink(e, "/etc/passwd");
+        archive_write_header(a, e);
+        if (i < 2)
+            archive_write_data(a, i ? content : "hello", i ? CONTENT : 5);
+        archive_entry_free(e);
+    }
+    archive_write_close(a);
+    archive_write_free(a);
+    served = tar;
+}
+
+static int fetch_archived(const server *s, const char *into, const char *sha)
+{
+    static const char *const folders[] = { "", NULL };
+    char url[64];
+    snprintf(url, sizeof url, "http://127.0.0.1:%d/sets", s->port);
+    const char *const mirrors[] = { url, NULL };
+    const cbm_data_file file = { "numbers", CONTENT, sha };
+    const cbm_data_set set = { .name = "set",
+                               .files = &file,
+                               .n_files = 1,
+                               .folders = folders,
+                               .mirrors = mirrors,
+                               .archive = "set.tar.gz",
+                               .archive_size = (int64_t)served_size,
+                               .archive_folder = "set" };
+    FILE *out = fopen("/dev/null", "w");
+    int code = cbm_fetch(&set, into, out);
+    fclose(out);
+    return code;
+}
+
+static void test_archive(void **state)
+{
+    (void)state;
+    server s;
+    char into[CBM_PATH_ROOM], mine[CBM_PATH_ROOM], path[CBM_PATH_ROOM];
+    if (!server_start(&s))
+        skip();
+    unsetenv("CAMBIUM_DATA");
+    unsetenv("CAMBIUM_MIRROR");
+    setenv("no_proxy", "127.0.0.1", 1);
+    in_room(into, "got");
+    serve_tar(false);
+
+    /* Broken off, then gone on with. */
+    s.cut_after = 50000;
+    assert_int_equal(fetch_archived(&s, into, digest), CBM_EXIT_FAILURE);
+    s.cut_after = 0;
+    assert_int_equal(fetch_archived(&s, into, digest), CBM_EXIT_OK);
+    assert_int_equal(s.last_start, 50000);
+    assert_int_equal(count_files(into), 1);
+    int requests = s.requests;
+    assert_int_equal(fetch_archived(&s, into, digest), CBM_EXIT_OK);
+    assert_int_equal(s.requests, requests);
+    cbm_remove_tree(into);
+
+    /* A wrong part from before is noticed and the archive fetched anew. */
+    assert_true(cbm_make_folders(into));
+    in_room(path, "got/set.tar.gz.part");
+    write_file(path, content, 1000);
+    assert_int_equal(fetch_archived(&s, into, digest), CBM_EXIT_OK);
+    cbm_remove_tree(into);
+
+    /* Wrong contents, or a link inside: no file appears. */
+    assert_int_equal(fetch_archived(&s, into, "00"), CBM_EXIT_FAILURE);
+    assert_int_equal(count_files(into), 0);
+    serve_tar(true);
+    assert_int_equal(fetch_archived(&s, into, digest), CBM_EXIT_FAILURE);
+    assert_int_equal(count_files(into), 0);
+    cbm_remove_tree(into);
+
+    /* The archive in a folder of the user's. */
+    serve_tar(false);
+    server_stop(&s);
+    in_room(mine, "archives");
+    assert_true(cbm_make_folders(mine));
+    in_room(path, "archives/set.tar.gz");
+    write_file(path, served, served_size);
+    setenv("CAMBIUM_DATA", mine, 1);
+    assert_int_equal(fetch_archived(&s, into, digest), CBM_EXIT_OK);
+    assert_int_equal(count_files(into), 1);
+    cbm_remove_tree(into);
+    write_file(path, served, served_size / 2);
+    assert_int_equal(fetch_archived(&s, into, digest), CBM_EXIT_FAILURE);
+    assert_int_equal(count_files(into), 0);
+    unsetenv("CAMBIUM_DATA");
+    cbm_remove_tree(into);
+}
+
+/* ---- CIFAR-10 from sheets of pictures ---- */
+
+static void write_labels(const char *path, int count, int bad)
+{
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    for (int i = 0; i < count; i++)
+        fprintf(f, "%c%d", i ? ',' : '[', i == bad ? 10 : i % 10);
+    fputc(']', f);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void test_sheets(void **state)
+{
+    (void)state;
+    char folder[CBM_PATH_ROOM], png[CBM_PATH_ROOM], path[CBM_PATH_ROOM], name[64];
+    cbm_reason reason = { "" };
+    cbm_image sheet;
+    in_room(folder, "sheets");
+    assert_true(cbm_make_folders(folder));
+    in_room(png, "sheets/test_batch.png");
+    assert_int_equal(cbm_image_new(1024, 10000, 3, &sheet, NULL), CBM_OK);
+    for (int64_t y = 0; y < 10000; y++)
+        for (int64_t x = 0; x < 64; x++)
+            for (int64_t c = 0; c < 3; c++)
+                sheet.pixels[(y * 1024 + x) * 3 + c] = (uint8_t)(y % 7 + x + 100 * c);
+    assert_int_equal(cbm_image_write_png(&sheet, png, NULL), CBM_OK);
+    for (int i = 1; i <= 5; i++) {
+        snprintf(name, sizeof name, "sheets/data_batch_%d.png", i);
+        in_room(path, name);
+        assert_int_equal(link(png, path), 0);
+    }
+    in_room(path, "sheets/test_lables.json");
+    write_labels(path, 10000, -1);
+    in_room(path, "sheets/train_lables.json");
+    write_labels(path, 49999, -1);
+    assert_false(cbm_cifar_from_sheets(folder, &reason)); /* a label too few: found at the fifth file */
+    assert_non_null(strstr(reason.text, "train_lables.json"));
+    for (int i = 1; i <= 5; i++) {
+        snprintf(name, sizeof name, "sheets/data_batch_%d.bin", i);
+        in_room(path, name);
+        assert_int_equal(unlink(path) == 0, i < 5);
+    }
+    in_room(path, "sheets/train_lables.json");
+    write_labels(path, 50000, 100);
+    assert_false(cbm_cifar_from_sheets(folder, &reason));
+    write_labels(path, 50000, -1);
+    assert_true(cbm_cifar_from_sheets(folder, &reason));
+    in_room(path, "sheets/data_batch_4.bin");
+    static unsigned char record[3073];
+    FILE *f = fopen(path, "rb");
+    assert_non_null(f);
+    assert_int_equal(fseek(f, 1234 * 3073L, SEEK_SET), 0);
+    assert_int_equal(fread(record, 1, sizeof record, f), sizeof record);
+    fclose(f);
+    assert_int_equal(record[0], 4);
+    for (int i = 0; i < 3072; i++)
+        assert_int_equal(record[1 + i], i % 1024 < 64 ? (uint8_t)(1234 % 7 + i % 1024 + 100 * (i / 1024)) : 0);
+    /* A picture of another size. */
+    cbm_remove_tree(folder);
+    assert_true(cbm_make_folders(folder));
+    in_room(path, "sheets/train_lables.json");
+    write_labels(path, 50000, -1);
+    in_room(png, "sheets/data_batch_1.png");
+    sheet.height = 9999;
+    assert_int_equal(cbm_image_write_png(&sheet, png, NULL), CBM_OK);
+    assert_false(cbm_cifar_from_sheets(folder, &reason));
+    assert_non_null(strstr(reason.text, "no sheet"));
+    cbm_image_free(&sheet);
+    cbm_remove_tree(folder);
+}
+
 static void test_catalogue(void **state)
 {
     (void)state;
     assert_non_null(cbm_data_set_named("mnist"));
+    assert_non_null(cbm_data_set_named("cifar10"));
+    assert_non_null(cbm_data_set_named("cifar100"));
     assert_null(cbm_data_set_named("nothing"));
     for (size_t i = 0; i < cbm_data_set_count; i++)
         for (size_t k = 0; k < cbm_data_sets[i].n_files; k++) {
@@ -407,8 +595,9 @@ static void test_catalogue(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_safe_paths), cmocka_unit_test(test_unpack), cmocka_unit_test(test_decompress),
-        cmocka_unit_test(test_download),   cmocka_unit_test(test_folder), cmocka_unit_test(test_catalogue),
+        cmocka_unit_test(test_safe_paths), cmocka_unit_test(test_unpack),    cmocka_unit_test(test_decompress),
+        cmocka_unit_test(test_download),   cmocka_unit_test(test_folder),    cmocka_unit_test(test_archive),
+        cmocka_unit_test(test_sheets),     cmocka_unit_test(test_catalogue),
     };
     return cmocka_run_group_tests(tests, prepare, clean);
 }
