@@ -80,7 +80,7 @@ typedef enum cbm_dtype {
     CBM_I32 = 3,
     CBM_U8 = 4,
     CBM_BOOL = 5, /* one byte, 0 or 1 */
-    CBM_BF16 = 6  /* bfloat16: the upper half of an f32's bits. Arithmetic is f32's, each result rounded to nearest even */
+    CBM_BF16 = 6  /* bfloat16, the upper half of an f32; computed in f32, each result rounded to nearest even */
 } cbm_dtype;
 #define CBM_DTYPE_COUNT 7
 

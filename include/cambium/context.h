@@ -20,6 +20,16 @@ typedef enum cbm_log_level {
     CBM_LOG_INFO = 2,
     CBM_LOG_DEBUG = 3
 } cbm_log_level;
+/* The type of activations and products. BF16 as PyTorch's autocast: matrix products and convolutions convert their f32
+   operands to bf16 (and sum in f32); sums, means, softmax, exp, log, pow and losses convert bf16 to f32; batch norm keeps
+   its vectors f32; other operations take the widest type among their operands, where a tensor without dimensions gives
+   way. Parameters, their gradients and optimizer state stay f32. Backward computes in the types of forward. */
+typedef enum cbm_precision {
+    CBM_PRECISION_OUTER = 0, /* as the enclosing scope; of a context: F32 */
+    CBM_PRECISION_F32 = 1,   /* nothing is converted */
+    CBM_PRECISION_BF16 = 2
+} cbm_precision;
+
 typedef void (*cbm_log_fn)(cbm_log_level level, const char *message, void *user);
 
 typedef struct cbm_context_options {
@@ -37,6 +47,7 @@ typedef struct cbm_context_options {
     uint64_t deterministic CBM_DEFAULT(0); /* 1: algorithms by fixed rules, direct convolutions only */
     uint64_t check_handles CBM_DEFAULT(0); /* 1: report use of a tensor after the end of its scope (debugging) */
     uint64_t naive CBM_DEFAULT(0);         /* 1: no fusion, no in-place, no reuse of buffers (debugging, tests) */
+    uint64_t precision CBM_DEFAULT(0);     /* a cbm_precision: CBM_PRECISION_BF16 computes in bf16 where it serves */
 } cbm_context_options;
 
 CBM_API void cbm_context_options_init(cbm_context_options *options);
@@ -63,8 +74,9 @@ CBM_API void cbm_cancel(cbm_context *cx);
 
 typedef struct cbm_scope_options {
     uint64_t struct_size;
-    uint64_t no_grad CBM_DEFAULT(0); /* 1: operations recorded inside keep no history for gradients */
-    uint64_t quiet CBM_DEFAULT(0);   /* 1: a container's own scope: its end never evaluates */
+    uint64_t no_grad CBM_DEFAULT(0);   /* 1: operations recorded inside keep no history for gradients */
+    uint64_t quiet CBM_DEFAULT(0);     /* 1: a container's own scope: its end never evaluates */
+    uint64_t precision CBM_DEFAULT(0); /* a cbm_precision, for operations recorded inside */
 } cbm_scope_options;
 
 /* Opens a scope; tensors made from now on belong to it. Ending a scope ends those opened inside it, computes pending
@@ -111,6 +123,8 @@ CBM_API void cbm_set_random_state(cbm_context *cx, uint64_t seed, uint64_t posit
 
 CBM_API int64_t cbm_context_threads(const cbm_context *cx);
 CBM_API const char *cbm_context_device(const cbm_context *cx);
+/* The precision that operations recorded now would have. */
+CBM_API cbm_precision cbm_context_precision(const cbm_context *cx);
 
 CBM_END_DECLS
 

@@ -47,6 +47,10 @@ CBM_API cbm_tensor *cbm_call(cbm_module *module, cbm_tensor *x);
 CBM_API void cbm_train(cbm_module *module);
 CBM_API void cbm_eval(cbm_module *module);
 
+/* The precision of this module's calls, whatever the scope says; CBM_PRECISION_OUTER: the scope's again. Children follow
+   unless they have one of their own. A bf16 input of a module of precision F32 is converted first. */
+CBM_API void cbm_module_set_precision(cbm_module *module, cbm_precision precision);
+
 /* Parameters depth first with PyTorch's names ("conv1.weight"); a parameter shared by two modules appears once. The
    state is parameters and buffers ("bn.running_mean"), as in state_dict. */
 typedef struct cbm_named {

@@ -122,6 +122,15 @@ enum {
     CBM_OP_ASSIGN = 16 /* the result may take the place of input 0 in memory */
 };
 
+/* What precision bf16 does to an operation's operands of f32 and bf16. */
+typedef enum cbm_autocast {
+    CBM_AUTOCAST_DEFAULT = 0, /* FULL for an operation with a kernel of its own record, WIDEST for the others */
+    CBM_AUTOCAST_PRODUCT = 1, /* f32 becomes bf16: products, whose sums are f32 inside */
+    CBM_AUTOCAST_FULL = 2,    /* bf16 becomes f32: sums, exponentials, and what knows nothing of bf16 */
+    CBM_AUTOCAST_WIDEST = 3,  /* f32 if one with dimensions is, else bf16 */
+    CBM_AUTOCAST_NONE = 4     /* taken as they are */
+} cbm_autocast;
+
 typedef struct cbm_cost {
     double flops; /* multiplications and additions, each one */
     double bytes; /* read and written at least */
@@ -153,6 +162,7 @@ struct cbm_op {
     const cbm_sample *samples;
     size_t n_samples;
     uint32_t differentiable_in; /* bit i: input i has a gradient (floats only); 0: all floating inputs */
+    uint32_t autocast;          /* a cbm_autocast */
     void *user;
 };
 

@@ -1,5 +1,6 @@
 /* ops.h: the operations on tensors. Each records a node and returns at once; see docs/reference for values and gradients.
-   Binary operations broadcast like NumPy; both operands have the same dtype unless said otherwise. An axis may be
+   Binary operations broadcast like NumPy; both operands have the same dtype unless said otherwise;
+   beside bf16, arithmetic and comparisons also take an f32 scalar (without dimensions), and the result is bf16. An axis may be
    negative, counting from the end. On error the result is a failed tensor and the context keeps the message. */
 #ifndef CAMBIUM_OPS_H
 #define CAMBIUM_OPS_H

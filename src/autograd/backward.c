@@ -73,6 +73,8 @@ static cbm_tensor *unbroadcast(cbm_tensor *g, const cbm_shape *shape)
 static void add_gradient(walk *w, cbm_value *v, cbm_tensor *g)
 {
     g = unbroadcast(g, &v->shape);
+    if (!cbm_tensor_failed(g) && cbm_tensor_dtype(g) != (cbm_dtype)v->dtype && cbm_is_floating(cbm_tensor_dtype(g)))
+        g = cbm_cast(g, (cbm_dtype)v->dtype); /* of an f32 scalar beside bf16 */
     gradient *slot = gradient_of(w, v);
     if (!slot || cbm_tensor_failed(g))
         return;
@@ -309,7 +311,9 @@ static walk open_walk(cbm_context *cx)
 
 static cbm_scope *inner_scope(cbm_context *cx, bool grad)
 {
-    cbm_scope_options o = { .struct_size = sizeof o, .quiet = 1, .no_grad = !grad };
+    cbm_scope_options o = {
+        .struct_size = sizeof o, .quiet = 1, .no_grad = !grad, .precision = CBM_PRECISION_F32 /* no more casts */
+    };
     cbm_scope *s = cbm_scope_begin_with(cx, &o);
     if (s && grad)
         s->no_grad = false; /* asked for explicitly, whatever the outer scope says */

@@ -42,8 +42,8 @@ static cbm_tensor *linear_forward(cbm_module *self, cbm_tensor *x)
             self->cx, CBM_ERROR_SHAPE, "[linear] the input %s does not end in %lld, as this layer (%lld -> %lld) needs",
             cbm_shape_text(&shape, text, sizeof text), (long long)m->in, (long long)m->in, (long long)m->out);
     }
-    cbm_tensor *y = cbm_matmul(x, cbm_transpose(own(self, 0), 0, 1));
-    return own(self, 1) ? cbm_add(y, own(self, 1)) : y;
+    cbm_tensor *y = cbm_matmul(x, cbm_transpose(cbm_for_product(own(self, 0)), 0, 1));
+    return own(self, 1) ? cbm_add(y, cbm_for_product(own(self, 1))) : y;
 }
 
 void cbm_nn_linear_options_init(cbm_nn_linear_options *o)

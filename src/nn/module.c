@@ -232,7 +232,15 @@ cbm_tensor *cbm_call(cbm_module *m, cbm_tensor *x)
         return &cx->failed;
     cbm_watch *watch = m->parts->watch;
     uint64_t first = cx->sequence;
+    cbm_scope *scope = cx->scope;
+    const uint8_t outer = scope->precision;
+    if (m->parts->precision != CBM_PRECISION_OUTER)
+        scope->precision = (uint8_t)m->parts->precision;
+    if (m->parts->precision == CBM_PRECISION_F32 && cbm_tensor_dtype(x) == CBM_BF16)
+        x = cbm_cast(x, CBM_F32); /* nothing else would */
     cbm_tensor *y = m->forward(m, x);
+    if (cx->scope == scope)
+        scope->precision = outer;
     if (!y)
         return cbm_fail_tensor(cx, CBM_ERROR_CALLBACK, "[call] the forward function of a %s returned NULL", type_of(m));
     if (watch && !y->failed) {
@@ -279,6 +287,16 @@ void cbm_train(cbm_module *m)
 void cbm_eval(cbm_module *m)
 {
     set_training(m, false);
+}
+
+void cbm_module_set_precision(cbm_module *m, cbm_precision precision)
+{
+    if (!usable(m))
+        return;
+    if ((unsigned)precision > CBM_PRECISION_BF16)
+        cbm_fail(m->cx, CBM_ERROR_INVALID, "[module] precision is none of cbm_precision's");
+    else
+        m->parts->precision = precision;
 }
 
 /* ---- options of layers ---- */

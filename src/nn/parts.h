@@ -30,6 +30,7 @@ struct cbm_module_parts {
     cbm_array parameters, buffers, children; /* of cbm_part */
     int64_t holders;                         /* modules that have this one as a child */
     cbm_watch *watch;
+    cbm_precision precision; /* of calls */
 };
 
 #define CBM_PART(array_, i) (((cbm_part *)(array_).data)[i])

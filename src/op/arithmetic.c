@@ -114,6 +114,7 @@ static const cbm_op pow_op = {
     .saves = CBM_SAVES_IN(0) | CBM_SAVES_IN(1) | CBM_SAVES_OUT(0),
     .infer = cbm_infer_floating,
     .vjp = pow_vjp,
+    .autocast = CBM_AUTOCAST_FULL,
     CBM_SAMPLES(pow_samples),
 };
 

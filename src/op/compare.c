@@ -5,7 +5,7 @@
 /* ---- comparisons: one dtype in, bool out; nothing to differentiate ---- */
 static bool compare_infer(cbm_infer *infer)
 {
-    if (!cbm_rule_same_dtype(infer, 0) || !cbm_rule_broadcast(infer, 0))
+    if (!cbm_rule_pointwise_dtype(infer, 0) || !cbm_rule_broadcast(infer, 0))
         return false;
     infer->out_dtype[0] = CBM_BOOL;
     return true;
@@ -38,7 +38,7 @@ static bool where_infer(cbm_infer *infer)
         return cbm_infer_fail(infer, CBM_ERROR_DTYPE,
                               "the condition must hold bool, not %s. HINT: a comparison such as cbm_greater gives bool",
                               cbm_dtype_name(infer->in_dtype[0]));
-    return cbm_rule_same_dtype(infer, 1) && cbm_rule_broadcast(infer, 0);
+    return cbm_rule_pointwise_dtype(infer, 1) && cbm_rule_broadcast(infer, 0);
 }
 
 static void where_vjp(cbm_vjp *v)
@@ -114,6 +114,7 @@ const cbm_op cbm_op_cast = {
     .n_attributes = CBM_COUNTOF(cast_fields),
     .infer = cast_infer,
     .expression = "cast(a)",
+    .autocast = CBM_AUTOCAST_NONE,
     .vjp = cast_vjp,
     CBM_SAMPLES(cast_samples),
 };

@@ -228,7 +228,7 @@ static const cbm_sample weight_grad_samples[] = {
             .formula = (formula_), .n_in = (n_in_), .n_out = 1, .saves = CBM_SAVES_IN(0) | CBM_SAVES_IN(1),            \
             .attributes_size = sizeof(cbm_conv2d_attributes), .attributes = conv_fields,                               \
             .n_attributes = CBM_COUNTOF(conv_fields), .infer = (infer_), .vjp = (vjp_), .cost = conv_cost,             \
-            CBM_SAMPLES(samples_)                                                                                      \
+            .autocast = CBM_AUTOCAST_PRODUCT, CBM_SAMPLES(samples_)                                                    \
     }
 static const cbm_op conv2d_op =
     CONVOLUTION("conv2d",

@@ -75,6 +75,9 @@ extern const cbm_op cbm_op_scatter_add;
 bool cbm_is_floating(cbm_dtype dtype);
 /* Inputs first to n_in - 1 have one dtype; it becomes output 0's. */
 bool cbm_rule_same_dtype(cbm_infer *infer, size_t first);
+/* The same for pointwise operations, where f32 and bf16 also go together: operands without dimensions give way to others,
+   and bf16 to f32 among themselves. */
+bool cbm_rule_pointwise_dtype(cbm_infer *infer, size_t first);
 bool cbm_rule_floating(cbm_infer *infer, size_t input);
 /* The dtype is one that operations can make: 0 to CBM_DTYPE_COUNT - 1. */
 bool cbm_rule_dtype(cbm_infer *infer, int64_t dtype);
@@ -104,12 +107,12 @@ cbm_tensor *cbm_apply2(const cbm_op *op, cbm_tensor *a, cbm_tensor *b, const voi
 cbm_tensor *cbm_apply3(const cbm_op *op, cbm_tensor *a, cbm_tensor *b, cbm_tensor *c, const void *attributes);
 /* Checks the axis of a tensor for an operation: false after recording the error. */
 bool cbm_axis_of(const char *op, cbm_tensor *x, int64_t axis, int64_t *out);
-/* A scalar of t's dtype. */
+/* A scalar to be combined with t by pointwise operations: of t's dtype, but f32 beside bf16. */
 cbm_tensor *cbm_number_like(cbm_tensor *t, double value);
 cbm_tensor *cbm_zeros_like(cbm_tensor *t);
 /* What sums, statistics and losses over elements of this type are kept in: f32 for bf16, else the type itself. */
 cbm_dtype cbm_statistics_dtype(cbm_dtype dtype);
-cbm_tensor *cbm_for_statistics(cbm_tensor *t); /* t in that type */
+cbm_tensor *cbm_for_statistics(cbm_tensor *t);                         /* t in that type */
 cbm_tensor *cbm_sum_over(cbm_tensor *x, cbm_shape axes, bool keepdim); /* no axes: x itself */
 cbm_tensor *cbm_mean_over(cbm_tensor *x, cbm_shape axes, bool keepdim);
 /* x with an axis of extent 1 put in before axis. */

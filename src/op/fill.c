@@ -97,6 +97,7 @@ const cbm_op cbm_op_assign = {
     .flags = CBM_OP_EFFECT | CBM_OP_ASSIGN,
     .infer = assign_infer,
     .expression = "b",
+    .autocast = CBM_AUTOCAST_NONE,
     CBM_SAMPLES(assign_samples),
 };
 

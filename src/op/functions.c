@@ -2,12 +2,13 @@
    their gradients. Rests on op/families.h. */
 #include "op/families.h"
 
-#define UNARY(name_, formula_, expression_, saves_, vjp_, samples_)                                                    \
+#define UNARY_AS(autocast_, name_, formula_, expression_, saves_, vjp_, samples_)                                      \
     {                                                                                                                  \
         CBM_OP_RECORD(name_), .formula = (formula_), .n_in = 1, .n_out = 1, .saves = (saves_),                         \
                               .infer = cbm_infer_floating, .expression = (expression_), .vjp = (vjp_),                 \
-                              CBM_SAMPLES(samples_)                                                                    \
+                              .autocast = (autocast_), CBM_SAMPLES(samples_)                                           \
     }
+#define UNARY(...) UNARY_AS(CBM_AUTOCAST_WIDEST, __VA_ARGS__)
 
 static const double TWO_BY_SQRT_PI = 1.1283791670955126;
 static const double ONE_BY_SQRT_2 = 0.70710678118654752;
@@ -43,13 +44,15 @@ static void exp_vjp(cbm_vjp *v)
 {
     v->in_gradient[0] = cbm_mul(v->out_gradient[0], v->out[0]);
 }
-static const cbm_op exp_op = UNARY("exp", "e^x", "exp(a)", CBM_SAVES_OUT(0), exp_vjp, smooth_samples);
+static const cbm_op exp_op =
+    UNARY_AS(CBM_AUTOCAST_FULL, "exp", "e^x", "exp(a)", CBM_SAVES_OUT(0), exp_vjp, smooth_samples);
 
 static void log_vjp(cbm_vjp *v)
 {
     v->in_gradient[0] = cbm_div(v->out_gradient[0], v->in[0]);
 }
-static const cbm_op log_op = UNARY("log", "log x (natural)", "log(a)", CBM_SAVES_IN(0), log_vjp, positive_samples);
+static const cbm_op log_op =
+    UNARY_AS(CBM_AUTOCAST_FULL, "log", "log x (natural)", "log(a)", CBM_SAVES_IN(0), log_vjp, positive_samples);
 
 static void sqrt_vjp(cbm_vjp *v)
 {

@@ -142,6 +142,7 @@ static const cbm_op cross_entropy_op = {
     .decompose = cross_entropy_decompose,
     .cost = loss_cost,
     .differentiable_in = 1,
+    .autocast = CBM_AUTOCAST_NONE,
     CBM_SAMPLES(cross_entropy_samples),
 };
 
@@ -180,6 +181,7 @@ static const cbm_op backward_op = {
     .decompose = backward_decompose,
     .cost = loss_cost,
     .differentiable_in = 1 | 4 | 8,
+    .autocast = CBM_AUTOCAST_NONE,
     CBM_SAMPLES(backward_samples),
 };
 
@@ -205,6 +207,6 @@ cbm_tensor *cbm_mse(cbm_tensor *prediction, cbm_tensor *target)
                                "[mse] prediction %s and target %s must have one shape. HINT: cbm_reshape or cbm_expand",
                                cbm_shape_text(&sp, tp, sizeof tp), cbm_shape_text(&st, tt, sizeof tt));
     const cbm_reduce_options whole = { .struct_size = sizeof whole };
-    cbm_tensor *difference = cbm_sub(prediction, target);
+    cbm_tensor *difference = cbm_sub(cbm_for_statistics(prediction), cbm_for_statistics(target));
     return cbm_mean_with(cbm_mul(difference, difference), &whole);
 }

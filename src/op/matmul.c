@@ -80,6 +80,7 @@ static const cbm_op matmul_op = {
     .infer = matmul_infer,
     .vjp = matmul_vjp,
     .cost = matmul_cost,
+    .autocast = CBM_AUTOCAST_PRODUCT,
     CBM_SAMPLES(matmul_samples),
 };
 

@@ -169,6 +169,7 @@ static const cbm_op batch_norm_op = {
     .vjp = batch_norm_vjp,
     .decompose = batch_norm_decompose,
     .cost = norm_cost,
+    .autocast = CBM_AUTOCAST_NONE,
     CBM_SAMPLES(batch_norm_samples),
 };
 
@@ -221,6 +222,7 @@ static const cbm_op backward_op = {
     .infer = backward_infer,
     .decompose = backward_decompose,
     .cost = norm_cost,
+    .autocast = CBM_AUTOCAST_NONE,
     CBM_SAMPLES(backward_samples),
 };
 

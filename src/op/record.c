@@ -251,6 +251,11 @@ cbm_tensor *cbm_apply(cbm_context *cx, const cbm_op *op, cbm_tensor *const *inpu
 {
     if (!cbm_context_ready(cx))
         return inert(cx, op, outputs);
+    cbm_tensor *cast[CBM_MAX_INPUTS];
+    if (cx->scope->precision == CBM_PRECISION_BF16)
+        inputs = cbm_autocast_operands(cx, op, inputs, n_in, cast);
+    if (cx->status != CBM_OK)
+        return inert(cx, op, outputs);
     cbm_node *n = NULL;
     if (cx->replay.state == CBM_REPLAY_FOLLOWS)
         n = cbm_replay_node(cx, op, inputs, n_in, attributes);
@@ -351,6 +356,12 @@ void cbm_assign(cbm_tensor *variable, cbm_tensor *value)
         return;
     }
     const cbm_value *x = variable->value, *y = value->value;
+    if (cx->scope->precision == CBM_PRECISION_BF16 && x->dtype == CBM_F32 && y->dtype == CBM_BF16) {
+        value = cbm_cast(value, CBM_F32);
+        y = value->value;
+        if (value->failed)
+            return;
+    }
     if (x->dtype != y->dtype || !cbm_shape_equal(&x->shape, &y->shape)) {
         cbm_fail(cx, x->dtype != y->dtype ? CBM_ERROR_DTYPE : CBM_ERROR_SHAPE,
                  "[assign] the variable is %s %s, the value %s %s", cbm_dtype_name((cbm_dtype)x->dtype),

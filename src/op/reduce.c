@@ -202,11 +202,13 @@ static const cbm_sample argmax_samples[] = {
 
 static const cbm_op sum_op = {
     REDUCTION("sum", "sum of x over the axes", sum_infer),
+    .autocast = CBM_AUTOCAST_FULL,
     .vjp = sum_vjp,
     CBM_SAMPLES(sum_samples),
 };
 static const cbm_op mean_op = {
     REDUCTION("mean", "sum of x over the axes / their number of elements", mean_infer),
+    .autocast = CBM_AUTOCAST_FULL,
     .vjp = mean_vjp,
     .decompose = mean_decompose,
     CBM_SAMPLES(mean_samples),

@@ -22,6 +22,21 @@ bool cbm_rule_same_dtype(cbm_infer *infer, size_t first)
     return true;
 }
 
+bool cbm_rule_pointwise_dtype(cbm_infer *infer, size_t first)
+{
+    bool some[2][2] = { { false, false }, { false, false } }; /* bf16, f32; without dimensions, with */
+    for (size_t i = first; i < infer->n_in; i++) {
+        const cbm_dtype dtype = infer->in_dtype[i];
+        if (dtype != CBM_F32 && dtype != CBM_BF16)
+            return cbm_rule_same_dtype(infer, first);
+        some[dtype == CBM_F32][infer->in_shape[i].v[0] > 0] = true;
+    }
+    if (some[0][1] && some[1][1])
+        return cbm_rule_same_dtype(infer, first);
+    infer->out_dtype[0] = some[1][1] || (some[1][0] && !some[0][1]) ? CBM_F32 : CBM_BF16;
+    return true;
+}
+
 bool cbm_rule_floating(cbm_infer *infer, size_t input)
 {
     if (cbm_is_floating(infer->in_dtype[input]))
@@ -110,7 +125,7 @@ bool cbm_axis_normalise(int64_t axis, int64_t rank, int64_t *out)
 
 bool cbm_infer_numeric(cbm_infer *infer)
 {
-    if (!cbm_rule_same_dtype(infer, 0))
+    if (!cbm_rule_pointwise_dtype(infer, 0))
         return false;
     if (infer->in_dtype[0] == CBM_BOOL)
         return cbm_infer_fail(infer, CBM_ERROR_DTYPE, "no arithmetic on bool. HINT: convert it with cbm_cast");
@@ -119,7 +134,7 @@ bool cbm_infer_numeric(cbm_infer *infer)
 
 bool cbm_infer_floating(cbm_infer *infer)
 {
-    return cbm_rule_same_dtype(infer, 0) && cbm_rule_floating(infer, 0) && cbm_rule_broadcast(infer, 0);
+    return cbm_rule_pointwise_dtype(infer, 0) && cbm_rule_floating(infer, 0) && cbm_rule_broadcast(infer, 0);
 }
 
 bool cbm_infer_like_first(cbm_infer *infer)
@@ -178,7 +193,7 @@ bool cbm_axis_of(const char *op, cbm_tensor *x, int64_t axis, int64_t *out)
 
 cbm_tensor *cbm_number_like(cbm_tensor *t, double value)
 {
-    return cbm_scalar(cbm_tensor_context(t), cbm_tensor_dtype(t), value);
+    return cbm_scalar(cbm_tensor_context(t), cbm_statistics_dtype(cbm_tensor_dtype(t)), value);
 }
 
 cbm_tensor *cbm_zeros_like(cbm_tensor *t)

@@ -85,7 +85,8 @@ static const cbm_sample axis_samples[] = {
         CBM_OP_RECORD(name_), .formula = (formula_), .n_in = 1, .n_out = 1, .saves = CBM_SAVES_OUT(0),                 \
                               .attributes_size = sizeof(cbm_axis_attributes), .attributes = axis_fields,               \
                               .n_attributes = CBM_COUNTOF(axis_fields), .infer = axis_infer, .vjp = (vjp_),            \
-                              .decompose = (decompose_), .cost = axis_cost, CBM_SAMPLES(axis_samples)                  \
+                              .decompose = (decompose_), .cost = axis_cost, .autocast = CBM_AUTOCAST_FULL,             \
+                              CBM_SAMPLES(axis_samples)                                                                \
     }
 static const cbm_op softmax_op = ALONG_AXIS("softmax", "e^x / sum of e^x", softmax_vjp, softmax_decompose);
 static const cbm_op log_softmax_op =

@@ -55,6 +55,9 @@ cbm_context *cbm_context_new(const cbm_context_options *options)
     cx->failed = (cbm_tensor){ .cx = cx, .failed = true, .refs = 1 };
     cx->root = cx->loose = (cbm_scope){ .cx = cx };
     cx->scope = &cx->root;
+    cx->root.precision = (uint8_t)(o.precision == CBM_PRECISION_OUTER ? CBM_PRECISION_F32 : o.precision);
+    if (o.precision > CBM_PRECISION_BF16)
+        cbm_fail(cx, CBM_ERROR_INVALID, "[open] precision is none of cbm_precision's");
     cx->seed = o.seed;
     cx->threads = o.threads > 0 ? o.threads : cbm_parallel_cores();
     cx->plan_cache = o.plan_cache > 0 ? o.plan_cache : 1;
@@ -298,6 +301,11 @@ void cbm_reset_peak(cbm_context *cx)
 {
     if (cx->heap)
         cbm_heap_reset_peak(cx->heap);
+}
+
+cbm_precision cbm_context_precision(const cbm_context *cx)
+{
+    return cx->scope ? (cbm_precision)cx->scope->precision : CBM_PRECISION_F32;
 }
 
 int64_t cbm_context_threads(const cbm_context *cx)

@@ -16,6 +16,7 @@ struct cbm_scope {
     cbm_scope *parent;
     cbm_tensor *first; /* handles, newest first */
     bool no_grad;      /* inherited by inner scopes */
+    uint8_t precision; /* a cbm_precision, not OUTER; inherited too */
     bool quiet;
 };
 

@@ -123,9 +123,17 @@ void cbm_set(cbm_tensor **place, cbm_tensor *t)
 
 /* ---- scopes ---- */
 
+static uint8_t precision_of(const cbm_context *cx, const cbm_scope_options *options)
+{
+    const bool given = options && options->struct_size >= sizeof *options && options->precision; /* older: shorter */
+    return given ? (uint8_t)options->precision : cx->scope->precision;
+}
+
 cbm_scope *cbm_scope_begin_with(cbm_context *cx, const cbm_scope_options *options)
 {
     cbm_scope *s = cx->broken ? NULL : cbm_heap_take_own(cx->heap, sizeof *s);
+    if (s && precision_of(cx, options) > CBM_PRECISION_BF16)
+        cbm_fail(cx, CBM_ERROR_INVALID, "[scope] precision is none of cbm_precision's");
     if (!s) {
         if (!cx->broken)
             cbm_fail_memory(cx, "a scope");
@@ -134,6 +142,7 @@ cbm_scope *cbm_scope_begin_with(cbm_context *cx, const cbm_scope_options *option
     *s = (cbm_scope){ .cx = cx,
                       .parent = cx->scope,
                       .no_grad = cx->scope->no_grad || (options && options->no_grad),
+                      .precision = precision_of(cx, options),
                       .quiet = options && options->quiet };
     cx->scope = s;
     return s;

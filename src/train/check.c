@@ -78,6 +78,8 @@ typedef struct census {
 static bool take_census(cbm_tensor *t, census *c)
 {
     *c = (census){ .count = cbm_tensor_count(t) };
+    if (cbm_tensor_dtype(t) == CBM_BF16)
+        t = cbm_cast(t, CBM_F32);
     cbm_dtype dtype = cbm_tensor_dtype(t);
     if (dtype != CBM_F32 && dtype != CBM_F64)
         return true;
