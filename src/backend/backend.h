@@ -25,6 +25,11 @@ typedef struct cbm_prepare {
     size_t workspace; /* out: bytes */
     void *state;      /* out: given to launches, released by release */
     char *message;    /* on failure: 256 bytes */
+    /* Operands that stay the same from run to run (bit i: operand i), as weights do in inference. One of them may be asked
+       for in a form of the kernel's own: packs is its number (-1: none), made by the kernel's pack when it has changed. */
+    uint64_t constant;
+    int packs;
+    size_t packed_bytes;
 } cbm_prepare;
 
 typedef struct cbm_kernel {
@@ -42,6 +47,8 @@ typedef struct cbm_kernel {
     /* What prepare chose, "jit:avx512_core nChw16c", for people who look at a plan; valid as long as state. NULL: there
        was nothing to choose. */
     const char *(*describe)(const void *state);
+    /* Writes operand prepare->packs, plain in the launch, in the form that launches then get in its place. */
+    cbm_status (*pack)(const cbm_launch *launch, void *packed);
 } cbm_kernel;
 
 /* One element-by-element pass over memory: several pointwise operations fused. Built by plan/fuse.c. */

@@ -300,10 +300,13 @@ static void bind_places(cbm_build *b)
         cbm_step *step = &CBM_AT(&b->plan->steps, cbm_step, s);
         for (size_t i = 0; i < step->n_in + step->n_out; i++) {
             const cbm_root *r = &CBM_AT(&b->roots, cbm_root, step->places[i].base);
-            step->places[i].base = r->base;
+            step->places[i].base = r->base == CBM_ROOT_KEPT ? CBM_BASE_KEPT(b->plan) : r->base;
             if (r->base == CBM_BASE_ARENA)
                 step->places[i].offset += CBM_AT(&b->lifetimes, cbm_lifetime, r->lifetime).offset;
+            if (r->base == CBM_ROOT_KEPT)
+                step->places[i].offset += r->kept;
         }
+        step->packed.base = CBM_BASE_KEPT(b->plan);
         int32_t w = CBM_AT(&b->step_workspace, int32_t, s);
         step->workspace = (cbm_place){ CBM_BASE_ARENA, w >= 0 ? CBM_AT(&b->lifetimes, cbm_lifetime, w).offset : 0 };
     }
@@ -329,10 +332,11 @@ static bool build(cbm_build *b)
     if (!settle_in_place(b) || !number_results(b) || !place_leaves(b))
         return false;
     cbm_absorb_passes(b);
-    if (!cbm_choose_layouts(b) || !in_order(b))
+    if (!cbm_find_constants(b) || !cbm_choose_layouts(b) || !in_order(b))
         return false;
     if (!cbm_arena_layout(b->heap, b->lifetimes.data, b->lifetimes.count, !b->cx->naive, &b->plan->arena))
         return false;
+    b->plan->bases = 2 + b->plan->n_leaves + b->plan->results.count;
     bind_places(b);
     return !b->cx->profile || cbm_report_make(b);
 }
@@ -356,6 +360,7 @@ cbm_plan *cbm_plan_build(const cbm_collected *g)
     plan->steps = CBM_ARRAY(heap, cbm_step);
     plan->results = CBM_ARRAY(heap, cbm_result);
     plan->blocks = CBM_ARRAY(heap, cbm_block);
+    plan->kept_of = CBM_ARRAY(heap, cbm_kept);
     cbm_build b = { .cx = cx,
                     .g = g,
                     .plan = plan,
@@ -367,13 +372,13 @@ cbm_plan *cbm_plan_build(const cbm_collected *g)
                     .copies = CBM_ARRAY(heap, cbm_copy),
                     .step_workspace = CBM_ARRAY(heap, int32_t) };
     bool ok = build(&b);
-    plan->bases = 1 + plan->n_leaves + plan->results.count;
     size_t nodes = g->nodes.count, spots = nodes * CBM_MAX_OUTPUTS + g->leaves.count;
     cbm_heap_give(heap, b.groups, (nodes + 1) * sizeof *b.groups);
     cbm_heap_give(heap, b.unit_of, (nodes + 1) * sizeof *b.unit_of);
     cbm_heap_give(heap, b.spots, (spots + 1) * sizeof *b.spots);
     cbm_heap_give(heap, b.results, (nodes * CBM_MAX_OUTPUTS + 1) * sizeof *b.results);
     cbm_heap_give(heap, b.read, nodes * CBM_MAX_OUTPUTS + 1);
+    cbm_heap_give(heap, b.constant, nodes + 1);
     cbm_array_free(&b.members);
     cbm_array_free(&b.units);
     cbm_array_free(&b.roots);

@@ -23,7 +23,9 @@ typedef struct cbm_unit {
 typedef struct cbm_root {
     int32_t base;     /* leaf's or result's base; CBM_BASE_ARENA: a temporary */
     int32_t lifetime; /* temporaries: its number */
+    int64_t kept;     /* CBM_ROOT_KEPT: its place there */
 } cbm_root;
+#define CBM_ROOT_KEPT (-2)
 
 /* Where a value is: a root, and the strided window onto it. */
 typedef struct cbm_spot {
@@ -52,6 +54,8 @@ typedef struct cbm_build {
     cbm_array lifetimes;      /* of cbm_lifetime */
     cbm_spot *spots;          /* per node result, then per leaf */
     cbm_array copies;         /* of cbm_copy */
+    uint8_t *constant;        /* per node: depends on variables alone, which this plan leaves as they are */
+    bool keeping;             /* the unit being built is constant: its memory is kept from run to run */
     int32_t *results;         /* per node result: its number in plan->results, or -1 */
     uint8_t *read;            /* per node result: how many operands of other units read it from memory; 255: many */
     cbm_array step_workspace; /* of int32_t */
@@ -69,6 +73,10 @@ void cbm_layout_window(cbm_layout layout, const cbm_buffer *w, cbm_buffer *out);
 
 /* absorb.c: passes that a kernel can do to its result before writing it become part of the kernel's unit. */
 void cbm_absorb_passes(cbm_build *b);
+
+/* constant.c: marks constant nodes and notes what they depend on. */
+bool cbm_find_constants(cbm_build *b);
+bool cbm_is_constant(const cbm_build *b, cbm_ref ref);
 
 /* steps.c: appends what computes the unit. */
 bool cbm_build_unit(cbm_build *b, const cbm_unit *u);

@@ -21,9 +21,11 @@ void cbm_plan_free(cbm_plan *plan)
         if (!s->run && plan->backend->fused_release)
             plan->backend->fused_release(s->state);
     }
+    cbm_kept_drop(plan);
     for (size_t i = 0; i < plan->blocks.count; i++)
         cbm_heap_give(plan->heap, CBM_AT(&plan->blocks, cbm_block, i).memory, CBM_AT(&plan->blocks, cbm_block, i).size);
-    cbm_array *const arrays[] = { &plan->key, &plan->key_start, &plan->steps, &plan->results, &plan->blocks };
+    cbm_array *const arrays[] = { &plan->key,     &plan->key_start, &plan->steps,
+                                  &plan->results, &plan->blocks,    &plan->kept_of };
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         cbm_array_free(arrays[i]);
     cbm_tape_free(plan->tape);

@@ -35,12 +35,13 @@ typedef struct cbm_collected {
     uint64_t hash;
 } cbm_collected;
 
-/* Where a buffer is when the plan runs: bases are the arena, then leaves, then results. */
+/* Where a buffer is when the plan runs: bases are the arena, then leaves, then results, then what is kept. */
 typedef struct cbm_place {
     int32_t base;
     int64_t offset; /* bytes */
 } cbm_place;
 #define CBM_BASE_ARENA 0
+#define CBM_BASE_KEPT(plan) ((int32_t)(plan)->bases - 1) /* what stays from run to run */
 
 /* Where a fused pass finds a run-time number: attribute bytes of a node. */
 typedef struct cbm_cell {
@@ -72,6 +73,9 @@ typedef struct cbm_step {
     size_t n_members; /* operations done by this step, for cbm_explain */
     const char *why;  /* static text: what a step is for that no operation asked for; NULL: operations' own */
     bool reorder;     /* moves one operand of node into another layout */
+    bool constant;    /* its results stay in the plan and are made again only when a variable has changed */
+    int32_t packs;    /* the operand that the kernel wants in its own form, kept at packed; -1: none */
+    cbm_place packed;
 } cbm_step;
 
 /* A value that the plan leaves in storage of its own. */
@@ -81,6 +85,13 @@ typedef struct cbm_result {
     int32_t in_place; /* leaf whose storage it takes over, or -1 */
     uint8_t reason;
 } cbm_result;
+
+/* A variable that kept memory depends on, or a run-time attribute (node's bytes from offset on). */
+typedef struct cbm_kept {
+    int32_t leaf, node; /* -1: not this one */
+    size_t offset;
+    uint64_t seen; /* the storage's stamp, or the attribute's 8 bytes */
+} cbm_kept;
 
 typedef struct cbm_block {
     void *memory;
@@ -101,7 +112,11 @@ typedef struct cbm_plan {
     cbm_array results; /* of cbm_result */
     cbm_array blocks;  /* of cbm_block: everything the steps point to */
     size_t arena;      /* bytes */
-    size_t bases;      /* 1 + leaves + results */
+    size_t bases;      /* 2 + leaves + results */
+    /* Inference: what depends on variables alone is computed once and kept while they stay the same. */
+    size_t kept;       /* bytes */
+    void *kept_memory; /* NULL: to be taken and filled */
+    cbm_array kept_of; /* of cbm_kept: what kept_memory was made from */
     uint64_t runs;
     uint64_t copied;           /* versions that could not be overwritten in place */
     struct cbm_report *report; /* NULL: made while cbm_profile was off */
@@ -167,6 +182,10 @@ typedef struct cbm_lifetime {
     int32_t shares; /* takes the place of this buffer, which dies as it is born; -1: none */
 } cbm_lifetime;
 bool cbm_arena_layout(cbm_heap *heap, cbm_lifetime *lifetimes, size_t count, bool reuse, size_t *arena);
+
+/* constant.c: before the steps of a run: takes the memory, and tells whether what is kept must be made again. */
+bool cbm_kept_prepare(cbm_context *cx, cbm_plan *plan, const cbm_collected *g, bool *stale);
+void cbm_kept_drop(cbm_plan *plan);
 
 /* run.c */
 cbm_status cbm_plan_run(cbm_context *cx, cbm_plan *plan, const cbm_collected *g);

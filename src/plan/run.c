@@ -58,6 +58,7 @@ static bool fill_bases(cbm_context *cx, const cbm_plan *plan, const cbm_collecte
         bases[1 + i] = CBM_AT(&g->leaves, cbm_value *, i)->storage->data;
     for (size_t i = 0; i < plan->results.count; i++)
         bases[1 + plan->n_leaves + i] = CBM_AT(&p->storages, cbm_storage *, i)->data;
+    bases[CBM_BASE_KEPT(plan)] = plan->kept_memory;
     return true;
 }
 
@@ -78,10 +79,12 @@ static void bind_numbers(cbm_step *step, const cbm_collected *g)
     }
 }
 
-static cbm_status run_step(cbm_context *cx, cbm_step *step, const cbm_collected *g)
+static cbm_status run_step(cbm_context *cx, cbm_step *step, const cbm_collected *g, bool stale)
 {
     char *const *bases = ((cbm_planner *)cx->planner)->bases.data;
     int64_t work = 0;
+    if (step->constant && !stale)
+        return CBM_OK;
     for (size_t i = 0; i < step->n_in + step->n_out; i++) {
         char *base = bases[step->places[i].base]; /* NULL: an arena of no bytes */
         step->buffers[i].data = base ? base + step->places[i].offset : NULL;
@@ -98,7 +101,15 @@ static cbm_status run_step(cbm_context *cx, cbm_step *step, const cbm_collected 
     message[0] = 0;
     step->launch.message = message;
     step->launch.workspace = step->workspace_bytes ? bases[CBM_BASE_ARENA] + step->workspace.offset : NULL;
-    cbm_status status = step->run(&step->launch);
+    cbm_status status = CBM_OK;
+    if (step->packs >= 0) {
+        char *packed = bases[step->packed.base] + step->packed.offset;
+        if (stale)
+            status = step->kernel->pack(&step->launch, packed);
+        step->buffers[step->packs].data = packed;
+    }
+    if (status == CBM_OK)
+        status = step->run(&step->launch);
     if (status != CBM_OK) {
         const cbm_node *n = CBM_AT(&g->nodes, cbm_node *, step->node);
         cbm_fail(cx, status, "[%s] %s", n->op->name, message[0] ? message : cbm_status_name(status));
@@ -119,15 +130,15 @@ static cbm_status pretend(const cbm_context *cx, const cbm_plan *plan)
     return CBM_OK;
 }
 
-static cbm_status run_timed(cbm_context *cx, cbm_plan *plan, size_t step, const cbm_collected *g)
+static cbm_status run_timed(cbm_context *cx, cbm_plan *plan, size_t step, const cbm_collected *g, bool stale)
 {
     double begun = cbm_seconds();
-    cbm_status status = run_step(cx, &CBM_AT(&plan->steps, cbm_step, step), g);
+    cbm_status status = run_step(cx, &CBM_AT(&plan->steps, cbm_step, step), g, stale);
     cbm_report_step_done(plan->report, step, begun);
     return status;
 }
 
-static cbm_status run_steps(cbm_context *cx, cbm_plan *plan, const cbm_collected *g)
+static cbm_status run_steps(cbm_context *cx, cbm_plan *plan, const cbm_collected *g, bool stale)
 {
     if (cx->dry_run)
         return pretend(cx, plan);
@@ -138,7 +149,7 @@ static cbm_status run_steps(cbm_context *cx, cbm_plan *plan, const cbm_collected
         cbm_step *step = &CBM_AT(&plan->steps, cbm_step, i);
         if (!step->commit && __atomic_load_n(&cx->cancelled, __ATOMIC_RELAXED))
             return cbm_fail(cx, CBM_ERROR_CANCELLED, "[evaluate] cancelled; nothing was changed");
-        cbm_status status = timed ? run_timed(cx, plan, i, g) : run_step(cx, step, g);
+        cbm_status status = timed ? run_timed(cx, plan, i, g, stale) : run_step(cx, step, g, stale);
         if (status != CBM_OK)
             return status;
     }
@@ -158,6 +169,7 @@ static void publish(cbm_context *cx, cbm_plan *plan, const cbm_collected *g)
             cbm_value *old = CBM_AT(&g->leaves, cbm_value *, r->in_place);
             old->storage = NULL;
             old->overwritten = true;
+            CBM_AT(&p->storages, cbm_storage *, i)->stamp = cbm_storage_stamp();
         }
         v->storage = CBM_AT(&p->storages, cbm_storage *, i);
         v->wanted = false;
@@ -197,14 +209,20 @@ static void finish_nodes(const cbm_collected *g)
 cbm_status cbm_plan_run(cbm_context *cx, cbm_plan *plan, const cbm_collected *g)
 {
     cbm_status status = CBM_OK;
-    if (!grow_arena(cx, plan->arena) || !take_storages(cx, plan, g) || !fill_bases(cx, plan, g))
+    bool stale = false;
+    if (!grow_arena(cx, plan->arena) || !cbm_kept_prepare(cx, plan, g, &stale) || !take_storages(cx, plan, g) ||
+        !fill_bases(cx, plan, g))
         status = cbm_fail_memory(cx, "an evaluation");
     if (status == CBM_OK)
-        status = run_steps(cx, plan, g);
+        status = run_steps(cx, plan, g, stale);
     if (status != CBM_OK) {
         drop_storages(cx, plan);
+        if (stale)
+            cbm_kept_drop(plan);
         return status;
     }
+    if (stale && cx->dry_run) /* nothing was computed that could be kept */
+        cbm_kept_drop(plan);
     plan->runs++;
     publish(cx, plan, g);
     hold_nodes(g);

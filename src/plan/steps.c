@@ -16,9 +16,21 @@ static int32_t next_step(const cbm_build *b)
     return (int32_t)b->plan->steps.count;
 }
 
-/* A new temporary, born with the next step. */
+/* Memory that stays from run to run. */
+static int64_t keep(cbm_build *b, size_t bytes)
+{
+    const int64_t at = (int64_t)b->plan->kept;
+    b->plan->kept += (bytes + 63) / 64 * 64;
+    return at;
+}
+
+/* A new temporary, born with the next step; of a constant unit: kept memory. */
 static int32_t temporary(cbm_build *b, size_t bytes, int32_t shares)
 {
+    if (b->keeping) {
+        cbm_root kept = { .base = CBM_ROOT_KEPT, .lifetime = -1, .kept = keep(b, bytes) };
+        return cbm_array_push(&b->roots, &kept) ? (int32_t)b->roots.count - 1 : -1;
+    }
     cbm_lifetime l = { .first = next_step(b), .last = next_step(b), .bytes = bytes, .shares = shares };
     cbm_root r = { .base = CBM_BASE_ARENA, .lifetime = (int32_t)b->lifetimes.count };
     return cbm_array_push(&b->lifetimes, &l) && cbm_array_push(&b->roots, &r) ? (int32_t)b->roots.count - 1 : -1;
@@ -76,12 +88,16 @@ static bool push_step(cbm_build *b, cbm_step *step, size_t workspace)
 {
     int32_t lifetime = -1;
     if (workspace) {
+        const bool keeping = b->keeping;
+        b->keeping = false;
         int32_t root = temporary(b, workspace, -1);
+        b->keeping = keeping;
         if (root < 0)
             return false;
         lifetime = CBM_AT(&b->roots, cbm_root, root).lifetime;
     }
     step->workspace_bytes = workspace;
+    step->constant = b->keeping;
     return cbm_array_push(&b->step_workspace, &lifetime) && cbm_array_push(&b->plan->steps, step);
 }
 
@@ -127,7 +143,7 @@ static bool finish_pass(cbm_build *b, cbm_step *step)
 /* A pass that only copies: a window into contiguous memory at to. */
 static bool copy_step(cbm_build *b, int32_t node, const cbm_spot *from, const cbm_spot *to, const char *why)
 {
-    cbm_step step = { .node = node, .n_members = 1, .why = why };
+    cbm_step step = { .node = node, .packs = -1, .n_members = 1, .why = why };
     cbm_fused_instruction *code = cbm_plan_take(b->plan, sizeof *code);
     cbm_fused_output *out = cbm_plan_take(b->plan, sizeof *out);
     step.fused = cbm_plan_take(b->plan, sizeof *step.fused);
@@ -178,7 +194,7 @@ static cbm_status run_reorder(const cbm_launch *l)
 
 static bool reorder_step(cbm_build *b, int32_t node, const cbm_spot *from, const cbm_spot *to, const char *why)
 {
-    cbm_step step = { .node = node, .run = run_reorder, .reorder = true, .why = why };
+    cbm_step step = { .node = node, .packs = -1, .run = run_reorder, .reorder = true, .why = why };
     if (!step_buffers(b, &step, 1, 1))
         return false;
     set_buffer(&step, 0, from);
@@ -282,21 +298,29 @@ static bool build_view(cbm_build *b, int32_t i)
 /* Prepares the kernel; one that finds itself unable after all gives way to the next backend's. */
 static bool prepare_kernel(cbm_build *b, const cbm_node *n, cbm_step *step, const cbm_kernel *kernel, size_t *workspace)
 {
+    uint64_t constant = 0;
+    for (size_t k = 0; k < n->n_in && k < 64; k++)
+        constant |= (uint64_t)cbm_is_constant(b, cbm_ref_input(n, k)) << k;
     const cbm_backend *backend = b->plan->backend;
     char message[256] = "";
     cbm_launch prepared = step->launch;
     prepared.message = message;
     cbm_status status = CBM_OK;
     for (;; kernel = cbm_backend_kernel(backend, &prepared)) {
-        cbm_prepare p = {
-            .launch = &prepared, .threads = b->cx->threads, .deterministic = b->cx->deterministic, .message = message
-        };
+        cbm_prepare p = { .launch = &prepared,
+                          .threads = b->cx->threads,
+                          .deterministic = b->cx->deterministic,
+                          .message = message,
+                          .constant = constant,
+                          .packs = -1 };
         if (kernel && kernel->prepare)
             status = kernel->prepare(&p);
         step->kernel = kernel;
         step->run = kernel ? kernel->launch : n->op->kernel;
         step->state = p.state;
         *workspace = p.workspace;
+        step->packs = p.packs;
+        step->packed.offset = p.packs >= 0 ? keep(b, p.packed_bytes) : 0;
         if (status != CBM_ERROR_UNSUPPORTED || !backend->fallback)
             break;
         status = CBM_OK;
@@ -375,29 +399,38 @@ static bool copy_attributes(cbm_build *b, const cbm_node *n, cbm_step *step)
     return step->attributes != NULL;
 }
 
-/* What the kernel adds to its result lies in the result's memory: the operand's own if it dies here, else a copy. */
-static bool place_added(cbm_build *b, const cbm_unit *u, int32_t i, int32_t *shares)
+/* The memory of a temporary that dies with this step and can become the result's, as what the kernel adds to its result
+   lies there: its lifetime; otherwise -1. */
+static int32_t dying_addend(cbm_build *b, const cbm_unit *u, const cbm_node *n, const cbm_spot *added)
+{
+    const cbm_root *r = &CBM_AT(&b->roots, cbm_root, added->root);
+    const bool plain_result = b->results[u->absorbed_result] >= 0 && cbm_layout_made(u, 0) == CBM_LAYOUT_PLAIN;
+    bool is_operand = false;
+    for (size_t k = 0; k < n->n_in; k++)
+        is_operand = is_operand || cbm_spot_of(b, cbm_ref_input(n, k))->root == added->root;
+    if (plain_result || is_operand || r->base != CBM_BASE_ARENA || added->offset || !added->window.contiguous ||
+        cbm_spot_of(b, u->added)->root != added->root || read_later(b, added->root) ||
+        !free_to_share(b, r->lifetime, bytes_of(&added->window)))
+        return -1;
+    return r->lifetime;
+}
+
+/* Memory for the kernel's first result, holding what is added to it. */
+static bool give_home_with_addend(cbm_build *b, const cbm_unit *u, int32_t i)
 {
     cbm_spot added;
-    if (!spot_in(b, i, u->added, cbm_layout_made(u, 0), &added))
+    const cbm_layout layout = cbm_layout_made(u, 0);
+    if (!spot_in(b, i, u->added, layout, &added))
         return false;
-    const cbm_root *r = &CBM_AT(&b->roots, cbm_root, added.root);
-    const cbm_spot *own = cbm_spot_of(b, u->added);
+    const int32_t shares = dying_addend(b, u, node_at(b, i), &added);
     used_now(b, added.root);
-    if (own->root == added.root && r->base == CBM_BASE_ARENA && !added.offset && added.window.contiguous &&
-        !read_later(b, added.root) && free_to_share(b, r->lifetime, bytes_of(&added.window))) {
-        *shares = r->lifetime;
-        return true;
-    }
-    cbm_spot copy = added;
-    copy.offset = 0;
-    copy.root = temporary(b, bytes_of(&added.window), -1);
-    if (copy.root < 0)
+    if (!give_home(b, u->absorbed_result, layout, shares))
         return false;
-    *shares = CBM_AT(&b->roots, cbm_root, copy.root).lifetime;
-    added.window.layout = copy.window.layout = CBM_LAYOUT_PLAIN; /* dense: copied as it lies */
-    return copy_step(b, i, &added, &copy,
-                     "what a kernel adds to its result lies in the result's memory, and is read again later");
+    if (shares >= 0)
+        return true;
+    cbm_spot home = *cbm_spot_of(b, u->absorbed_result);
+    added.window.layout = home.window.layout = CBM_LAYOUT_PLAIN; /* alike, so copied as they lie */
+    return copy_step(b, i, &added, &home, "a kernel adds to its result what is read again later");
 }
 
 static bool build_kernel(cbm_build *b, const cbm_unit *u, int32_t i)
@@ -433,10 +466,9 @@ static bool build_kernel(cbm_build *b, const cbm_unit *u, int32_t i)
         cbm_locate(b->cx, n->file, n->line);
         return false;
     }
-    int32_t shares = -1;
     if (u->absorbs) {
         step.after = cbm_plan_take(b->plan, sizeof *step.after);
-        if (!step.after || (u->after.add && !place_added(b, u, i, &shares)))
+        if (!step.after || (u->after.add && !give_home_with_addend(b, u, i)))
             return false;
         *step.after = u->after;
     }
@@ -448,9 +480,11 @@ static bool build_kernel(cbm_build *b, const cbm_unit *u, int32_t i)
     }
     for (size_t k = 0; k < n->n_out; k++) {
         const cbm_ref ref = k == 0 && u->absorbs ? u->absorbed_result : CBM_REF_NODE(i, (int32_t)k);
-        if (!give_home(b, ref, cbm_layout_made(u, (int32_t)k), k == 0 ? shares : -1))
+        const bool has_home = k == 0 && u->absorbs && u->after.add;
+        if (!has_home && !give_home(b, ref, cbm_layout_made(u, (int32_t)k), -1))
             return false;
         set_buffer(&step, n->n_in + k, cbm_spot_of(b, ref));
+        used_now(b, cbm_spot_of(b, ref)->root);
     }
     step.launch = (cbm_launch){ .op = op,
                                 .attributes = step.attributes,
@@ -506,7 +540,7 @@ static bool same_extents(const cbm_buffer *a, const cbm_buffer *b)
 static bool build_pass(cbm_build *b, const cbm_unit *u)
 {
     const int32_t *members = &CBM_AT(&b->members, int32_t, u->first);
-    cbm_step step = { .node = members[u->count - 1], .commit = u->commit };
+    cbm_step step = { .node = members[u->count - 1], .packs = -1, .commit = u->commit };
     cbm_array stored = CBM_ARRAY(b->heap, cbm_ref), operands = CBM_ARRAY(b->heap, cbm_ref);
     uint8_t last_use[CBM_MAX_INPUTS] = { 0 };
     bool ok = true;
@@ -530,10 +564,11 @@ static bool build_pass(cbm_build *b, const cbm_unit *u)
         set_buffer(&step, k, &s);
         broadcast_window(&s.window, whole, &window);
         cbm_layout_window(u->layout, &window, &step.buffers[k]);
-        used_now(b, s.root);
         last_use[k] =
             CBM_AT(&b->roots, cbm_root, s.root).base == CBM_BASE_ARENA && own->root == s.root && !read_later(b, s.root);
     }
+    for (size_t k = 0; k < operands.count && ok; k++) /* now that no reorder comes before the pass any more */
+        used_now(b, step.places[k].base);
     for (size_t k = 0; k < stored.count && ok; k++) {
         cbm_ref ref = CBM_AT(&stored, cbm_ref, k);
         bool temporary_home = b->results[ref] < 0 || u->layout != CBM_LAYOUT_PLAIN;
@@ -553,7 +588,7 @@ static bool build_pass(cbm_build *b, const cbm_unit *u)
     return ok;
 }
 
-bool cbm_build_unit(cbm_build *b, const cbm_unit *u)
+static bool build_unit(cbm_build *b, const cbm_unit *u)
 {
     if (u->group >= 0)
         return build_pass(b, u);
@@ -562,4 +597,12 @@ bool cbm_build_unit(cbm_build *b, const cbm_unit *u)
     if ((n->op->flags & CBM_OP_VIEW) && n->op->view && as_view(b, i))
         return build_view(b, i);
     return build_kernel(b, u, i);
+}
+
+bool cbm_build_unit(cbm_build *b, const cbm_unit *u)
+{
+    b->keeping = cbm_is_constant(b, CBM_REF_NODE(CBM_AT(&b->members, int32_t, u->first), 0));
+    const bool ok = build_unit(b, u);
+    b->keeping = false;
+    return ok;
 }

@@ -13,13 +13,14 @@ typedef struct cbm_node cbm_node;
 /* Memory of an evaluated value: row-major, without gaps. Counted atomically, since contexts may share it. */
 typedef struct cbm_storage {
     int32_t refs;
+    bool borrowed;
+    uint64_t stamp; /* names what the memory holds: new with every storage, and whenever a variable is overwritten */
     void *data;
     size_t size;  /* bytes of data */
     size_t block; /* bytes of this header (with the data behind it), as taken from heap */
     cbm_heap *heap;
     void (*release)(void *data, void *user); /* borrowed memory; data is then not the heap's */
     void *user;
-    bool borrowed;
 } cbm_storage;
 
 typedef struct cbm_hook {
@@ -100,6 +101,7 @@ struct cbm_tensor {
 
 /* storage.c */
 cbm_storage *cbm_storage_new(cbm_heap *heap, size_t size); /* NULL: no memory */
+uint64_t cbm_storage_stamp(void);                          /* one that nothing has had before */
 void cbm_storage_retain(cbm_storage *s);
 void cbm_storage_release(cbm_storage *s);
 

@@ -4,6 +4,12 @@
 #define HEADER 64 /* keeps the data behind the header aligned */
 _Static_assert(sizeof(cbm_storage) <= HEADER, "the header fits before the data");
 
+uint64_t cbm_storage_stamp(void)
+{
+    static uint64_t last;
+    return __atomic_add_fetch(&last, 1, __ATOMIC_RELAXED);
+}
+
 cbm_storage *cbm_storage_new(cbm_heap *heap, size_t size)
 {
     if (size > SIZE_MAX - HEADER - 64)
@@ -12,7 +18,9 @@ cbm_storage *cbm_storage_new(cbm_heap *heap, size_t size)
     cbm_storage *s = cbm_heap_take(heap, block);
     if (!s)
         return NULL;
-    *s = (cbm_storage){ .refs = 1, .data = (char *)s + HEADER, .size = size, .block = block, .heap = heap };
+    *s = (cbm_storage){
+        .refs = 1, .stamp = cbm_storage_stamp(), .data = (char *)s + HEADER, .size = size, .block = block, .heap = heap
+    };
     return s;
 }
 

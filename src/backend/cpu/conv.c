@@ -1,6 +1,6 @@
-/* conv.c: convolution and its two gradients on f32, by oneDNN. Rests on onednn.h. */
+/* conv.c: the kernels of convolution and its two gradients on f32. Rests on convolution.h. */
 #include "backend/cpu/cpu.h"
-#include "backend/cpu/onednn.h"
+#include "backend/cpu/convolution.h"
 
 #include <stdio.h>
 
@@ -37,19 +37,31 @@ static cbm_dnn_conv describe(const cbm_launch *l, cbm_dnn_direction direction)
     return c;
 }
 
+enum { WEIGHT = 1 }; /* its operand's number in the forward and the input gradient */
+
 static cbm_status prepare(cbm_prepare *p, cbm_dnn_direction direction)
 {
     cbm_dnn_conv c = describe(p->launch, direction);
     c.direct_only = p->deterministic;
-    cbm_dnn *d = cbm_dnn_convolution(&c, p->threads);
-    if (!d) {
+    c.packed_weight = direction == CBM_DNN_FORWARD && (p->constant >> WEIGHT & 1);
+    cbm_convolution *made = cbm_convolution_open(&c, cbm_conv_rule(&c), p->threads);
+    if (!made) {
         if (p->message)
             snprintf(p->message, 256, "no convolution of this shape could be made (no memory, or not supported)");
         return CBM_ERROR_UNSUPPORTED;
     }
-    p->state = d;
-    p->workspace = cbm_dnn_workspace(d);
+    p->state = made;
+    p->workspace = cbm_convolution_workspace(made);
+    if (c.packed_weight) {
+        p->packs = WEIGHT;
+        p->packed_bytes = cbm_convolution_packed_bytes(made);
+    }
     return CBM_OK;
+}
+
+static cbm_status pack(const cbm_launch *l, void *packed)
+{
+    return cbm_convolution_pack(l->state, l->in[WEIGHT].data, packed, l->threads) ? CBM_OK : CBM_ERROR_MEMORY;
 }
 
 static cbm_status prepare_forward(cbm_prepare *p)
@@ -67,8 +79,7 @@ static cbm_status prepare_weight_grad(cbm_prepare *p)
 
 static cbm_status run(const cbm_launch *l, void *x, void *weight, void *y, void *bias)
 {
-    void *const pointers[] = { x, weight, y, bias };
-    if (cbm_dnn_run(l->state, pointers, l->workspace))
+    if (cbm_convolution_run(l->state, x, weight, y, bias, l->workspace))
         return CBM_OK;
     if (l->message)
         snprintf(l->message, 256, "the convolution failed while running (no memory?)");
@@ -148,22 +159,24 @@ static bool weight_grad_layout(const cbm_launch *l, cbm_layout layout, uint32_t 
 
 static void release(void *state)
 {
-    cbm_dnn_free(state);
+    cbm_convolution_free(state);
 }
 
 static const char *describe_state(const void *state)
 {
-    return cbm_dnn_describe(state);
+    return cbm_convolution_describe(state);
 }
 
 const cbm_kernel cbm_cpu_conv[] = {
     { .op = "conv2d",
+      .flags = CBM_KERNEL_POST,
       .supports = supports,
       .prepare = prepare_forward,
       .launch = forward,
       .release = release,
       .describe = describe_state,
-      .layout = forward_layout },
+      .layout = forward_layout,
+      .pack = pack },
     { .op = "conv2d_input_grad",
       .supports = supports,
       .prepare = prepare_input_grad,

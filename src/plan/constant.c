@@ -1,0 +1,146 @@
+/* constant.c: what a plan computes from variables alone (folded statistics, weights in a kernel's own form) is kept from run
+   to run while the variables stay as they are. Only plans that overwrite no variable do so. Rests on plan.h. */
+#include "plan/build.h"
+#include <string.h>
+
+#define KEEPERS 4 /* plans of a context that may keep memory at one time */
+
+static cbm_node *node_at(const cbm_collected *g, int32_t i)
+{
+    return CBM_AT(&g->nodes, cbm_node *, i);
+}
+
+static const cbm_value *leaf_at(const cbm_collected *g, int32_t i)
+{
+    return CBM_AT(&g->leaves, cbm_value *, i);
+}
+
+bool cbm_is_constant(const cbm_build *b, cbm_ref ref)
+{
+    if (!b->constant)
+        return false;
+    if (ref >= 0)
+        return b->constant[ref / CBM_MAX_OUTPUTS] != 0;
+    const cbm_value *v = leaf_at(b->g, -1 - ref);
+    return v->variable && !v->storage->borrowed;
+}
+
+static bool is_constant_node(const cbm_build *b, int32_t i)
+{
+    const cbm_node *n = node_at(b->g, i);
+    if (n->op->flags & (CBM_OP_EFFECT | CBM_OP_RANDOM | CBM_OP_CHECKS | CBM_OP_ASSIGN))
+        return false;
+    for (int32_t k = 0; k < n->n_out; k++)
+        if (b->results[CBM_REF_NODE(i, k)] >= 0)
+            return false;
+    if (!n->n_in)
+        return cbm_is_inline_scalar(n);
+    for (size_t k = 0; k < n->n_in; k++)
+        if (!cbm_is_constant(b, cbm_ref_input(n, k)))
+            return false;
+    return true;
+}
+
+/* What the kept memory is made from: every variable that may stand behind it, and numbers bound at run time. */
+static bool note_sources(cbm_build *b)
+{
+    cbm_array *sources = &b->plan->kept_of;
+    bool ok = true;
+    for (int32_t i = 0; i < (int32_t)b->g->leaves.count && ok; i++) {
+        const cbm_kept leaf = { .leaf = i, .node = -1 };
+        if (cbm_is_constant(b, CBM_REF_LEAF(i)))
+            ok = cbm_array_push(sources, &leaf) != NULL;
+    }
+    for (int32_t i = 0; i < (int32_t)b->g->nodes.count && ok; i++) {
+        const cbm_op *op = node_at(b->g, i)->op;
+        for (size_t k = 0; k < op->n_attributes && b->constant[i] && ok; k++) {
+            const cbm_kept number = { .leaf = -1, .node = i, .offset = op->attributes[k].offset };
+            if (op->attributes[k].at_run)
+                ok = cbm_array_push(sources, &number) != NULL;
+        }
+    }
+    return ok;
+}
+
+/* A pass is constant with all its members or not at all. false: something had to be changed. */
+static bool units_agree(cbm_build *b)
+{
+    bool agree = true;
+    for (size_t u = 0; u < b->units.count; u++) {
+        const cbm_unit *unit = &CBM_AT(&b->units, cbm_unit, u);
+        const int32_t *members = &CBM_AT(&b->members, int32_t, unit->first);
+        int32_t constant = 0;
+        for (int32_t m = 0; m < unit->count; m++)
+            constant += b->constant[members[m]];
+        if (constant == 0 || constant == unit->count)
+            continue;
+        for (int32_t m = 0; m < unit->count; m++)
+            b->constant[members[m]] = 0;
+        agree = false;
+    }
+    return agree;
+}
+
+bool cbm_find_constants(cbm_build *b)
+{
+    const size_t nodes = b->g->nodes.count;
+    if (b->cx->naive)
+        return true;
+    for (size_t i = 0; i < nodes; i++)
+        if (node_at(b->g, (int32_t)i)->op->flags & (CBM_OP_ASSIGN | CBM_OP_EFFECT))
+            return true;
+    b->constant = cbm_heap_take_zero(b->heap, nodes + 1);
+    if (!b->constant)
+        return false;
+    for (size_t i = 0; i < nodes; i++)
+        b->constant[i] = is_constant_node(b, (int32_t)i);
+    while (!units_agree(b)) /* a unit that is not takes the constancy of what reads it */
+        for (size_t i = 0; i < nodes; i++)
+            b->constant[i] = b->constant[i] && is_constant_node(b, (int32_t)i);
+    return note_sources(b);
+}
+
+void cbm_kept_drop(cbm_plan *plan)
+{
+    cbm_heap_give(plan->heap, plan->kept_memory, plan->kept);
+    plan->kept_memory = NULL;
+}
+
+static uint64_t now(const cbm_kept *k, const cbm_collected *g)
+{
+    uint64_t bytes = 0;
+    if (k->leaf >= 0)
+        return leaf_at(g, k->leaf)->storage->stamp;
+    memcpy(&bytes, (const char *)node_at(g, k->node)->attributes + k->offset, sizeof bytes);
+    return bytes;
+}
+
+/* The plans that were used least lately give up what they keep; they make it again when they run. */
+static void drop_others(cbm_planner *p, const cbm_plan *plan)
+{
+    int keepers = 1;
+    for (cbm_plan *other = p->newest; other; other = other->older)
+        if (other != plan && other->kept_memory && ++keepers > KEEPERS)
+            cbm_kept_drop(other);
+}
+
+bool cbm_kept_prepare(cbm_context *cx, cbm_plan *plan, const cbm_collected *g, bool *stale)
+{
+    *stale = false;
+    if (!plan->kept)
+        return true;
+    if (!plan->kept_memory) {
+        drop_others(cx->planner, plan);
+        plan->kept_memory = cbm_heap_take(plan->heap, plan->kept);
+        *stale = true;
+        if (!plan->kept_memory)
+            return false;
+    }
+    for (size_t i = 0; i < plan->kept_of.count; i++) {
+        cbm_kept *k = &CBM_AT(&plan->kept_of, cbm_kept, i);
+        const uint64_t seen = now(k, g);
+        *stale = *stale || seen != k->seen || (k->leaf >= 0 && leaf_at(g, k->leaf)->storage->borrowed);
+        k->seen = seen;
+    }
+    return true;
+}

@@ -1,0 +1,298 @@
+/* test_random_images.c: networks on images drawn at random (convolutions of every kind, pooling, normalisation, sums, gates,
+   residual additions, joins and cuts of channels, gradients, updates of weights, reads in random places) give the same
+   numbers planned on the fast device, with its layouts, absorbed passes and algorithms, as op by op on the reference.
+   Exact programs hold small whole numbers and take direct algorithms only, so that gates and maxima cannot flip; smooth ones
+   take every algorithm. A failure names the seed and the shortest failing prefix; `test_plan_random_images SEED` runs that
+   program alone. */
+#include "tensor/context.h"
+#include <cambium/autograd.h>
+#include <cambium/ops.h>
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { PROGRAMS = 250, POOL = 6, WEIGHTS = 24, LOG = 1 << 20, ROUNDS = 3 };
+
+typedef struct weight {
+    cbm_tensor *t;
+    cbm_shape shape;
+} weight;
+
+typedef struct program {
+    cbm_context *cx;
+    uint64_t seed, draws;
+    bool exact;
+    int operations;
+    weight weights[WEIGHTS];
+    int n_weights;
+    float *log;
+    size_t logged;
+} program;
+
+static int draw(program *p, int n)
+{
+    uint32_t out[4];
+    cbm_philox(p->seed, 5, p->draws++, out);
+    return (int)(out[0] % (uint32_t)n);
+}
+
+/* Numbers of one tensor come from a stream of their own, so that programs draw alike however many there are. */
+static void numbers(const program *p, uint64_t stream, float *to, int64_t n, bool sparse)
+{
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t out[4];
+        cbm_philox(p->seed, stream, (uint64_t)i, out);
+        to[i] = p->exact ? (sparse && out[1] % 3 ? 0.0f : (float)(int)(out[0] % 3) - 1)
+                         : ((float)(out[0] >> 8) / 8388608.0f - 1) * (sparse ? 0.4f : 1);
+    }
+}
+
+static cbm_tensor *host(const program *p, uint64_t stream, cbm_shape shape, bool sparse)
+{
+    const int64_t n = cbm_shape_count(&shape);
+    float *data = calloc((size_t)n + 1, sizeof *data);
+    numbers(p, stream, data, n, sparse);
+    cbm_tensor *t = cbm_tensor_from(p->cx, CBM_F32, shape, data);
+    free(data);
+    return t;
+}
+
+/* The next weight of this program: the same variable in every round. */
+static cbm_tensor *next_weight(program *p, int *at, cbm_shape shape)
+{
+    const uint64_t stream = 1000 + (uint64_t)draw(p, 1 << 20);
+    if (*at < p->n_weights && cbm_shape_equal(&p->weights[*at].shape, &shape))
+        return p->weights[(*at)++].t;
+    cbm_tensor *t = cbm_variable(host(p, stream, shape, true), true);
+    if (*at == p->n_weights && p->n_weights < WEIGHTS) {
+        p->weights[p->n_weights++] = (weight){ t, shape };
+        (*at)++;
+    }
+    return t;
+}
+
+static void log_tensor(program *p, cbm_tensor *t)
+{
+    const int64_t n = cbm_tensor_count(t);
+    if (p->logged + (size_t)n + 1 > LOG || cbm_tensor_dtype(t) != CBM_F32)
+        return;
+    cbm_read(t, p->log + p->logged, (size_t)n * sizeof(float));
+    p->logged += (size_t)n;
+}
+
+static cbm_tensor *convolution(program *p, cbm_tensor *x, int *at)
+{
+    static const int64_t wide[] = { 1, 3, 8, 16, 17, 24, 32, 48 };
+    const int64_t channels = cbm_tensor_size(x, 1), height = cbm_tensor_size(x, 2), width = cbm_tensor_size(x, 3);
+    int64_t out = wide[draw(p, 8)], groups = 1, kernel = draw(p, 3) ? 3 : 1, stride = draw(p, 4) ? 1 : 2;
+    int64_t padding = kernel == 3 ? draw(p, 3) != 0 : 0;
+    const int kind = draw(p, 6);
+    const bool bias = draw(p, 2);
+    if (height + 2 * padding < kernel || width + 2 * padding < kernel)
+        kernel = 1, padding = 0;
+    if (kind == 0)
+        groups = out = channels;
+    else if (kind == 1 && channels % 2 == 0)
+        groups = 2, out += out % 2;
+    cbm_tensor *w = next_weight(p, at, CBM_SHAPE(out, channels / groups, kernel, kernel));
+    cbm_tensor *b = bias ? next_weight(p, at, CBM_SHAPE(out)) : NULL;
+    return cbm_conv2d(x, w, b, .stride = CBM_SHAPE(stride), .padding = CBM_SHAPE(padding), .groups = groups);
+}
+
+static cbm_tensor *normalised(program *p, cbm_tensor *x, int *at)
+{
+    const cbm_shape channels = CBM_SHAPE(cbm_tensor_size(x, 1));
+    if (p->exact || cbm_tensor_count(x) < 8 * cbm_tensor_size(x, 1))
+        return cbm_add_scalar(x, 1);
+    cbm_tensor *w = next_weight(p, at, channels), *b = next_weight(p, at, channels);
+    return cbm_batch_norm(x, NULL, NULL, w, b, true, 0.1, 0.1);
+}
+
+static cbm_tensor *pooled(program *p, cbm_tensor *x)
+{
+    if (cbm_tensor_size(x, 2) < 2 || cbm_tensor_size(x, 3) < 2)
+        return x;
+    const int64_t stride = 1 + draw(p, 2);
+    if (p->exact && draw(p, 2))
+        return cbm_max_pool2d(x, CBM_SHAPE(2), .stride = CBM_SHAPE(stride));
+    return cbm_avg_pool2d(x, CBM_SHAPE(2), .stride = CBM_SHAPE(stride));
+}
+
+static cbm_tensor *gated(program *p, cbm_tensor *x)
+{
+    if (p->exact)
+        return cbm_relu(x);
+    return draw(p, 2) ? cbm_tanh(x) : cbm_mul(x, cbm_sigmoid(x));
+}
+
+static cbm_tensor *same_shape(program *p, cbm_tensor **pool, int count, cbm_tensor *x)
+{
+    const cbm_shape shape = cbm_tensor_shape(x);
+    for (int tries = 0; tries < 6; tries++) {
+        cbm_tensor *y = pool[draw(p, count)];
+        const cbm_shape other = cbm_tensor_shape(y);
+        if (cbm_shape_equal(&shape, &other))
+            return y;
+    }
+    return x;
+}
+
+static cbm_tensor *operation(program *p, cbm_tensor **pool, int count, int *at)
+{
+    cbm_tensor *x = pool[draw(p, 3) ? count - 1 : draw(p, count)];
+    switch (draw(p, 12)) {
+    case 0:
+    case 1:
+    case 2:
+    case 3: return convolution(p, x, at);
+    case 4:
+    case 5: return gated(p, x);
+    case 6: return pooled(p, x);
+    case 7: return normalised(p, x, at);
+    case 8: return cbm_add(x, same_shape(p, pool, count, x));
+    case 9: {
+        cbm_tensor *const both[] = { x, same_shape(p, pool, count, x) };
+        return cbm_tensor_size(x, 1) <= 24 ? cbm_concat(both, 2, 1) : x;
+    }
+    case 10: return cbm_tensor_size(x, 1) > 2 ? cbm_slice(x, 1, 0, cbm_tensor_size(x, 1) - 1, 1) : x;
+    default: return cbm_add(x, next_weight(p, at, CBM_SHAPE(1, cbm_tensor_size(x, 1), 1, 1)));
+    }
+}
+
+/* Whole numbers stay whole: each weight moves by at most one. */
+static void update(program *p, weight *w)
+{
+    cbm_tensor *g = cbm_gradient(w->t);
+    if (!g)
+        return;
+    cbm_tensor *step = p->exact ? cbm_maximum(cbm_minimum(g, cbm_ones(p->cx, CBM_F32, CBM_SHAPE())),
+                                              cbm_full(p->cx, CBM_F32, CBM_SHAPE(), -1))
+                                : cbm_mul_scalar(cbm_tanh(g), 0.01);
+    cbm_assign(w->t, cbm_sub(w->t, step));
+}
+
+static void one_round(program *p, cbm_tensor *input, int round)
+{
+    CBM_SCOPE(s, p->cx);
+    cbm_tensor *pool[POOL] = { input };
+    int count = 1, at = 0;
+    const bool training = draw(p, 4) != 0;
+    for (int i = 0; i < p->operations; i++) {
+        cbm_tensor *y = operation(p, pool, count, &at);
+        if (cbm_tensor_failed(y))
+            return;
+        if (count == POOL)
+            memmove(pool + 1, pool + 2, (size_t)(--count - 1) * sizeof *pool);
+        pool[count++] = y;
+        if (draw(p, 12) == 0)
+            log_tensor(p, pool[draw(p, count)]);
+        else if (draw(p, 12) == 0)
+            cbm_want(y);
+    }
+    cbm_tensor *y = pool[count - 1];
+    const bool look = draw(p, 2);
+    if (look)
+        cbm_want(y);
+    cbm_tensor *loss = draw(p, 2) ? cbm_sum(y) : cbm_sum(cbm_mul(y, y));
+    if (training || round == 0) {
+        cbm_backward(loss);
+        const cbm_scope_options quiet = { .struct_size = sizeof quiet, .no_grad = 1, .quiet = 1 };
+        cbm_scope *scope = cbm_scope_begin_with(p->cx, &quiet);
+        for (int i = 0; i < p->n_weights; i++) {
+            if (cbm_gradient(p->weights[i].t) && draw(p, 3) == 0)
+                log_tensor(p, cbm_gradient(p->weights[i].t));
+            update(p, &p->weights[i]);
+            cbm_clear_gradient(p->weights[i].t);
+        }
+        cbm_scope_end(scope);
+    }
+    log_tensor(p, loss);
+    if (look)
+        log_tensor(p, y);
+}
+
+static size_t run(uint64_t seed, int operations, bool fast, int64_t threads, float *log, char *message)
+{
+    program p = { .seed = seed, .exact = seed % 2, .operations = operations, .log = log };
+    static const int64_t sizes[] = { 1, 2, 3, 5, 6, 9 }, channels[] = { 1, 3, 8, 16, 17, 32 };
+    p.cx = fast ? cbm_open_with(.threads = threads, .deterministic = p.exact)
+                : cbm_open_with(.device = "reference", .naive = 1, .threads = 1);
+    const int batch = draw(&p, 12);
+    const cbm_shape shape =
+        CBM_SHAPE(batch == 0 ? 0 : 1 + batch % 3, channels[draw(&p, 6)], sizes[draw(&p, 6)], sizes[draw(&p, 6)]);
+    const uint64_t start = p.draws;
+    for (int round = 0; round < ROUNDS; round++) {
+        p.draws = start + 1000000u * (round == 2); /* the same graph twice, then another */
+        if (round == 2)
+            p.n_weights = 0;
+        cbm_tensor *input = host(&p, (uint64_t)round, shape, false);
+        one_round(&p, input, round);
+        cbm_release(input);
+    }
+    snprintf(message, 256, "%.255s", cbm_message(p.cx));
+    cbm_close(p.cx);
+    return p.logged;
+}
+
+/* The difference's norm over the norm, tensor boundaries not kept: 0 if equal. */
+static double difference(const float *a, const float *b, size_t n)
+{
+    double square = 0, scale = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!isfinite(a[i]) || !isfinite(b[i])) {
+            if (isfinite(a[i]) != isfinite(b[i]))
+                return INFINITY;
+            continue;
+        }
+        square += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
+        scale += (double)b[i] * b[i];
+    }
+    return scale > 0 ? sqrt(square / scale) : sqrt(square);
+}
+
+static bool fails(uint64_t seed, int operations, int64_t threads, float *a, float *b, char *why)
+{
+    char planned[256], plain[256];
+    const size_t n = run(seed, operations, true, threads, a, planned), m = run(seed, operations, false, 1, b, plain);
+    const double d = n == m ? difference(a, b, n) : INFINITY;
+    snprintf(why, 700, "relative difference %.3g of %zu numbers (%zu plainly); \"%s\" / \"%s\"", d, n, m, planned,
+             plain);
+    return strcmp(planned, plain) != 0 || !(d <= (seed % 2 ? 1e-5 : 2e-4));
+}
+
+static uint64_t only;
+
+static void test_programs(void **state)
+{
+    (void)state;
+    float *a = malloc(2 * LOG * sizeof *a), *b = a + LOG;
+    char why[700];
+    assert_non_null(a);
+    for (uint64_t i = 0; i < PROGRAMS; i++) {
+        const uint64_t seed = only ? only : 1 + i;
+        const int operations = 3 + (int)(seed * 7 % 12);
+        if (fails(seed, operations, 1 + (int64_t)(seed % 3), a, b, why)) {
+            int shortest = 1;
+            while (shortest < operations && !fails(seed, shortest, 1 + (int64_t)(seed % 3), a, b, why))
+                shortest++;
+            (void)fails(seed, shortest, 1 + (int64_t)(seed % 3), a, b, why);
+            fail_msg("seed %llu, %d of %d operations: %s", (unsigned long long)seed, shortest, operations, why);
+        }
+        if (only)
+            break;
+    }
+    free(a);
+}
+
+int main(int argc, char **argv)
+{
+    only = argc > 1 ? strtoull(argv[1], NULL, 10) : 0;
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_programs) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
