@@ -44,6 +44,48 @@ typedef struct cbm_pool_plane {
     bool exclude_pad;
 } cbm_pool_plane;
 
+/* Activations as Winograd's transforms see them: element (n, c, h, w) lies at
+   p[n image + (c / g) group + c % g + h row + w column], g = 2^group_shift; tile (n, i, j) of `grid` begins at row
+   4 i + offset[0], column 4 j + offset[1]. */
+typedef struct cbm_winograd_tiles {
+    float *p;
+    int64_t channels, height, width;
+    int64_t image, group, group_shift, row, column;
+    int64_t offset[2], grid[2];
+} cbm_winograd_tiles;
+
+/* Transformed tiles: 36 matrices, one for each place of the transform, of a row a tile and a column a channel. */
+typedef struct cbm_winograd_matrices {
+    float *p;
+    int64_t place, row; /* distances in floats */
+} cbm_winograd_matrices;
+
+typedef struct cbm_winograd_output {
+    const float *bias;  /* NULL: none */
+    bool add;           /* what the output's memory held */
+    float lower, upper; /* the result is kept within */
+} cbm_winograd_output;
+
+/* c (rows, columns) = a b, or += where add; b has one or two vectors a row, one of a's strides is 1. */
+typedef struct cbm_winograd_product {
+    int64_t rows, depth, vectors;
+    const float *a, *b;
+    float *c;
+    int64_t a_row, a_depth, b_row, c_row;
+    bool add;
+    const float *ahead; /* wanted in the cache soon: ahead_row floats for each row of c that is done */
+    int64_t ahead_row;
+} cbm_winograd_product;
+
+/* Weights (O, I, 3, 3) and 36 matrices (depth, columns), b of the products. Forward, depth counts I and columns O;
+   turned, the other way round and the taps back to front, as the input's gradient wants it. */
+typedef struct cbm_winograd_weight {
+    float *plain, *matrices;
+    int64_t out_channels, channels;
+    bool turned;
+    int64_t parts, part; /* gradient: sums over this many matrices, `part` floats apart */
+} cbm_winograd_weight;
+
 /* One level's functions. Sums run in several lanes in a fixed order, so they repeat bit for bit. */
 typedef struct cbm_simd {
     const char *name;
@@ -100,6 +142,21 @@ typedef struct cbm_simd {
     void (*max_pool_backward_channels)(const cbm_pool_plane *p, const float *g, float *dx);
     void (*avg_pool_channels)(const cbm_pool_plane *p);
     void (*avg_pool_backward_channels)(const cbm_pool_plane *p, const float *g, float *dx);
+
+    /* winograd.c: F(4x4, 3x3). Weights' matrices lie as [panel of two vectors of columns][36][depth][columns]; the last
+       panel may have one vector. */
+    int64_t winograd_lanes; /* floats of a vector */
+    /* B' d B of 6x6 windows of x, zero outside; A d A' of 4x4 windows of dy: all channels of tiles first, first + 1, ... */
+    void (*winograd_input)(const cbm_winograd_tiles *x, int64_t first, int64_t count, const cbm_winograd_matrices *v);
+    void (*winograd_gradient)(const cbm_winograd_tiles *dy, int64_t first, int64_t count,
+                              const cbm_winograd_matrices *v);
+    /* A' m A into 4x4 windows of y: channels [channel, last), found from column 0 on in m */
+    void (*winograd_output)(const cbm_winograd_tiles *y, int64_t first, int64_t count, int64_t channel, int64_t last,
+                            const cbm_winograd_matrices *m, const cbm_winograd_output *o);
+    void (*winograd_product)(const cbm_winograd_product *p);
+    /* G g G', and its adjoint: vectors [first, last) of the columns */
+    void (*winograd_weight)(const cbm_winograd_weight *w, int64_t first, int64_t last);
+    void (*winograd_weight_gradient)(const cbm_winograd_weight *w, int64_t first, int64_t last);
 } cbm_simd;
 
 /* The best level that this processor can run; the same one named, or NULL; and a choice for tests (NULL: the best).

@@ -15,4 +15,5 @@ void CBM_LEVEL(cbm_simd_fill)(cbm_simd *s)
     CBM_LEVEL(cbm_transpose_fill)(s);
     CBM_LEVEL(cbm_planes_fill)(s);
     CBM_LEVEL(cbm_channels_fill)(s);
+    CBM_LEVEL(cbm_winograd_fill)(s);
 }
