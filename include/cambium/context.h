@@ -47,7 +47,10 @@ typedef struct cbm_context_options {
     uint64_t deterministic CBM_DEFAULT(0); /* 1: algorithms by fixed rules, direct convolutions only */
     uint64_t check_handles CBM_DEFAULT(0); /* 1: report use of a tensor after the end of its scope (debugging) */
     uint64_t naive CBM_DEFAULT(0);         /* 1: no fusion, no in-place, no reuse of buffers (debugging, tests) */
-    uint64_t precision CBM_DEFAULT(0);     /* a cbm_precision: CBM_PRECISION_BF16 computes in bf16 where it serves */
+    /* 1: convolutions are timed once for each shape and direction, and the fastest algorithm is remembered: in memory, in
+       checkpoints, and in ~/.cache/cambium/tuning. Without it (and when deterministic) fixed rules choose. */
+    uint64_t tune CBM_DEFAULT(0);
+    uint64_t precision CBM_DEFAULT(0); /* a cbm_precision: CBM_PRECISION_BF16 computes in bf16 where it serves */
 } cbm_context_options;
 
 CBM_API void cbm_context_options_init(cbm_context_options *options);

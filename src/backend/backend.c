@@ -1,6 +1,7 @@
 /* backend.c: finding a backend by name and a kernel by its operation, down the chain of fallbacks. Rests on the backends'
    own tables. */
 #include "backend/backend.h"
+#include "backend/measured.h"
 
 #include <string.h>
 
@@ -52,4 +53,14 @@ const cbm_kernel *cbm_backend_kernel(const cbm_backend *backend, const cbm_launc
             return other;
     }
     return NULL;
+}
+
+char *cbm_backend_measured(const cbm_backend *backend)
+{
+    return backend->measured ? backend->measured() : NULL;
+}
+
+bool cbm_backend_remember(const cbm_backend *backend, const char *text, size_t length)
+{
+    return backend->remember && backend->remember(text, length);
 }

@@ -22,6 +22,7 @@ typedef struct cbm_prepare {
     const cbm_launch *launch;
     int64_t threads;
     bool deterministic;
+    bool tune;        /* algorithms may be measured, to take the fastest */
     size_t workspace; /* out: bytes */
     void *state;      /* out: given to launches, released by release */
     char *message;    /* on failure: 256 bytes */
@@ -101,6 +102,10 @@ typedef struct cbm_backend {
     void (*fused_release)(void *state);
     /* Copies `from` into `to`: the same shape (N, C, ...) and dtype, each in its own layout, both without gaps. */
     void (*reorder)(const cbm_buffer *from, const cbm_buffer *to, int64_t threads);
+    /* What has been measured to choose algorithms, as text (malloc'ed; NULL: nothing), and such a text taken over: false
+       if it is damaged or another machine's. NULL: the backend measures nothing. */
+    char *(*measured)(void);
+    bool (*remember)(const char *text, size_t length);
 } cbm_backend;
 
 extern const cbm_backend cbm_backend_reference; /* backend/reference/reference.c */

@@ -1,10 +1,12 @@
 /* checkpoint.c: a whole training run in one safetensors file: tensors model.*, optimizer.*, gradient.*, and in the
    metadata a JSON text "cambium" with step counts, schedule, loader position, random numbers and the sums of the tensors'
    checksums. Loading checks all of it before it changes anything. Rests on weights.h, optim, data and zlib. */
+#include "backend/measured.h"
 #include "data/loader.h"
 #include "io/weights.h"
 #include <cambium/optim.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
 
@@ -109,8 +111,19 @@ static cbm_status write_pieces(cbm_context *cx, const char *path, const cbm_chec
         for (size_t i = 0; i < pieces->count; ++i)
             sums[CBM_AT(pieces, piece, i).sum] += checksum(CBM_AT(pieces, piece, i).tensor);
     if (fine && write_state(&state, cx, c, sums)) {
-        const char *metadata[] = { "cambium", cbm_text_get(&state), c->metadata ? "user" : NULL, c->metadata, NULL };
+        char *measured = cx->tune ? cbm_backend_measured(cx->backend) : NULL;
+        const char *metadata[7] = { "cambium", cbm_text_get(&state) };
+        size_t at = 2;
+        if (measured) {
+            metadata[at++] = "tuning";
+            metadata[at++] = measured;
+        }
+        if (c->metadata) {
+            metadata[at++] = "user";
+            metadata[at++] = c->metadata;
+        }
         cbm_safetensors_write(cx, path, names.data, tensors.data, pieces->count, metadata);
+        free(measured);
     } else {
         cbm_fail_memory(cx, "a checkpoint");
     }
@@ -241,6 +254,9 @@ static cbm_status read_json(const cbm_safetensors *f, const json_t *root, const 
 static cbm_status read_state(const cbm_safetensors *f, const cbm_checkpoint *c, state *s)
 {
     const char *text = cbm_safetensors_metadata(f, "cambium");
+    const char *measured = cbm_safetensors_metadata(f, "tuning"); /* another machine's is of no use, and no error */
+    if (measured && f->cx->tune)
+        (void)cbm_backend_remember(f->cx->backend, measured, strlen(measured));
     if (!text)
         return refuse(f, "not a checkpoint. HINT: cbm_load reads plain weights");
     size_t length = strlen(text);

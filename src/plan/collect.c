@@ -247,7 +247,7 @@ bool cbm_collect(cbm_context *cx, cbm_value *const *asked, size_t count, cbm_col
         return false;
     }
     uint64_t settings[3] = { (uint64_t)(uintptr_t)cx->backend, (uint64_t)g->nodes.count,
-                             (uint64_t)cx->threads | (uint64_t)cx->deterministic << 32 | (uint64_t)cx->naive << 33 };
+                             (uint64_t)cx->threads | (uint64_t)cx->deterministic << 32 | (uint64_t)cx->naive << 33 | (uint64_t)cx->tune << 34 };
     bool ok = cbm_array_append(&g->key, settings, sizeof settings);
     for (size_t i = 0; i < g->nodes.count && ok; i++) {
         cbm_node *n = CBM_AT(&g->nodes, cbm_node *, i);

@@ -310,6 +310,7 @@ static bool prepare_kernel(cbm_build *b, const cbm_node *n, cbm_step *step, cons
         cbm_prepare p = { .launch = &prepared,
                           .threads = b->cx->threads,
                           .deterministic = b->cx->deterministic,
+                          .tune = b->cx->tune,
                           .message = message,
                           .constant = constant,
                           .packs = -1 };

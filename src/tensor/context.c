@@ -63,6 +63,7 @@ cbm_context *cbm_context_new(const cbm_context_options *options)
     cx->plan_cache = o.plan_cache > 0 ? o.plan_cache : 1;
     cx->pending_limit = o.pending_limit > 0 ? o.pending_limit : 100000;
     cx->deterministic = o.deterministic != 0;
+    cx->tune = o.tune != 0;
     cx->check_handles = o.check_handles != 0;
     cx->naive = o.naive != 0;
     cx->log = o.log;

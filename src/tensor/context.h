@@ -53,7 +53,7 @@ struct cbm_context {
     uint64_t seed, position, committed_position;
     int64_t threads;
     int64_t plan_cache;
-    bool deterministic, check_handles, naive;
+    bool deterministic, check_handles, naive, tune;
     bool profile, dry_run; /* see cambium/plan.h */
     cbm_log_fn log;
     void *log_user;

@@ -44,7 +44,9 @@ static cbm_status prepare(cbm_prepare *p, cbm_dnn_direction direction)
     cbm_dnn_conv c = describe(p->launch, direction);
     c.direct_only = p->deterministic;
     c.packed_weight = direction == CBM_DNN_FORWARD && (p->constant >> WEIGHT & 1);
-    cbm_convolution *made = cbm_convolution_open(&c, cbm_conv_rule(&c), p->threads);
+    const bool measure = p->tune && !p->deterministic;
+    const cbm_conv_algorithm algorithm = measure ? cbm_conv_measured(&c, p->threads) : cbm_conv_rule(&c);
+    cbm_convolution *made = cbm_convolution_open(&c, algorithm, p->threads);
     if (!made) {
         if (p->message)
             snprintf(p->message, 256, "no convolution of this shape could be made (no memory, or not supported)");

@@ -42,7 +42,7 @@ bool cbm_conv_suits(const cbm_dnn_conv *c, cbm_conv_algorithm algorithm)
 {
     if (algorithm == CBM_CONV_DIRECT)
         return cbm_dnn_present();
-    if (c->direct_only || !three_by_three(c))
+    if (c->direct_only || !three_by_three(c) || c->x_bf16 || c->weight_bf16 || c->y_bf16)
         return false;
     const cbm_winograd_conv own = own_form(c);
     return algorithm == CBM_CONV_WINOGRAD ? cbm_winograd_suits(&own) : cbm_dnn_present();
@@ -50,7 +50,7 @@ bool cbm_conv_suits(const cbm_dnn_conv *c, cbm_conv_algorithm algorithm)
 
 cbm_conv_algorithm cbm_conv_rule(const cbm_dnn_conv *c)
 {
-    const int64_t least = c->direction == CBM_DNN_WEIGHT_GRAD ? 32 : 32;
+    const int64_t least = 32; /* channels below which the transforms cost more than they save */
     if (cbm_conv_suits(c, CBM_CONV_WINOGRAD) && c->channels >= least && c->out_channels >= least)
         return CBM_CONV_WINOGRAD;
     return CBM_CONV_DIRECT;

@@ -19,6 +19,8 @@ typedef struct cbm_convolution cbm_convolution;
 /* Whether an algorithm can serve it at all, and the one that fixed rules choose. */
 bool cbm_conv_suits(const cbm_dnn_conv *c, cbm_conv_algorithm algorithm);
 cbm_conv_algorithm cbm_conv_rule(const cbm_dnn_conv *c);
+/* The fastest that suits: from the table of measurements (tuning.h), or measured now and put there. */
+cbm_conv_algorithm cbm_conv_measured(const cbm_dnn_conv *c, int64_t threads);
 
 /* NULL: no memory, or not supported. */
 cbm_convolution *cbm_convolution_open(const cbm_dnn_conv *c, cbm_conv_algorithm algorithm, int64_t threads);

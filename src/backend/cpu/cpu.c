@@ -1,5 +1,6 @@
 /* cpu.c: the CPU backend: its kernels by family, and the reference backend for what they do not serve. */
 #include "backend/cpu/cpu.h"
+#include "backend/cpu/tuning.h"
 
 static const cbm_kernel *const tables[] = {
     cbm_cpu_conv,   cbm_cpu_matmul, cbm_cpu_pool,  cbm_cpu_norm, cbm_cpu_softmax,
@@ -15,4 +16,6 @@ const cbm_backend cbm_backend_cpu = {
     .fused_run = cbm_cpu_fused_run,
     .fused_release = cbm_cpu_fused_release,
     .reorder = cbm_cpu_reorder,
+    .measured = cbm_tuning_text,
+    .remember = cbm_tuning_merge,
 };

@@ -9,7 +9,8 @@
 typedef struct cbm_dnn cbm_dnn;
 
 bool cbm_dnn_present(void);
-bool cbm_dnn_bf16(void); /* oneDNN computes on bf16 here; whether that is fast is another matter */
+const char *cbm_dnn_version(void); /* "oneDNN 2.6.3", or "no oneDNN"; static text */
+bool cbm_dnn_bf16(void);           /* oneDNN computes on bf16 here; whether that is fast is another matter */
 
 /* c (rank dims) = a b; strides count elements; batch axes come first, stride 0 or extent 1 broadcasts. */
 typedef struct cbm_dnn_product {

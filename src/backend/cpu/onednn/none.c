@@ -5,6 +5,10 @@ bool cbm_dnn_present(void)
 {
     return false;
 }
+const char *cbm_dnn_version(void)
+{
+    return "no oneDNN";
+}
 bool cbm_dnn_bf16(void)
 {
     return false;

@@ -5,6 +5,7 @@
 #include "base/base.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,6 +43,14 @@ dnnl_engine_t cbm_dnn_engine(void)
 bool cbm_dnn_present(void)
 {
     return cbm_dnn_engine() != NULL;
+}
+
+const char *cbm_dnn_version(void)
+{
+    static char text[40];
+    const dnnl_version_t *v = dnnl_version();
+    snprintf(text, sizeof text, "oneDNN %d.%d.%d", v->major, v->minor, v->patch); /* the same whoever writes it */
+    return text;
 }
 
 /* All bf16 code of oneDNN for x86-64 needs AVX-512. */

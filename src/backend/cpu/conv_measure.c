@@ -1,0 +1,89 @@
+/* conv_measure.c: which algorithm of convolution is fastest here, by trying them. Rests on convolution.h and tuning.h. */
+#include "backend/cpu/convolution.h"
+#include "backend/cpu/tuning.h"
+#include "base/base.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LEAST_RUNS = 3, MOST_RUNS = 20 };
+static const double ENOUGH = 0.02; /* seconds for one algorithm */
+
+static void key_of(const cbm_dnn_conv *c, int64_t threads, char key[CBM_TUNING_KEY])
+{
+    static const char *const directions[] = { "fwd", "dx", "dw" };
+    static const char *const layouts[] = { "nchw", "nhwc", "8c", "16c" };
+    snprintf(key, CBM_TUNING_KEY,
+             "%s %" PRId64 "x%" PRId64 "x%" PRId64 "x%" PRId64 " o%" PRId64 " k%" PRId64 "x%" PRId64 " p%" PRId64
+             "x%" PRId64 " %s %s%s%s%s t%" PRId64,
+             directions[c->direction], c->batch, c->channels, c->height, c->width, c->out_channels, c->kernel[0],
+             c->kernel[1], c->padding[0], c->padding[1], layouts[c->x_layout], layouts[c->y_layout],
+             c->add ? " add" : "", c->relu ? " act" : "", c->packed_weight ? " packed" : "", threads);
+}
+
+static float *room(size_t bytes)
+{
+    float *p = aligned_alloc(64, (bytes + 127) / 64 * 64);
+    if (p)
+        memset(p, 0, bytes);
+    return p;
+}
+
+/* Seconds of the fastest run; a very long time if it cannot run. */
+static double seconds_of(const cbm_dnn_conv *c, cbm_conv_algorithm algorithm, int64_t threads)
+{
+    double best = 1e30, begun = cbm_seconds();
+    cbm_convolution *made = cbm_convolution_open(c, algorithm, threads);
+    if (!made)
+        return best;
+    const size_t weights = (size_t)(c->out_channels * (c->channels / c->groups) * c->kernel[0] * c->kernel[1]) * 4;
+    const size_t packed = c->packed_weight ? cbm_convolution_packed_bytes(made) : 0;
+    float *x = room((size_t)(c->batch * c->channels * c->height * c->width) * 4);
+    float *y = room((size_t)(c->batch * c->out_channels * c->out_height * c->out_width) * 4);
+    float *weight = room(packed > weights ? packed : weights), *bias = room((size_t)c->out_channels * 4);
+    void *workspace = room(cbm_convolution_workspace(made));
+    bool ok = x && y && weight && bias && workspace;
+    for (int i = 0; ok && i < MOST_RUNS && (i < LEAST_RUNS || cbm_seconds() - begun < ENOUGH); i++) {
+        const double start = cbm_seconds();
+        ok = cbm_convolution_run(made, x, weight, y, bias, workspace);
+        const double took = cbm_seconds() - start;
+        best = ok && took < best ? took : best;
+    }
+    free(x);
+    free(y);
+    free(weight);
+    free(bias);
+    free(workspace);
+    cbm_convolution_free(made);
+    return best;
+}
+
+cbm_conv_algorithm cbm_conv_measured(const cbm_dnn_conv *c, int64_t threads)
+{
+    char key[CBM_TUNING_KEY], known[CBM_TUNING_CHOICE];
+    int suiting = 0;
+    for (int a = 0; a < CBM_CONV_ALGORITHMS; a++)
+        suiting += cbm_conv_suits(c, (cbm_conv_algorithm)a);
+    if (suiting < 2)
+        return cbm_conv_rule(c);
+    key_of(c, cbm_parallel_threads(threads), key);
+    cbm_tuning_find(key, known);
+    for (int a = 0; a < CBM_CONV_ALGORITHMS; a++)
+        if (strcmp(known, cbm_conv_algorithm_names[a]) == 0 && cbm_conv_suits(c, (cbm_conv_algorithm)a))
+            return (cbm_conv_algorithm)a;
+    cbm_conv_algorithm best = cbm_conv_rule(c);
+    double fastest = 1e29;
+    for (int a = 0; a < CBM_CONV_ALGORITHMS; a++) {
+        if (!cbm_conv_suits(c, (cbm_conv_algorithm)a))
+            continue;
+        const double s = seconds_of(c, (cbm_conv_algorithm)a, threads);
+        if (s < fastest) {
+            fastest = s;
+            best = (cbm_conv_algorithm)a;
+        }
+    }
+    cbm_tuning_add(key, cbm_conv_algorithm_names[best]);
+    return best;
+}
