@@ -141,10 +141,13 @@ const cbm_recipe *cbm_find_recipe(const char *name);
 /* ---- context.c: options that many commands share ---- */
 typedef struct cbm_common {
     int64_t threads;
-    const char *device;
+    const char *device, *precision; /* NULL: not said */
     bool json;
 } cbm_common;
+/* Opens it; a device or precision that there is not is the context's error. */
 cbm_context *cbm_open_common(const cbm_common *common, uint64_t seed, bool deterministic);
+/* Unless a precision was said: the one that the run was trained in whose model.safetensors this is. */
+void cbm_use_precision_of_run(const cbm_recipe *recipe, const char *weights, cbm_common *common);
 #define CBM_OPTION_THREADS(type)                                                                                       \
     {                                                                                                                  \
         "threads", 't', CBM_OPTION_INT, offsetof(type, common.threads), "N", "processor threads (0: all cores)", 0,    \
@@ -154,6 +157,11 @@ cbm_context *cbm_open_common(const cbm_common *common, uint64_t seed, bool deter
     {                                                                                                                  \
         "device", 0, CBM_OPTION_TEXT, offsetof(type, common.device), "NAME", "cpu, or reference (plain loops, slow)",  \
             0, 0                                                                                                       \
+    }
+#define CBM_OPTION_PRECISION(type)                                                                                     \
+    {                                                                                                                  \
+        "precision", 0, CBM_OPTION_TEXT, offsetof(type, common.precision), "NAME",                                     \
+            "f32, or bf16: activations and products in bfloat16", 0, 0                                                 \
     }
 #define CBM_OPTION_JSON(type, what)                                                                                    \
     {                                                                                                                  \

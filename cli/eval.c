@@ -59,7 +59,10 @@ static int run(const void *options, const cbm_arguments *arguments)
     s.workers = o->workers >= 0 ? o->workers : s.workers;
     s.limit = o->limit >= 0 ? o->limit : s.limit;
     s.data_dir = data;
-    cbm_context *cx = cbm_open_common(&o->common, s.seed, false);
+    cbm_common common = o->common;
+    if (!o->weights)
+        cbm_use_precision_of_run(recipe, weights, &common);
+    cbm_context *cx = cbm_open_common(&common, s.seed, false);
     cbm_interrupt_watch(cx);
     cbm_evaluation result = { 0 };
     cbm_status status = cbm_recipe_eval(recipe, cx, &s, weights, train ? CBM_TRAIN : CBM_TEST, &result);
@@ -80,6 +83,7 @@ static const cbm_option table[] = {
     { "workers", 0, CBM_OPTION_INT, offsetof(eval_options, workers), "N", "threads that read data ahead", 0, 256 },
     CBM_OPTION_THREADS(eval_options),
     CBM_OPTION_DEVICE(eval_options),
+    CBM_OPTION_PRECISION(eval_options),
     CBM_OPTION_JSON(eval_options, "recipe, split, samples, loss, accuracy, seconds as JSON"),
 };
 

@@ -331,6 +331,7 @@ static const cbm_option table[] = {
     { "trace", 0, CBM_OPTION_TEXT, offsetof(plan_options, trace), "FILE", "write a trace for chrome://tracing", 0, 0 },
     CBM_OPTION_THREADS(plan_options),
     CBM_OPTION_DEVICE(plan_options),
+    CBM_OPTION_PRECISION(plan_options),
     CBM_OPTION_JSON(plan_options, "the plan as JSON"),
 };
 

@@ -243,7 +243,10 @@ static int run(const void *options, const cbm_arguments *arguments)
         return cbm_report("%s does not classify anything", recipe->name);
     if (!cbm_find_weights(recipe->name, o->weights, o->run, weights))
         return CBM_EXIT_FAILURE;
-    cbm_context *cx = cbm_open_common(&o->common, 0, false);
+    cbm_common common = o->common;
+    if (!o->weights)
+        cbm_use_precision_of_run(recipe, weights, &common);
+    cbm_context *cx = cbm_open_common(&common, 0, false);
     cbm_interrupt_watch(cx);
     cbm_recipe_settings s = cbm_recipe_settings_of(recipe);
     cbm_module *net = cbm_recipe_model(recipe, cx, &s, weights);
@@ -266,6 +269,7 @@ static const cbm_option table[] = {
       0, 0 },
     CBM_OPTION_THREADS(predict_options),
     CBM_OPTION_DEVICE(predict_options),
+    CBM_OPTION_PRECISION(predict_options),
     CBM_OPTION_JSON(predict_options, "file, index, class, probability, probabilities as JSON"),
 };
 

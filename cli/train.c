@@ -227,9 +227,10 @@ static int run_common(const cbm_recipe *recipe, cbm_context *cx, const cbm_recip
     watcher w = { .options = o, .out = out };
     cbm_recipe_watch watch = { .on_step = on_step, .on_epoch = on_epoch, .user = &w };
     cbm_fit_result result = { 0 };
-    fprintf(out, "%s %s into %s: %lld epochs, batches of %s, learning rate %g, seed %llu\n",
+    fprintf(out, "%s %s into %s: %lld epochs, batches of %s, learning rate %g, seed %llu%s\n",
             s->resume ? "resuming" : "training", recipe->name, s->run_dir, (long long)s->epochs,
-            cbm_text_count(s->batch_size, parameters), s->lr, (unsigned long long)s->seed);
+            cbm_text_count(s->batch_size, parameters), s->lr, (unsigned long long)s->seed,
+            cbm_context_precision(cx) == CBM_PRECISION_BF16 ? ", precision bf16" : "");
     fflush(out);
     cbm_status status = cbm_recipe_train(recipe, cx, s, &watch, &result);
     cbm_live_clear();
@@ -253,7 +254,10 @@ static int run(const void *options, const cbm_arguments *arguments)
     if (!settings_from(recipe, o, run_dir, &s))
         return CBM_EXIT_FAILURE;
     s.data_dir = data;
-    cbm_context *cx = cbm_open_common(&o->common, s.seed, o->deterministic);
+    cbm_common common = o->common;
+    if (!common.precision && s.precision != CBM_PRECISION_OUTER)
+        common.precision = cbm_precision_name(s.precision);
+    cbm_context *cx = cbm_open_common(&common, s.seed, o->deterministic);
     cbm_interrupt_watch(cx);
     FILE *out = o->common.json ? stderr : stdout;
     int code;
@@ -287,6 +291,7 @@ static const cbm_option table[] = {
     { "workers", 'w', CBM_OPTION_INT, offsetof(train_options, workers), "N", "threads that read data ahead", 0, 256 },
     CBM_OPTION_THREADS(train_options),
     CBM_OPTION_DEVICE(train_options),
+    CBM_OPTION_PRECISION(train_options),
     { "deterministic", 0, CBM_OPTION_FLAG, offsetof(train_options, deterministic), NULL,
       "choose algorithms by fixed rules only", 0, 0 },
     { "verbose", 'v', CBM_OPTION_FLAG, offsetof(train_options, verbose), NULL,

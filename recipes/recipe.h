@@ -15,9 +15,10 @@ typedef struct cbm_recipe_settings {
     int64_t limit;     /* use only the first so many samples of each split; 0: all */
     double lr;
     uint64_t seed;
-    cbm_dtype dtype;      /* CBM_F32; CBM_F64 for gradient checks */
-    const char *data_dir; /* where the data set lies, for example "data/mnist" */
-    const char *run_dir;  /* NULL: nothing is written */
+    cbm_dtype dtype;         /* CBM_F32; CBM_F64 for gradient checks */
+    cbm_precision precision; /* of the run that the settings are of; else OUTER. The context's own is what counts */
+    const char *data_dir;    /* where the data set lies, for example "data/mnist" */
+    const char *run_dir;     /* NULL: nothing is written */
     bool resume;
     bool overwrite; /* replace the run that run_dir holds */
 } cbm_recipe_settings;
@@ -52,7 +53,8 @@ size_t cbm_recipe_count(void);
 const cbm_recipe *cbm_recipe_at(size_t index);
 const cbm_recipe *cbm_recipe_named(const char *name); /* NULL: no such recipe */
 cbm_recipe_settings cbm_recipe_settings_of(const cbm_recipe *recipe);
-/* What the run in run_dir was begun with, from its config.json: epochs, batch size, limit, learning rate, seed. false: it
+/* What the run in run_dir was begun with, from its config.json: epochs, batch size, limit, learning rate, seed,
+   precision. false: it
    cannot be read, or is another recipe's; why (of size bytes) says which. */
 bool cbm_recipe_settings_of_run(const cbm_recipe *recipe, const char *run_dir, cbm_recipe_settings *settings, char *why,
                                 size_t size);

@@ -30,6 +30,9 @@ typedef enum cbm_precision {
     CBM_PRECISION_BF16 = 2
 } cbm_precision;
 
+/* "f32", "bf16", or "" for OUTER and what is no precision. */
+CBM_API const char *cbm_precision_name(cbm_precision precision);
+
 typedef void (*cbm_log_fn)(cbm_log_level level, const char *message, void *user);
 
 typedef struct cbm_context_options {

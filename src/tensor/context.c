@@ -304,6 +304,11 @@ void cbm_reset_peak(cbm_context *cx)
         cbm_heap_reset_peak(cx->heap);
 }
 
+const char *cbm_precision_name(cbm_precision precision)
+{
+    return precision == CBM_PRECISION_F32 ? "f32" : precision == CBM_PRECISION_BF16 ? "bf16" : "";
+}
+
 cbm_precision cbm_context_precision(const cbm_context *cx)
 {
     return cx->scope ? (cbm_precision)cx->scope->precision : CBM_PRECISION_F32;
