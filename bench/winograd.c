@@ -1,6 +1,6 @@
 /* winograd.c: times the CPU backend's Winograd convolution beside oneDNN's Winograd and direct ones, in the same layouts,
    alternating; medians.
-     winograd [THREADS] [ROUNDS] [SIMD LEVEL] [blocked | last] [PART OF A NAME]
+     winograd [THREADS] [ROUNDS] [SIMD LEVEL] [blocked | last] [PART OF A NAME | NxCxSIDExOxPADDING]
    One line a shape and direction: GF/s of direct convolution's arithmetic, and the ratio to oneDNN's better one. oneDNN's
    weights are in its own format (no reorder is counted); ours are plain, and their transforms are counted. */
 #include "backend/cpu/cpu.h"
@@ -167,6 +167,37 @@ static void measure(const char *name, cbm_winograd_conv c, int64_t threads, int 
     free(weight);
 }
 
+struct shape {
+    const char *name;
+    int batch, channels, side, out_channels, padding;
+};
+
+static const struct shape shapes[] = {
+    { "64 32x32 batch 128", 128, 64, 32, 64, 1 }, { "128 16x16 batch 128", 128, 128, 16, 128, 1 },
+    { "256 8x8 batch 128", 128, 256, 8, 256, 1 }, { "32-64 26x26 batch 64", 64, 32, 26, 64, 0 },
+    { "64 56x56 batch 1", 1, 64, 56, 64, 1 },     { "64 56x56 batch 8", 8, 64, 56, 64, 1 },
+    { "128 28x28 batch 1", 1, 128, 28, 128, 1 },  { "256 14x14 batch 1", 1, 256, 14, 256, 1 },
+    { "512 7x7 batch 1", 1, 512, 7, 512, 1 },     { "512 4x4 batch 128", 128, 512, 4, 512, 1 },
+    { "16 32x32 batch 128", 128, 16, 32, 16, 1 }, { "32 16x16 batch 128", 128, 32, 16, 32, 1 },
+};
+
+static void measure_shape(const struct shape *s, cbm_layout layout, int64_t threads, int rounds)
+{
+    const int64_t out = s->side + 2 * s->padding - 2;
+    measure(s->name,
+            (cbm_winograd_conv){ .batch = s->batch,
+                                 .channels = s->channels,
+                                 .height = s->side,
+                                 .width = s->side,
+                                 .out_channels = s->out_channels,
+                                 .out_height = out,
+                                 .out_width = out,
+                                 .padding = { s->padding, s->padding },
+                                 .x_layout = layout,
+                                 .y_layout = layout },
+            threads, rounds);
+}
+
 int main(int argc, char **argv)
 {
     const int64_t threads = argc > 1 ? strtoll(argv[1], NULL, 10) : 2;
@@ -184,34 +215,18 @@ int main(int argc, char **argv)
     dnnl_stream_create(&stream, engine, dnnl_stream_default_flags);
     omp_set_num_threads((int)threads);
 #endif
-    static const struct {
-        const char *name;
-        int64_t batch, channels, side, out_channels, padding;
-    } shapes[] = {
-        { "64 32x32 batch 128", 128, 64, 32, 64, 1 }, { "128 16x16 batch 128", 128, 128, 16, 128, 1 },
-        { "256 8x8 batch 128", 128, 256, 8, 256, 1 }, { "32-64 26x26 batch 64", 64, 32, 26, 64, 0 },
-        { "64 56x56 batch 1", 1, 64, 56, 64, 1 },     { "64 56x56 batch 8", 8, 64, 56, 64, 1 },
-        { "128 28x28 batch 1", 1, 128, 28, 128, 1 },  { "256 14x14 batch 1", 1, 256, 14, 256, 1 },
-        { "512 7x7 batch 1", 1, 512, 7, 512, 1 },     { "512 4x4 batch 128", 128, 512, 4, 512, 1 },
-        { "16 32x32 batch 128", 128, 16, 32, 16, 1 }, { "32 16x16 batch 128", 128, 32, 16, 32, 1 },
-    };
+    struct shape own = { .name = "" };
+    if (argc > 5 &&
+        sscanf(argv[5], "%dx%dx%dx%dx%d", &own.batch, &own.channels, &own.side, &own.out_channels, &own.padding) == 5) {
+        own.name = argv[5];
+        measure_shape(&own, layout, threads, rounds);
+        return 0;
+    }
     printf("SIMD level %s, %d threads\n", cbm_simd_get()->name, (int)threads);
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         if (argc > 5 && !strstr(shapes[i].name, argv[5]))
             continue;
-        const int64_t out = shapes[i].side + 2 * shapes[i].padding - 2;
-        measure(shapes[i].name,
-                (cbm_winograd_conv){ .batch = shapes[i].batch,
-                                     .channels = shapes[i].channels,
-                                     .height = shapes[i].side,
-                                     .width = shapes[i].side,
-                                     .out_channels = shapes[i].out_channels,
-                                     .out_height = out,
-                                     .out_width = out,
-                                     .padding = { shapes[i].padding, shapes[i].padding },
-                                     .x_layout = layout,
-                                     .y_layout = layout },
-                threads, rounds);
+        measure_shape(&shapes[i], layout, threads, rounds);
     }
     return 0;
 }

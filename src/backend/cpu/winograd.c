@@ -13,8 +13,7 @@ enum {
     LINE = 16,         /* floats */
     COLUMN_GRAIN = 32, /* threads' shares of columns begin at whole panels and whole blocks of channels */
     MIN_COLUMNS = 64,
-    BLOCK = 24, /* tiles: with 64 channels a block and the weights fill a mebibyte */
-    CHUNK = 64  /* columns multiplied before they are transformed back */
+    CHUNK = 64 /* columns multiplied before they are transformed back */
 };
 
 struct cbm_winograd {
@@ -74,15 +73,27 @@ bool cbm_winograd_suits(const cbm_winograd_conv *c)
            describe(&t, c->y_layout, c->out_channels, c->out_height, c->out_width, lanes);
 }
 
-/* A tile's 36 rows lie together: few pages are open at once. An odd number of lines a tile spreads the tiles' rows over
-   the nearest cache. */
-static cbm_winograd_matrices matrices(int64_t columns, int64_t lanes)
+/* An odd number of lines between places, or between tiles, spreads them over the nearest cache. */
+static int64_t spread(int64_t floats)
 {
-    cbm_winograd_matrices m = { .place = up(columns, lanes) };
-    m.row = up(PLACES * m.place, LINE);
-    if (m.row / LINE % 2 == 0)
-        m.row += LINE;
-    return m;
+    const int64_t lines = (floats + LINE - 1) / LINE;
+    return (lines % 2 == 0 ? lines + 1 : lines) * LINE;
+}
+
+/* For products whose rows are tiles, a tile's 36 rows lie together: the transforms keep few pages open. */
+static cbm_winograd_matrices by_tile(int64_t columns, int64_t lanes)
+{
+    const int64_t place = up(columns, lanes);
+    return (cbm_winograd_matrices){ .place = place, .row = spread(PLACES * place) };
+}
+
+/* For products that sum over tiles, a place's rows do. */
+static cbm_winograd_matrices by_place(int64_t tiles, int64_t columns, int64_t lanes)
+{
+    int64_t row = up(columns, lanes);
+    if (row % 256 == 0)
+        row += LINE; /* rows a multiple of a kibibyte apart would share a few sets of the cache */
+    return (cbm_winograd_matrices){ .place = spread(tiles * row), .row = row };
 }
 
 /* Threads share the tiles. Where these are fewer than the channels they share the columns instead: each then works with
@@ -97,23 +108,38 @@ static void share_work(cbm_winograd *w)
     w->tile_parts = less(w->threads / w->column_parts, w->tiles);
 }
 
+/* Tiles of a block: more where they have to pay for weights, or sums of their gradients, that no near cache holds. */
+static int64_t block_tiles(const cbm_winograd *w)
+{
+    const int64_t mib = w->matrices / w->column_parts * (int64_t)sizeof(float) >> 20;
+    if (w->conv.direction == CBM_DNN_WEIGHT_GRAD)
+        return mib < 4 ? 36 : mib < 16 ? 48 : 72;
+    return mib < 1 ? 24 : 36;
+}
+
 static void plan(cbm_winograd *w)
 {
     const bool gradient = w->conv.direction == CBM_DNN_WEIGHT_GRAD;
     share_work(w);
-    const int64_t tiles = (w->tiles + w->tile_parts - 1) / w->tile_parts, blocks = (tiles + BLOCK / 2) / BLOCK;
+    w->matrices = up(PLACES * w->depth * up(w->columns, w->lanes), LINE);
+    const int64_t most = block_tiles(w);
+    const int64_t tiles = (w->tiles + w->tile_parts - 1) / w->tile_parts, blocks = (tiles + most / 2) / most;
     w->block = less(tiles, blocks > 1 ? up((tiles + blocks - 1) / blocks, TILE) : up(tiles, TILE));
     const int64_t part = up((w->columns + w->column_parts - 1) / w->column_parts, COLUMN_GRAIN);
     w->chunk = less(w->columns, gradient ? part : CHUNK);
-    w->v = matrices(w->depth, w->lanes);
-    w->m = matrices(w->chunk, w->lanes);
-    w->matrices = up(PLACES * w->depth * up(w->columns, w->lanes), LINE);
-    if (gradient)
+    if (gradient) {
+        w->v = by_place(w->block, w->depth, w->lanes);
+        w->m = by_place(w->block, w->chunk, w->lanes);
+        w->m_at = PLACES * w->v.place;
+        w->thread_floats = w->m_at + PLACES * w->m.place;
         w->thread_at = w->matrices * w->tile_parts;
-    else if (!w->conv.packed_weight)
-        w->thread_at = w->matrices;
-    w->m_at = w->block * w->v.row;
-    w->thread_floats = w->m_at + w->block * w->m.row;
+    } else {
+        w->v = by_tile(w->depth, w->lanes);
+        w->m = by_tile(w->chunk, w->lanes);
+        w->m_at = w->block * w->v.row;
+        w->thread_floats = w->m_at + w->block * w->m.row;
+        w->thread_at = w->conv.packed_weight ? 0 : w->matrices;
+    }
 }
 
 cbm_winograd *cbm_winograd_open(const cbm_winograd_conv *c, int64_t threads)
