@@ -134,7 +134,7 @@ static void run_once(cbm_winograd *w, tensor4 *x, tensor4 *weight, tensor4 *y, c
 static cbm_winograd_conv random_conv(int64_t lanes)
 {
     static const cbm_layout layouts[] = { CBM_LAYOUT_CHANNELS_LAST, CBM_LAYOUT_BLOCKED_8, CBM_LAYOUT_BLOCKED_16 };
-    cbm_winograd_conv c = { .batch = draw_int(1, 5), .padding = { draw_int(0, 1), draw_int(0, 1) } };
+    cbm_winograd_conv c = { .batch = draw_int(1, 5), .padding = { draw_int(0, 2), draw_int(0, 2) } };
     c.direction = (cbm_dnn_direction)draw_int(0, 2);
     c.x_layout = layouts[draw_int(lanes > 8 && draw() < 0.5 ? 2 : 0, 2)];
     if (lanes > 8 && c.x_layout == CBM_LAYOUT_BLOCKED_8)
@@ -284,6 +284,24 @@ static void what_it_refuses(void **state)
     assert_false(cbm_winograd_suits(&c));
 }
 
+static void where_it_pays(void **state)
+{
+    (void)state;
+    cbm_winograd_conv c = { .batch = 128, .channels = 64, .height = 32, .width = 32, .out_channels = 64 };
+    c.out_height = c.out_width = 32;
+    c.padding[0] = c.padding[1] = 1;
+    assert_true(cbm_winograd_pays(&c));
+    c.channels = 3;
+    assert_false(cbm_winograd_pays(&c));
+    c.channels = 64;
+    c.batch = 1;
+    c.height = c.width = c.out_height = c.out_width = 7;
+    assert_false(cbm_winograd_pays(&c));
+    c.batch = 1000; /* tiles that lie mostly outside */
+    c.height = c.width = c.out_height = c.out_width = 2;
+    assert_false(cbm_winograd_pays(&c));
+}
+
 int main(void)
 {
     test_stream = 9;
@@ -291,6 +309,7 @@ int main(void)
         cmocka_unit_test(against_direct),
         cmocka_unit_test(not_a_number),
         cmocka_unit_test(what_it_refuses),
+        cmocka_unit_test(where_it_pays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

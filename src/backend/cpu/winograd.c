@@ -10,10 +10,10 @@
 enum {
     PLACES = 36,
     TILE = 4,
-    LINE = 16,         /* floats */
-    COLUMN_GRAIN = 32, /* threads' shares of columns begin at whole panels and whole blocks of channels */
-    MIN_COLUMNS = 64,
-    CHUNK = 64 /* columns multiplied before they are transformed back */
+    LINE = 16,           /* floats */
+    COLUMN_GRAIN = 32,   /* threads' shares of columns begin at whole panels and whole blocks of channels */
+    MOST_SUMS = 1 << 23, /* floats of all threads' weight gradients */
+    CHUNK = 64           /* columns multiplied before they are transformed back */
 };
 
 struct cbm_winograd {
@@ -73,6 +73,17 @@ bool cbm_winograd_suits(const cbm_winograd_conv *c)
            describe(&t, c->y_layout, c->out_channels, c->out_height, c->out_width, lanes);
 }
 
+bool cbm_winograd_pays(const cbm_winograd_conv *c)
+{
+    const bool turned = c->direction == CBM_DNN_INPUT_GRAD;
+    const int64_t height = turned ? c->height : c->out_height, width = turned ? c->width : c->out_width;
+    const int64_t pixels = c->batch * height * width, weights = c->channels * c->out_channels;
+    const int64_t tiles = c->batch * ((height + TILE - 1) / TILE) * ((width + TILE - 1) / TILE);
+    const int64_t least = (c->packed_weight ? 128 : 256) * (weights >= 512 * 512 ? 2 : 1);
+    return c->channels >= 16 && c->out_channels >= 16 && weights >= 16 * 32 && pixels >= least &&
+           2 * pixels >= TILE * TILE * tiles;
+}
+
 /* An odd number of lines between places, or between tiles, spreads them over the nearest cache. */
 static int64_t spread(int64_t floats)
 {
@@ -100,9 +111,11 @@ static cbm_winograd_matrices by_place(int64_t tiles, int64_t columns, int64_t la
    the weights that it transformed itself, or keeps its own part of the gradient. */
 static void share_work(cbm_winograd *w)
 {
-    const int64_t tiles = w->conv.direction == CBM_DNN_WEIGHT_GRAD ? w->tiles / 3 : w->tiles;
+    const bool gradient = w->conv.direction == CBM_DNN_WEIGHT_GRAD;
+    const bool share_columns =
+        (gradient ? w->tiles / 3 : w->tiles) < w->columns || (gradient && w->matrices * w->threads > MOST_SUMS);
     w->column_parts = 1;
-    for (int64_t parts = 2; tiles < w->columns && parts <= less(w->threads, w->columns / MIN_COLUMNS); parts++)
+    for (int64_t parts = 2; share_columns && parts <= less(w->threads, w->columns / COLUMN_GRAIN); parts++)
         if (w->threads % parts == 0)
             w->column_parts = parts;
     w->tile_parts = less(w->threads / w->column_parts, w->tiles);
@@ -120,8 +133,8 @@ static int64_t block_tiles(const cbm_winograd *w)
 static void plan(cbm_winograd *w)
 {
     const bool gradient = w->conv.direction == CBM_DNN_WEIGHT_GRAD;
-    share_work(w);
     w->matrices = up(PLACES * w->depth * up(w->columns, w->lanes), LINE);
+    share_work(w);
     const int64_t most = block_tiles(w);
     const int64_t tiles = (w->tiles + w->tile_parts - 1) / w->tile_parts, blocks = (tiles + most / 2) / most;
     w->block = less(tiles, blocks > 1 ? up((tiles + blocks - 1) / blocks, TILE) : up(tiles, TILE));

@@ -24,6 +24,9 @@ typedef struct cbm_winograd_conv {
 /* Whether it can: shapes that belong together, padding 0 to 2, channels-last or blocks that this processor's vectors
    fit in. */
 bool cbm_winograd_suits(const cbm_winograd_conv *c);
+/* Whether it is likely to be faster than direct convolution, without measuring: enough channels, enough pixels to pay for
+   the weights' transform, and half of the tiles' pixels within the picture. */
+bool cbm_winograd_pays(const cbm_winograd_conv *c);
 /* NULL: does not suit, or no memory. */
 cbm_winograd *cbm_winograd_open(const cbm_winograd_conv *c, int64_t threads);
 size_t cbm_winograd_workspace(const cbm_winograd *w); /* bytes, to be aligned to 64 */
