@@ -163,7 +163,8 @@ static void measure(const char *name, cbm_winograd_conv c, int64_t threads, int 
             rate[p] = p == 0 || peers[p - 1].there ? flops / times[p][rounds / 2] * 1e-9 : 0;
         }
         printf("%-24s %-12s %8.1f GF/s   oneDNN winograd %8.1f direct %8.1f   ratio %5.2f   %6.1f MB\n", name,
-               directions[direction], rate[0], rate[1], rate[2], rate[0] / fmax(fmax(rate[1], rate[2]), 1e-9),
+               directions[direction], rate[0], rate[1], rate[2],
+               fmax(rate[1], rate[2]) > 0 ? rate[0] / fmax(rate[1], rate[2]) : 0,
                (double)cbm_winograd_workspace(w) * 1e-6);
         fflush(stdout);
         for (int p = 0; p < PEERS; p++)
