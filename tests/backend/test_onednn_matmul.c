@@ -142,8 +142,11 @@ static void every_stride_and_type(void **state)
 static void large(void **state)
 {
     (void)state;
-    for (int how = 0; how < 4; how++)
-        try_product(2, 1, 96, 1024, 1024, how, 1 + how / 2);
+    for (int how = 0; how < 8; how++) {
+        try_product(2, 1, 96, 1024, 512, how, 1 + how / 2 % 2);
+        try_product(2, 1, 1024, 1024, 64, how, 1 + how / 2 % 2);
+        try_product(2, 1, 17, 256, 2048, how, 1 + how / 2 % 2);
+    }
 }
 
 int main(void)

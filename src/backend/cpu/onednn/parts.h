@@ -78,7 +78,8 @@ bool cbm_dnn_append_eltwise(dnnl_post_ops_t ops, dnnl_alg_kind_t algorithm, floa
 dnnl_primitive_desc_t cbm_dnn_conv_primitive(const cbm_dnn_conv *c, dnnl_alg_kind_t algorithm, cbm_dnn_desc x,
                                              cbm_dnn_desc weight, cbm_dnn_desc bias, cbm_dnn_desc y,
                                              const_dnnl_primitive_attr_t attr);
+/* The first implementation whose name contains `code`, else (and with NULL) oneDNN's first. */
 dnnl_primitive_desc_t cbm_dnn_matmul_primitive(cbm_dnn_desc a, cbm_dnn_desc b, cbm_dnn_desc c,
-                                               const_dnnl_primitive_attr_t attr);
+                                               const_dnnl_primitive_attr_t attr, const char *code);
 
 #endif

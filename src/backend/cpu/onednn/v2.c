@@ -2,6 +2,7 @@
 #include "backend/cpu/onednn/parts.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static cbm_dnn_desc kept(dnnl_memory_desc_t *desc, dnnl_status_t status)
 {
@@ -69,9 +70,31 @@ dnnl_primitive_desc_t cbm_dnn_conv_primitive(const cbm_dnn_conv *c, dnnl_alg_kin
     return status == dnnl_success ? primitive_of(&desc, attr) : NULL;
 }
 
+static dnnl_primitive_desc_t primitive_named(const void *op_desc, const_dnnl_primitive_attr_t attr, const char *code)
+{
+    dnnl_primitive_desc_iterator_t all;
+    dnnl_primitive_desc_t pd = NULL;
+    if (dnnl_primitive_desc_iterator_create(&all, op_desc, attr, cbm_dnn_engine(), NULL) != dnnl_success)
+        return NULL;
+    do {
+        if (pd)
+            dnnl_primitive_desc_destroy(pd);
+        pd = dnnl_primitive_desc_iterator_fetch(all);
+    } while (pd && !strstr(cbm_dnn_implementation(pd), code) && dnnl_primitive_desc_iterator_next(all) == dnnl_success);
+    dnnl_primitive_desc_iterator_destroy(all);
+    if (pd && !strstr(cbm_dnn_implementation(pd), code)) {
+        dnnl_primitive_desc_destroy(pd);
+        return NULL;
+    }
+    return pd;
+}
+
 dnnl_primitive_desc_t cbm_dnn_matmul_primitive(cbm_dnn_desc a, cbm_dnn_desc b, cbm_dnn_desc c,
-                                               const_dnnl_primitive_attr_t attr)
+                                               const_dnnl_primitive_attr_t attr, const char *code)
 {
     dnnl_matmul_desc_t desc;
-    return dnnl_matmul_desc_init(&desc, a, b, NULL, c) == dnnl_success ? primitive_of(&desc, attr) : NULL;
+    if (dnnl_matmul_desc_init(&desc, a, b, NULL, c) != dnnl_success)
+        return NULL;
+    dnnl_primitive_desc_t pd = code ? primitive_named(&desc, attr, code) : NULL;
+    return pd ? pd : primitive_of(&desc, attr);
 }

@@ -1,6 +1,8 @@
 /* v3.c: the calls of oneDNN's C API that are particular to 3.x: primitives are described in one call, layouts are opaque. */
 #include "backend/cpu/onednn/parts.h"
 
+#include <string.h>
+
 cbm_dnn_desc cbm_dnn_desc_tag(int rank, const int64_t *dims, dnnl_data_type_t type, dnnl_format_tag_t tag)
 {
     dnnl_memory_desc_t desc;
@@ -55,9 +57,21 @@ dnnl_primitive_desc_t cbm_dnn_conv_primitive(const cbm_dnn_conv *c, dnnl_alg_kin
     return status == dnnl_success ? pd : NULL;
 }
 
-dnnl_primitive_desc_t cbm_dnn_matmul_primitive(cbm_dnn_desc a, cbm_dnn_desc b, cbm_dnn_desc c,
-                                               const_dnnl_primitive_attr_t attr)
+static dnnl_primitive_desc_t first_matmul(cbm_dnn_desc a, cbm_dnn_desc b, cbm_dnn_desc c,
+                                          const_dnnl_primitive_attr_t attr)
 {
     dnnl_primitive_desc_t pd;
     return dnnl_matmul_primitive_desc_create(&pd, cbm_dnn_engine(), a, b, NULL, c, attr) == dnnl_success ? pd : NULL;
+}
+
+dnnl_primitive_desc_t cbm_dnn_matmul_primitive(cbm_dnn_desc a, cbm_dnn_desc b, cbm_dnn_desc c,
+                                               const_dnnl_primitive_attr_t attr, const char *code)
+{
+    dnnl_primitive_desc_t pd = first_matmul(a, b, c, attr);
+    while (pd && code && !strstr(cbm_dnn_implementation(pd), code))
+        if (dnnl_primitive_desc_next_impl(pd) != dnnl_success) {
+            dnnl_primitive_desc_destroy(pd);
+            return first_matmul(a, b, c, attr);
+        }
+    return pd;
 }
