@@ -287,11 +287,11 @@ static void *packed_weight(const cbm_dnn *d, void *plain)
 }
 
 /* Full blocks of channels in layouts that oneDNN's fast code takes must come to that code without reorders. It has none for
-   gradients of large or dilated depthwise kernels. */
+   gradients of large or dilated depthwise kernels, and without AVX-512 other layouts are fast. */
 static bool must_be_direct(const cbm_dnn_conv *c)
 {
     const bool depthwise = c->groups == c->channels && c->groups == c->out_channels;
-    if (!cbm_simd_named("avx512") || c->x_bf16 || c->weight_bf16 || c->y_bf16 ||
+    if (!cbm_dnn_bf16() || c->x_bf16 || c->weight_bf16 || c->y_bf16 ||
         (c->groups > 1 && (!depthwise || c->kernel[0] > 3 || c->dilation[0] > 1)) || c->channels % 16 ||
         c->out_channels % 16)
         return false;
