@@ -59,7 +59,8 @@ typedef struct cbm_pool2d_attributes {
 } cbm_pool2d_attributes;
 
 /* batch_norm (training): x, weight, bias -> y, mean, rstd with rstd = 1 / sqrt(biased variance + eps).
-   batch_norm_backward: x, weight, mean, rstd, g -> dx, dweight, dbias. */
+   batch_norm_backward: x, weight, mean, rstd, g -> dx, dweight, dbias.
+   batch_norm_relu_backward: x, weight, bias, mean, rstd, g -> dx, dweight, dbias. */
 typedef struct cbm_batch_norm_attributes {
     double eps;
 } cbm_batch_norm_attributes;

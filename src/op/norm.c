@@ -2,6 +2,8 @@
    statistics. Rests on op/families.h. */
 #include "op/families.h"
 
+#include <string.h>
+
 /* ---- helpers in operations: statistics are per channel, axis 1 ---- */
 
 /* A vector of channels as (1, C, 1, ..): it broadcasts over x. */
@@ -80,6 +82,11 @@ static bool backward_infer(cbm_infer *infer)
     return normalises(infer, 3) && cbm_rule_shape(infer, 4, "g", &infer->in_shape[0]);
 }
 
+static bool relu_backward_infer(cbm_infer *infer)
+{
+    return normalises(infer, 4) && cbm_rule_shape(infer, 5, "g", &infer->in_shape[0]);
+}
+
 /* ---- batch_norm ---- */
 static bool batch_norm_decompose(cbm_context *cx, const void *attributes, cbm_tensor *const *in, size_t n,
                                  cbm_tensor **out)
@@ -99,16 +106,38 @@ static bool batch_norm_decompose(cbm_context *cx, const void *attributes, cbm_te
     return true;
 }
 
-static const cbm_op backward_op;
+static const cbm_op backward_op, relu_backward_op;
+
+/* What made t, if that is op and t its first result. */
+static cbm_node *made_by(const cbm_value *t, const char *op)
+{
+    cbm_node *n = t->node;
+    return n != NULL && n->n_in > 0 && t == &n->out[0] && strcmp(n->op->name, op) == 0 ? n : NULL;
+}
+
+/* Whether g is the gradient through the ReLU of y, where(relu(y) <= 0, 0, h), and then h: a ReLU behind the norm is undone
+   in the norm's own gradient. */
+static cbm_tensor *before_relu(cbm_context *cx, cbm_tensor *y, cbm_tensor *g)
+{
+    cbm_node *choice = made_by(g->value, "where");
+    cbm_node *below = choice != NULL ? made_by(choice->in[0], "less_equal") : NULL;
+    cbm_node *relu = below != NULL ? made_by(below->in[0], "relu") : NULL;
+    return relu != NULL && relu->in[0] == y->value ? cbm_handle(cx, choice->in[2]) : NULL;
+}
 
 static void batch_norm_vjp(cbm_vjp *v)
 {
     cbm_tensor *x = v->in[0], *mean = v->out[1], *rstd = v->out[2];
     const int64_t rank = cbm_tensor_rank(x);
     if (v->out_gradient[0] != NULL) {
-        cbm_tensor *const in[] = { x, v->in[1], mean, rstd, v->out_gradient[0] };
+        cbm_tensor *g = v->out_gradient[0], *h = before_relu(v->cx, v->out[0], g);
+        cbm_tensor *const in[] = { x, v->in[1], mean, rstd, g };
+        cbm_tensor *const relu_in[] = { x, v->in[1], v->in[2], mean, rstd, h };
         cbm_tensor *out[CBM_MAX_OUTPUTS] = { NULL };
-        (void)cbm_apply(v->cx, &backward_op, in, 5, NULL, out);
+        if (h != NULL)
+            (void)cbm_apply(v->cx, &relu_backward_op, relu_in, 6, NULL, out);
+        else
+            (void)cbm_apply(v->cx, &backward_op, in, 5, NULL, out);
         for (size_t i = 0; i < 3; i++)
             if (v->needed[i])
                 v->in_gradient[i] = out[i];
@@ -138,7 +167,7 @@ static void norm_cost(const cbm_launch *shapes, cbm_cost *cost)
 {
     const cbm_buffer *x = &shapes->in[0];
     cost->flops = 7 * (double)x->count; /* mean 1, variance 3, result 3; the gradient's sums and result are as many */
-    cost->bytes = (double)(shapes->n_in == 5 ? 3 : 2) * (double)x->count * (double)cbm_dtype_size(x->dtype);
+    cost->bytes = (double)(shapes->n_in >= 5 ? 3 : 2) * (double)x->count * (double)cbm_dtype_size(x->dtype);
 }
 
 static const cbm_attribute norm_fields[] = {
@@ -161,7 +190,7 @@ static const cbm_op batch_norm_op = {
     .formula = "y = (x - mean) rstd weight + bias, mean and rstd = 1 / sqrt(biased variance + eps) of each channel",
     .n_in = 3,
     .n_out = 3,
-    .saves = CBM_SAVES_IN(0) | CBM_SAVES_IN(1) | CBM_SAVES_OUT(1) | CBM_SAVES_OUT(2),
+    .saves = CBM_SAVES_IN(0) | CBM_SAVES_IN(1) | CBM_SAVES_IN(2) | CBM_SAVES_OUT(1) | CBM_SAVES_OUT(2),
     .attributes_size = sizeof(cbm_batch_norm_attributes),
     .attributes = norm_fields,
     .n_attributes = CBM_COUNTOF(norm_fields),
@@ -226,7 +255,49 @@ static const cbm_op backward_op = {
     CBM_SAMPLES(backward_samples),
 };
 
-const cbm_op *const cbm_ops_norm[] = { &batch_norm_op, &backward_op, NULL };
+/* ---- batch_norm_relu_backward: the same with g only where the normalised value z weight + bias is not below 0 ---- */
+static bool relu_backward_decompose(cbm_context *cx, const void *attributes, cbm_tensor *const *in, size_t n,
+                                    cbm_tensor **out)
+{
+    cbm_tensor *x = in[0], *weight = in[1], *bias = in[2], *mean = in[3], *rstd = in[4], *g = in[5];
+    const int64_t rank = cbm_tensor_rank(x);
+    cbm_tensor *scale = over_channels(cbm_mul(weight, rstd), rank), *zero = cbm_number_like(g, 0);
+    cbm_tensor *centred = cbm_sub(cbm_for_statistics(x), over_channels(mean, rank));
+    cbm_tensor *y = cbm_add(cbm_mul(centred, scale), over_channels(bias, rank));
+    cbm_tensor *below = cbm_less_equal(y, cbm_number_like(y, 0));
+    cbm_tensor *const plain[] = { x, weight, mean, rstd, cbm_where(below, zero, g) };
+    return backward_decompose(cx, attributes, plain, n - 1, out);
+}
+
+#define RELU_BACKWARD_SAMPLE(c_, ...)                                                                                  \
+    {                                                                                                                  \
+        .n_in = 6, .in = {                                                                                             \
+            CBM_DISTINCT(-2, 2, __VA_ARGS__),                                                                          \
+            CBM_FLOATS(0.5, 1.5, c_),                                                                                  \
+            CBM_FLOATS(0.5, 1.5, c_),                                                                                  \
+            CBM_FLOATS(-0.5, 0.5, c_),                                                                                 \
+            CBM_FLOATS(0.5, 2, c_),                                                                                    \
+            CBM_FLOATS(-1, 1, __VA_ARGS__)                                                                             \
+        }                                                                                                              \
+    }
+static const cbm_sample relu_backward_samples[] = {
+    RELU_BACKWARD_SAMPLE(3, 2, 3, 4, 2),
+    RELU_BACKWARD_SAMPLE(5, 6, 5),
+    RELU_BACKWARD_SAMPLE(17, 4, 17, 1, 3),
+};
+static const cbm_op relu_backward_op = {
+    CBM_OP_RECORD("batch_norm_relu_backward"),
+    .formula = "batch_norm_backward with g = 0 where (x - mean) rstd weight + bias <= 0",
+    .n_in = 6,
+    .n_out = 3,
+    .saves = CBM_SAVES_ALL_IN,
+    .infer = relu_backward_infer,
+    .decompose = relu_backward_decompose,
+    .cost = norm_cost,
+    CBM_SAMPLES(relu_backward_samples),
+};
+
+const cbm_op *const cbm_ops_norm[] = { &batch_norm_op, &backward_op, &relu_backward_op, NULL };
 
 /* ---- the public function ---- */
 

@@ -2,7 +2,7 @@
    element's place; and the kernels that take such operands, against the reference backend on plain ones. */
 #include "backend/kernels.h"
 
-enum { ROUNDS = 120 };
+enum { ROUNDS = 60 };
 
 static const cbm_layout layouts[] = { CBM_LAYOUT_PLAIN, CBM_LAYOUT_CHANNELS_LAST, CBM_LAYOUT_BLOCKED_8,
                                       CBM_LAYOUT_BLOCKED_16 };
@@ -200,11 +200,126 @@ static void pools(void **state)
     }
 }
 
+static void batch_norms(void **state)
+{
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        cbm_shape shape = random_images();
+        if (round % 10 == 0)
+            shape = CBM_SHAPE(5, 48, 41, 37);          /* several parts */
+        if (shape.v[1] * shape.v[3] * shape.v[4] == 1) /* one element alone: the variance is rounding noise */
+            shape.v[3] = 2;
+        const cbm_batch_norm_attributes a = { 1e-5 };
+        const cbm_buffer x = buffer(CBM_F32, shape), vector = buffer(CBM_F32, CBM_SHAPE(shape.v[2]));
+        trial t[3] = {
+            { .op = "batch_norm", .n_in = 3, .in = { x, vector, vector }, .out = { x, vector, vector } },
+            { .op = "batch_norm_backward",
+              .n_in = 5,
+              .in = { x, vector, vector, vector, x },
+              .out = { x, vector, vector } },
+            { .op = "batch_norm_relu_backward",
+              .n_in = 6,
+              .in = { x, vector, vector, vector, vector, x },
+              .out = { x, vector, vector } },
+        };
+        for (int i = 0; i < 3; i++) {
+            t[i].attributes = &a;
+            t[i].n_out = 3;
+            t[i].threads = draw_int(1, 3);
+            t[i].tolerance = 1e-5;
+            for (size_t k = 0; k < t[i].n_in; k++)
+                fill_buffer(&t[i].in[k], k == 1 ? (fill){ 0.5, 2 } : (fill){ -1, 1 });
+            compare_layouts(&t[i]);
+        }
+    }
+}
+
+/* What a kernel does to its result before writing it: add what is there, then the ReLU and its upper bound. */
+static void batch_norms_and_more(void **state)
+{
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        cbm_shape shape = random_images();
+        shape.v[1] = shape.v[1] < 2 ? 2 : shape.v[1];
+        const cbm_post after = { .add = round & 1, .relu = round & 2, .upper = (round & 6) == 6 ? 0.5f : 0 };
+        const cbm_batch_norm_attributes a = { 1e-5 };
+        const cbm_layout layout = layouts[draw_int(0, 3)];
+        cbm_buffer x = buffer(CBM_F32, shape), added = x, y = x;
+        cbm_buffer vectors[4];
+        if (!fits(layout, shape.v[2]))
+            continue;
+        fill_buffer(&x, (fill){ -1, 1 });
+        fill_buffer(&added, (fill){ -1, 1 });
+        fill_buffer(&y, (fill){ 0, 0 });
+        for (int i = 0; i < 4; i++) {
+            vectors[i] = buffer(CBM_F32, CBM_SHAPE(shape.v[2]));
+            fill_buffer(&vectors[i], (fill){ 0.5, 1 });
+        }
+        trial t = { .op = "batch_norm", .attributes = &a, .n_in = 3, .n_out = 3, .threads = draw_int(1, 3) };
+        t.in[0] = x;
+        t.in[1] = vectors[0];
+        t.in[2] = vectors[1];
+        t.out[0] = y;
+        t.out[1] = t.out[2] = vectors[2];
+        char message[256] = "";
+        cbm_buffer want[4];
+        memcpy(want, t.out, sizeof want);
+        assert_int_equal(run_on(&cbm_backend_reference, &t, want, message), CBM_OK);
+        for (int64_t i = 0; i < x.count; i++) {
+            float *v = (float *)want[0].data + i;
+            *v += after.add ? ((float *)added.data)[i] : 0;
+            *v = after.relu && *v < 0 ? 0 : *v;
+            *v = after.relu && after.upper > 0 && *v > after.upper ? after.upper : *v;
+        }
+        const cbm_buffer there = in_layout(&added, layout), from = in_layout(&x, layout);
+        for (int level = 0; level < N_LEVELS; level++) {
+            if (!cbm_simd_named(simd_levels[level]))
+                continue;
+            cbm_simd_choose(cbm_simd_named(simd_levels[level]));
+            cbm_buffer in[3] = { from, vectors[0], vectors[1] },
+                       out[3] = { in_layout(&there, layout), vectors[2], vectors[3] };
+            cbm_launch l = { .op = cbm_op_named("batch_norm"),
+                             .attributes = &a,
+                             .n_in = 3,
+                             .n_out = 3,
+                             .in = in,
+                             .out = out,
+                             .threads = t.threads,
+                             .after = &after,
+                             .message = message };
+            memcpy(out[0].data, there.data, (size_t)x.count * sizeof(float));
+            const cbm_kernel *k = cbm_backend_kernel(&cbm_backend_cpu, &l);
+            cbm_prepare p = { .launch = &l, .threads = l.threads, .message = message };
+            assert_non_null(k);
+            assert_int_equal(k->prepare(&p), CBM_OK);
+            l.workspace = malloc(p.workspace + 1);
+            assert_int_equal(k->launch(&l), CBM_OK);
+            cbm_buffer plain = in_layout(&out[0], CBM_LAYOUT_PLAIN);
+            assert_true(distance(&plain, &want[0]) < 1e-5);
+            free(l.workspace);
+            free(plain.data);
+            free(out[0].data);
+        }
+        cbm_simd_choose(NULL);
+        for (size_t i = 0; i < 3; i++)
+            free(want[i].data);
+        for (int i = 0; i < 4; i++)
+            free(vectors[i].data);
+        free(there.data);
+        free(from.data);
+        free(x.data);
+        free(added.data);
+        free(y.data);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reorders),
         cmocka_unit_test(pools),
+        cmocka_unit_test(batch_norms),
+        cmocka_unit_test(batch_norms_and_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

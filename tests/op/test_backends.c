@@ -162,6 +162,19 @@ static cbm_tensor *normalised(cbm_tensor *const *in)
     return cbm_batch_norm(in[0], NULL, NULL, in[1], in[2], true, 0.1, 1e-5);
 }
 
+static cbm_tensor *normalised_relu(cbm_tensor *const *in)
+{
+    cbm_tensor *t = cbm_relu(normalised(in));
+    return cbm_add(t, cbm_mul(t, t));
+}
+
+/* A ReLU whose argument somebody else reads too. */
+static cbm_tensor *normalised_twice(cbm_tensor *const *in)
+{
+    cbm_tensor *t = normalised(in);
+    return cbm_add(cbm_relu(t), cbm_tanh(t));
+}
+
 static cbm_tensor *squared_error(cbm_tensor *const *in)
 {
     return cbm_mse(in[0], in[1]);
@@ -205,6 +218,9 @@ static const larger table[] = {
     { "pool by two", pool_by_two, SHAPES(DIMS(4, 16, 24, 25)) },
     { "batch norm of pictures", normalised, SHAPES(DIMS(6, 10, 9, 7), DIMS(10), DIMS(10)) },
     { "batch norm of rows", normalised, SHAPES(DIMS(64, 33), DIMS(33), DIMS(33)) },
+    { "batch norm and relu", normalised_relu, SHAPES(DIMS(6, 16, 9, 7), DIMS(16), DIMS(16)) },
+    { "batch norm and relu of rows", normalised_relu, SHAPES(DIMS(64, 33), DIMS(33), DIMS(33)) },
+    { "batch norm read twice", normalised_twice, SHAPES(DIMS(6, 10, 9, 7), DIMS(10), DIMS(10)) },
     { "mse", squared_error, SHAPES(DIMS(40, 41), DIMS(40, 41)) },
     { "small net", small_net, SHAPES(DIMS(5, 3, 12, 12), DIMS(8, 3, 3, 3), DIMS(8), DIMS(200, 10)) },
 };

@@ -157,7 +157,10 @@ static bool is_statistic(const op_case *c, size_t input)
 {
     if (strcmp(c->op, "cross_entropy_backward") == 0)
         return input >= 2;
-    const size_t vectors = strcmp(c->op, "batch_norm") == 0 ? 2 : strcmp(c->op, "batch_norm_backward") == 0 ? 3 : 0;
+    const size_t vectors = strcmp(c->op, "batch_norm") == 0                 ? 2
+                           : strcmp(c->op, "batch_norm_backward") == 0      ? 3
+                           : strcmp(c->op, "batch_norm_relu_backward") == 0 ? 4
+                                                                            : 0;
     return input >= 1 && input <= vectors;
 }
 

@@ -211,6 +211,12 @@ def batch_norm_backward(a, x, weight, mean, rstd, g):
     return dx, dw, db
 
 
+def batch_norm_relu_backward(a, x, weight, bias, mean, rstd, g):
+    shape = [1, -1] + [1] * (x.dim() - 2)
+    z = (x - mean.reshape(shape)) * (rstd * weight).reshape(shape) + bias.reshape(shape)
+    return batch_norm_backward(a, x, weight, mean, rstd, torch.where(z <= 0, 0, g))
+
+
 def reduce_axes(a, x):
     return a["axes"] if a["axes"] else list(range(x.dim()))
 
@@ -301,6 +307,7 @@ OPS = {
     "conv2d_weight_grad": lambda a, x, g: conv_grad(a, 1, x, torch.zeros(*a["weight_shape"], dtype=g.dtype), g),
     "max_pool2d": max_pool, "max_pool2d_backward": max_pool_backward, "max_pool2d_take": max_pool_take, "avg_pool2d": avg_pool,
     "avg_pool2d_backward": avg_pool_backward, "batch_norm": batch_norm, "batch_norm_backward": batch_norm_backward,
+    "batch_norm_relu_backward": batch_norm_relu_backward,
     "cross_entropy": cross_entropy, "cross_entropy_backward": cross_entropy_backward,
     "uniform": lambda a: random(a, lambda a, n: a["low"] + (a["high"] - a["low"]) * uniforms(a, n)),
     "normal": lambda a: random(a, lambda a, n: a["mean"] + a["deviation"] * normals(a, n)),

@@ -86,6 +86,16 @@ typedef struct cbm_winograd_weight {
     int64_t parts, part; /* gradient: sums over this many matrices, `part` floats apart */
 } cbm_winograd_weight;
 
+/* Batch normalisation of `places` places, `step` elements apart, of `lanes` channels side by side; vectors have an element a
+   lane. Forward: y = (x - about) scale + shift, then `after`. Backward: dx = gain g + slope (x - about) + rest; gate: g is
+   taken as 0 where (x - about) scale + shift <= 0. */
+typedef struct cbm_norm {
+    int64_t places, lanes, step;
+    const float *about, *scale, *shift, *gain, *slope, *rest;
+    const cbm_post *after;
+    bool gate;
+} cbm_norm;
+
 /* One level's functions. Sums run in several lanes in a fixed order, so they repeat bit for bit. */
 typedef struct cbm_simd {
     const char *name;
@@ -121,8 +131,16 @@ typedef struct cbm_simd {
     void (*softmax)(float *r, const float *x, int64_t n);
     void (*log_softmax)(float *r, const float *x, int64_t n);
     void (*exp_scaled)(float *r, const float *x, float minus, float factor, int64_t n); /* exp(x - minus) factor */
-    /* abc[0] g + abc[1] (x - about) + abc[2] */
-    void (*norm_backward)(float *dx, const float *x, const float *g, float about, const float abc[3], int64_t n);
+
+    /* norms.c: places of lanes side by side; the functions ending in run: places of one channel. */
+    void (*norm_moments)(double *mean, double *squares, int64_t count, const float *x, int64_t places, int64_t step,
+                         int64_t lanes); /* mean and sum of squares about it of `count` places become those with x's */
+    void (*norm_forward)(float *y, const float *x, const cbm_norm *p);
+    void (*norm_forward_run)(float *y, const float *x, const cbm_norm *p);
+    void (*norm_sums)(double *sums, const float *x, const float *g, const cbm_norm *p); /* += sum g; g (x - about) */
+    void (*norm_sums_run)(double *sums, const float *x, const float *g, const cbm_norm *p);
+    void (*norm_backward)(float *dx, const float *x, const float *g, const cbm_norm *p);
+    void (*norm_backward_run)(float *dx, const float *x, const float *g, const cbm_norm *p);
 
     /* matrix.c */
     void (*small_matmul)(const cbm_small_matmul *p);

@@ -1,206 +1,367 @@
-/* norm.c: batch normalisation of f32 (N, C, ...) with the batch's own statistics, and its gradient: two passes over each
-   channel, whose planes stay in the cache between them. Rests on simd/rows.c. */
+/* norm.c: batch normalisation of f32 (N, C, ...) with the batch's own statistics, and its gradient, alone or through the ReLU
+   behind it. Memory is read twice and written once: statistics are joined from parts whose bounds depend on shapes only,
+   so results repeat bit for bit whatever the threads. Rests on simd/norms.c. */
 #include "backend/cpu/cpu.h"
 
 #include <math.h>
 
-enum { LANES = 64 }; /* channels taken together when each has one element a sample */
+enum { PARTS_MOST = 32, PART = 32768 /* elements of a part at least */ };
 
+/* A group is `lanes` channels side by side: one channel in the plain layout, a block's, or all of them (channels last; and
+   (N, C), which is the same). Its elements are `samples` runs of `places` times `lanes`. */
 typedef struct job {
     const cbm_simd *simd;
-    cbm_around a; /* N, C, the rest */
+    int64_t groups, lanes, samples, places, channels, parts;
     double eps;
-    const float *x, *weight, *bias, *g;
-    const float *mean_in, *rstd_in;
+    const cbm_post *after;
+    bool gate;
+    const float *x, *weight, *bias, *g, *mean_in, *rstd_in;
     float *y, *mean, *rstd, *dx, *dweight, *dbias;
+    double *partial;                                                /* of each part: two of each lane */
+    float *about, *scale, *shift, *gain, *slope, *rest;             /* of each channel */
+    void (*part)(const struct job *j, int64_t group, int64_t part); /* statistics */
+    void (*join)(const struct job *j, int64_t channel);
+    void (*apply)(const struct job *j, int64_t group, int64_t part);
 } job;
 
 static double members(const job *j)
 {
-    return (double)j->a.outer * (double)j->a.inner;
+    return (double)j->samples * (double)j->places;
 }
 
-static int64_t plane_at(const job *j, int64_t n, int64_t c)
+/* Walks the runs of a part: the next one begins at place *at of the group's, and ends before `end`. */
+typedef struct run {
+    int64_t offset, places;
+} run;
+static bool next_run(const job *j, int64_t group, int64_t *at, int64_t end, run *r)
 {
-    return (n * j->a.length + c) * j->a.inner;
-}
-
-static void keep_statistics(const job *j, int64_t c, double mean, double rstd)
-{
-    if (j->mean)
-        j->mean[c] = (float)mean;
-    if (j->rstd)
-        j->rstd[c] = (float)rstd;
-}
-
-static void forward(void *user, int64_t begin, int64_t end)
-{
-    const job *j = user;
-    const int64_t plane = j->a.inner;
-    for (int64_t c = begin; c < end; c++) {
-        double sum = 0, squares = 0;
-        for (int64_t n = 0; n < j->a.outer; n++)
-            sum += j->simd->sum(j->x + plane_at(j, n, c), plane);
-        const float mean = (float)(sum / members(j));
-        for (int64_t n = 0; n < j->a.outer; n++)
-            squares += j->simd->sum_of_squares(j->x + plane_at(j, n, c), plane, (double)mean);
-        const double rest = sum / members(j) - (double)mean; /* what rounding the mean left out */
-        const double rstd = 1 / sqrt(fmax(squares / members(j) - rest * rest, 0) + j->eps);
-        keep_statistics(j, c, (double)mean, rstd);
-        const float scale = (float)rstd * j->weight[c], shift = (float)((double)j->bias[c] - rest * (double)scale);
-        for (int64_t n = 0; j->y && n < j->a.outer; n++)
-            j->simd->scale_shift(j->y + plane_at(j, n, c), j->x + plane_at(j, n, c), mean, scale, shift, plane);
-    }
-}
-
-/* (N, C): LANES channels side by side. */
-static void forward_flat(void *user, int64_t begin, int64_t end)
-{
-    const job *j = user;
-    const int64_t width = j->a.length;
-    for (int64_t block = begin; block < end; block++) {
-        const int64_t c0 = block * LANES, count = width - c0 < LANES ? width - c0 : LANES;
-        double sum[LANES] = { 0 }, squares[LANES] = { 0 };
-        float scale[LANES], mean[LANES], shift[LANES];
-        for (int64_t n = 0; n < j->a.outer; n++)
-            for (int64_t k = 0; k < count; k++)
-                sum[k] += (double)j->x[n * width + c0 + k];
-        for (int64_t k = 0; k < count; k++)
-            sum[k] /= members(j);
-        for (int64_t n = 0; n < j->a.outer; n++)
-            for (int64_t k = 0; k < count; k++) {
-                const double d = (double)j->x[n * width + c0 + k] - sum[k];
-                squares[k] += d * d;
-            }
-        for (int64_t k = 0; k < count; k++) {
-            const double rstd = 1 / sqrt(squares[k] / members(j) + j->eps);
-            keep_statistics(j, c0 + k, sum[k], rstd);
-            mean[k] = (float)sum[k];
-            scale[k] = (float)rstd * j->weight[c0 + k];
-            shift[k] = (float)((double)j->bias[c0 + k] - (sum[k] - (double)mean[k]) * (double)scale[k]);
-        }
-        for (int64_t n = 0; j->y && n < j->a.outer; n++)
-            for (int64_t k = 0; k < count; k++) {
-                const int64_t i = n * width + c0 + k;
-                j->y[i] = (j->x[i] - mean[k]) * scale[k] + shift[k];
-            }
-    }
-}
-
-static bool run(job *j, const cbm_launch *l, void (*planes)(void *, int64_t, int64_t),
-                void (*flat)(void *, int64_t, int64_t))
-{
-    if (l->in[0].count == 0)
+    if (*at >= end)
         return false;
-    if (j->a.inner > 1)
-        cbm_parallel_for(j->a.length, cbm_grain(j->a.outer * j->a.inner), l->threads, planes, j);
-    else
-        cbm_parallel_for((j->a.length + LANES - 1) / LANES, cbm_grain(j->a.outer * LANES), l->threads, flat, j);
+    const int64_t n = *at / j->places, first = *at % j->places;
+    r->places = j->places - first < end - *at ? j->places - first : end - *at;
+    r->offset = ((n * j->groups + group) * j->places + first) * j->lanes;
+    *at += r->places;
     return true;
+}
+
+static int64_t part_begin(const job *j, int64_t part)
+{
+    return j->samples * j->places * part / j->parts;
+}
+
+static double *partial_of(const job *j, int64_t group, int64_t part)
+{
+    return j->partial + (group * j->parts + part) * 2 * j->lanes;
+}
+
+static cbm_norm norm_of(const job *j, int64_t group, int64_t places)
+{
+    const int64_t c = group * j->lanes;
+    return (cbm_norm){ .places = places,
+                       .lanes = j->lanes,
+                       .step = j->lanes,
+                       .about = j->about + c,
+                       .scale = j->scale + c,
+                       .shift = j->shift + c,
+                       .gain = j->gain + c,
+                       .slope = j->slope + c,
+                       .rest = j->rest + c,
+                       .after = j->after,
+                       .gate = j->gate };
+}
+
+/* ---- forward ---- */
+
+static void join_moments(double *mean, double *squares, double count, double mean_2, double squares_2, double count_2)
+{
+    const double delta = mean_2 - *mean, total = count + count_2;
+    *mean += delta * (count_2 / total);
+    *squares += squares_2 + delta * delta * (count * count_2 / total);
+}
+
+static void moments_part(const job *j, int64_t group, int64_t part)
+{
+    double *m = partial_of(j, group, part);
+    const int64_t begin = part_begin(j, part), end = part_begin(j, part + 1);
+    run r;
+    m[0] = m[1] = 0;
+    for (int64_t at = begin, before = 0; next_run(j, group, &at, end, &r); before = at - begin) {
+        const float *x = j->x + r.offset;
+        if (j->lanes > 1) {
+            j->simd->norm_moments(m, m + j->lanes, before, x, r.places, j->lanes, j->lanes);
+            continue;
+        }
+        const double n = (double)r.places, sum = j->simd->sum(x, r.places);
+        const float about = (float)(sum / n);
+        const double rest = sum / n - (double)about; /* what rounding the mean left out */
+        const double squares = j->simd->sum_of_squares(x, r.places, (double)about) - n * rest * rest;
+        join_moments(&m[0], &m[1], (double)before, sum / n, squares, n);
+    }
+}
+
+static void join_forward(const job *j, int64_t channel)
+{
+    const int64_t group = channel / j->lanes, lane = channel % j->lanes;
+    const double *first = partial_of(j, group, 0);
+    double mean = first[lane], squares = first[j->lanes + lane];
+    for (int64_t part = 1; part < j->parts; part++) {
+        const double *m = partial_of(j, group, part);
+        const int64_t begin = part_begin(j, part);
+        join_moments(&mean, &squares, (double)begin, m[lane], m[j->lanes + lane],
+                     (double)(part_begin(j, part + 1) - begin));
+    }
+    const double variance = squares / members(j);
+    const float rstd = (float)(1 / sqrt((variance < 0 ? 0 : variance) + j->eps)); /* NaN stays */
+    j->about[channel] = (float)mean;
+    j->scale[channel] = rstd * j->weight[channel];
+    j->shift[channel] = (float)((double)j->bias[channel] - (mean - (double)(float)mean) * (double)j->scale[channel]);
+    if (j->mean)
+        j->mean[channel] = (float)mean;
+    if (j->rstd)
+        j->rstd[channel] = rstd;
+}
+
+static void apply_forward(const job *j, int64_t group, int64_t part)
+{
+    const int64_t end = part_begin(j, part + 1);
+    run r;
+    for (int64_t at = part_begin(j, part); j->y && next_run(j, group, &at, end, &r);) {
+        const cbm_norm p = norm_of(j, group, r.places);
+        (j->lanes > 1 ? j->simd->norm_forward : j->simd->norm_forward_run)(j->y + r.offset, j->x + r.offset, &p);
+    }
+}
+
+/* ---- backward: with xhat = (x - mean) rstd over M members: dbias = sum g, dweight = sum g xhat,
+        dx = weight rstd (g - dbias / M - xhat dweight / M) ---- */
+
+static void sums_part(const job *j, int64_t group, int64_t part)
+{
+    double *sums = partial_of(j, group, part);
+    const int64_t end = part_begin(j, part + 1);
+    run r;
+    for (int64_t i = 0; i < 2 * j->lanes; i++)
+        sums[i] = 0;
+    for (int64_t at = part_begin(j, part); next_run(j, group, &at, end, &r);) {
+        const cbm_norm p = norm_of(j, group, r.places);
+        (j->lanes > 1 ? j->simd->norm_sums : j->simd->norm_sums_run)(sums, j->x + r.offset, j->g + r.offset, &p);
+    }
+}
+
+static void join_backward(const job *j, int64_t channel)
+{
+    const int64_t group = channel / j->lanes, lane = channel % j->lanes;
+    double dbias = 0, centred = 0;
+    for (int64_t part = 0; part < j->parts; part++) {
+        const double *sums = partial_of(j, group, part);
+        dbias += sums[lane];
+        centred += sums[j->lanes + lane];
+    }
+    const double rstd = (double)j->rstd_in[channel], dweight = centred * rstd,
+                 scale = (double)j->weight[channel] * rstd;
+    j->gain[channel] = (float)scale;
+    j->slope[channel] = (float)(-scale * rstd * dweight / members(j));
+    j->rest[channel] = (float)(-scale * dbias / members(j));
+    if (j->dweight)
+        j->dweight[channel] = (float)dweight;
+    if (j->dbias)
+        j->dbias[channel] = (float)dbias;
+}
+
+static void apply_backward(const job *j, int64_t group, int64_t part)
+{
+    const int64_t end = part_begin(j, part + 1);
+    run r;
+    for (int64_t at = part_begin(j, part); j->dx && next_run(j, group, &at, end, &r);) {
+        const cbm_norm p = norm_of(j, group, r.places);
+        (j->lanes > 1 ? j->simd->norm_backward : j->simd->norm_backward_run)(j->dx + r.offset, j->x + r.offset,
+                                                                             j->g + r.offset, &p);
+    }
+}
+
+/* ---- dealing out ---- */
+
+/* Both passes over some groups; the second begins with what the first has left in the caches. */
+static void whole_groups(void *user, int64_t begin, int64_t end)
+{
+    const job *j = user;
+    for (int64_t group = begin; group < end; group++) {
+        for (int64_t part = 0; part < j->parts; part++)
+            j->part(j, group, part);
+        for (int64_t lane = 0; lane < j->lanes; lane++)
+            j->join(j, group * j->lanes + lane);
+        for (int64_t part = j->parts - 1; part >= 0; part--)
+            j->apply(j, group, part);
+    }
+}
+
+static void some_parts(void *user, int64_t begin, int64_t end)
+{
+    const job *j = user;
+    for (int64_t i = begin; i < end; i++)
+        j->part(j, i / j->parts, i % j->parts);
+}
+static void some_joins(void *user, int64_t begin, int64_t end)
+{
+    const job *j = user;
+    for (int64_t channel = begin; channel < end; channel++)
+        j->join(j, channel);
+}
+static void some_applications(void *user, int64_t begin, int64_t end)
+{
+    const job *j = user;
+    for (int64_t i = end - 1; i >= begin; i--)
+        j->apply(j, i / j->parts, i % j->parts);
+}
+
+static void run_job(job *j, int64_t threads)
+{
+    const int64_t group_elements = j->samples * j->places * j->lanes;
+    const bool even = j->groups % threads == 0 || j->groups >= 4 * threads;
+    if (even || j->groups * group_elements < 2 * CBM_CPU_GRAIN) {
+        cbm_parallel_for(j->groups, cbm_grain(group_elements), threads, whole_groups, j);
+        return;
+    }
+    const int64_t grain = cbm_grain(group_elements / j->parts);
+    cbm_parallel_for(j->groups * j->parts, grain, threads, some_parts, j);
+    cbm_parallel_for(j->channels, cbm_grain(16 * j->parts), threads, some_joins, j);
+    cbm_parallel_for(j->groups * j->parts, grain, threads, some_applications, j);
+}
+
+/* Everything but the operands. The workspace: partial results, then six numbers a channel. */
+static job job_of(const cbm_launch *l)
+{
+    const cbm_buffer *x = &l->in[0];
+    const cbm_around a = cbm_around_axis(x, 1);
+    job j = { .simd = cbm_simd_get(), .groups = a.length, .lanes = 1, .samples = a.outer, .places = a.inner };
+    j.channels = a.length;
+    if (x->layout == CBM_LAYOUT_BLOCKED_16 || x->layout == CBM_LAYOUT_BLOCKED_8) {
+        j.lanes = x->layout == CBM_LAYOUT_BLOCKED_16 ? 16 : 8;
+        j.groups = a.length / j.lanes;
+    } else if (x->layout == CBM_LAYOUT_CHANNELS_LAST || a.inner == 1) {
+        j.lanes = a.length;
+        j.groups = a.length > 0 ? 1 : 0;
+        j.samples = 1;
+        j.places = a.outer * a.inner;
+    }
+    const int64_t parts = j.samples * j.places * j.lanes / PART, all = j.samples * j.places;
+    j.parts = parts > PARTS_MOST ? PARTS_MOST : parts < 1 ? 1 : parts;
+    j.parts = j.parts > all && all > 0 ? all : j.parts;
+    float *next = l->workspace ? (float *)((double *)l->workspace + j.channels * j.parts * 2) : NULL;
+    float **const vectors[] = { &j.about, &j.scale, &j.shift, &j.gain, &j.slope, &j.rest };
+    j.partial = l->workspace;
+    for (size_t i = 0; next && i < sizeof vectors / sizeof *vectors; i++, next += j.channels)
+        *vectors[i] = next;
+    return j;
+}
+
+static cbm_status prepare(cbm_prepare *prepare)
+{
+    const job j = job_of(prepare->launch);
+    prepare->workspace = (size_t)j.channels * ((size_t)j.parts * 2 * sizeof(double) + 6 * sizeof(float));
+    return CBM_OK;
 }
 
 static cbm_status batch_norm(const cbm_launch *l) /* x, weight, bias -> y, mean, rstd */
 {
     const cbm_batch_norm_attributes *a = l->attributes;
-    job j = { .simd = cbm_simd_get(),
-              .a = cbm_around_axis(&l->in[0], 1),
-              .eps = a->eps,
-              .x = l->in[0].data,
-              .weight = l->in[1].data,
-              .bias = l->in[2].data,
-              .y = l->out[0].data,
-              .mean = l->out[1].data,
-              .rstd = l->out[2].data };
-    if (run(&j, l, forward, forward_flat))
+    job j = job_of(l);
+    j.eps = a->eps;
+    j.after = l->after;
+    j.x = l->in[0].data;
+    j.weight = l->in[1].data;
+    j.bias = l->in[2].data;
+    j.y = l->out[0].data;
+    j.mean = l->out[1].data;
+    j.rstd = l->out[2].data;
+    j.part = moments_part;
+    j.join = join_forward;
+    j.apply = apply_forward;
+    if (l->in[0].count > 0) {
+        run_job(&j, l->threads);
         return CBM_OK;
-    for (int64_t c = 0; c < j.a.length; c++)
-        keep_statistics(&j, c, NAN, NAN);
+    }
+    for (int64_t c = 0; c < j.channels; c++) {
+        if (j.mean)
+            j.mean[c] = NAN;
+        if (j.rstd)
+            j.rstd[c] = NAN;
+    }
     return CBM_OK;
 }
 
-/* With xhat = (x - mean) rstd over M members: dbias = sum g, dweight = sum g xhat,
-   dx = weight rstd (g - dbias / M - xhat dweight / M). */
-static void finish_channel(const job *j, int64_t c, double dbias, double centred, float abc[3])
+static cbm_status backward(job *j, const cbm_launch *l)
 {
-    const double rstd = (double)j->rstd_in[c], dweight = centred * rstd, scale = (double)j->weight[c] * rstd;
-    abc[0] = (float)scale;
-    abc[1] = (float)(-scale * rstd * dweight / members(j));
-    abc[2] = (float)(-scale * dbias / members(j));
-    if (j->dweight)
-        j->dweight[c] = (float)dweight;
-    if (j->dbias)
-        j->dbias[c] = (float)dbias;
-}
-
-static void backward(void *user, int64_t begin, int64_t end)
-{
-    const job *j = user;
-    const int64_t plane = j->a.inner;
-    for (int64_t c = begin; c < end; c++) {
-        double dbias = 0, centred = 0;
-        for (int64_t n = 0; n < j->a.outer; n++) {
-            const int64_t at = plane_at(j, n, c);
-            dbias += j->simd->sum(j->g + at, plane);
-            centred += j->simd->dot(j->x + at, j->g + at, plane, (double)j->mean_in[c]);
-        }
-        float abc[3];
-        finish_channel(j, c, dbias, centred, abc);
-        for (int64_t n = 0; j->dx && n < j->a.outer; n++) {
-            const int64_t at = plane_at(j, n, c);
-            j->simd->norm_backward(j->dx + at, j->x + at, j->g + at, j->mean_in[c], abc, plane);
-        }
+    j->dx = l->out[0].data;
+    j->dweight = l->out[1].data;
+    j->dbias = l->out[2].data;
+    j->part = sums_part;
+    j->join = join_backward;
+    j->apply = apply_backward;
+    for (int64_t c = 0; c < j->channels; c++) {
+        j->about[c] = j->mean_in[c];
+        j->scale[c] = j->rstd_in[c] * j->weight[c];
+        j->shift[c] = j->gate ? j->bias[c] : 0;
     }
-}
-
-static void backward_flat(void *user, int64_t begin, int64_t end)
-{
-    const job *j = user;
-    const int64_t width = j->a.length;
-    for (int64_t block = begin; block < end; block++) {
-        const int64_t c0 = block * LANES, count = width - c0 < LANES ? width - c0 : LANES;
-        double dbias[LANES] = { 0 }, centred[LANES] = { 0 };
-        float abc[LANES][3];
-        for (int64_t n = 0; n < j->a.outer; n++)
-            for (int64_t k = 0; k < count; k++) {
-                const int64_t i = n * width + c0 + k;
-                dbias[k] += (double)j->g[i];
-                centred[k] += (double)j->g[i] * ((double)j->x[i] - (double)j->mean_in[c0 + k]);
-            }
-        for (int64_t k = 0; k < count; k++)
-            finish_channel(j, c0 + k, dbias[k], centred[k], abc[k]);
-        for (int64_t n = 0; j->dx && n < j->a.outer; n++)
-            for (int64_t k = 0; k < count; k++) {
-                const int64_t i = n * width + c0 + k;
-                j->dx[i] = abc[k][0] * j->g[i] + (abc[k][1] * (j->x[i] - j->mean_in[c0 + k]) + abc[k][2]);
-            }
+    if (l->in[0].count > 0) {
+        run_job(j, l->threads);
+        return CBM_OK;
     }
+    for (int64_t c = 0; c < j->channels; c++) {
+        if (j->dweight)
+            j->dweight[c] = 0;
+        if (j->dbias)
+            j->dbias[c] = 0;
+    }
+    return CBM_OK;
 }
 
 static cbm_status batch_norm_backward(const cbm_launch *l) /* x, weight, mean, rstd, g -> dx, dweight, dbias */
 {
-    job j = { .simd = cbm_simd_get(),
-              .a = cbm_around_axis(&l->in[0], 1),
-              .x = l->in[0].data,
-              .weight = l->in[1].data,
-              .mean_in = l->in[2].data,
-              .rstd_in = l->in[3].data,
-              .g = l->in[4].data,
-              .dx = l->out[0].data,
-              .dweight = l->out[1].data,
-              .dbias = l->out[2].data };
-    if (run(&j, l, backward, backward_flat))
-        return CBM_OK;
-    for (int64_t c = 0; c < j.a.length; c++) {
-        if (j.dweight)
-            j.dweight[c] = 0;
-        if (j.dbias)
-            j.dbias[c] = 0;
-    }
-    return CBM_OK;
+    job j = job_of(l);
+    j.x = l->in[0].data;
+    j.weight = l->in[1].data;
+    j.mean_in = l->in[2].data;
+    j.rstd_in = l->in[3].data;
+    j.g = l->in[4].data;
+    return backward(&j, l);
 }
 
+/* x, weight, bias, mean, rstd, g -> the same. The ReLU's side is found again from x, which saves reading its result twice; it
+   can differ from the forward pass's only where x is within rounding of the kink. */
+static cbm_status batch_norm_relu_backward(const cbm_launch *l)
+{
+    job j = job_of(l);
+    j.gate = true;
+    j.x = l->in[0].data;
+    j.weight = l->in[1].data;
+    j.bias = l->in[2].data;
+    j.mean_in = l->in[3].data;
+    j.rstd_in = l->in[4].data;
+    j.g = l->in[5].data;
+    return backward(&j, l);
+}
+
+/* The operands of x's shape; the vectors stay plain. */
+static bool pictures(const cbm_launch *l, cbm_layout layout, uint32_t *in, uint32_t *out, int *gains)
+{
+    const int64_t channels = l->in[0].rank == 4 ? l->in[0].shape[1] : 1;
+    if (l->in[0].rank != 4 || (layout == CBM_LAYOUT_BLOCKED_8 && channels % 8 != 0) ||
+        (layout == CBM_LAYOUT_BLOCKED_16 && channels % 16 != 0))
+        return false;
+    *in = 1u | (l->n_in > 3 ? 1u << (l->n_in - 1) : 0);
+    *out = 1;
+    *gains = 1;
+    return true;
+}
+
+#define NORM(name_, launch_, flags_)                                                                                   \
+    {                                                                                                                  \
+        .op = (name_), .flags = (flags_), .supports = cbm_cpu_f32, .prepare = prepare, .launch = (launch_),            \
+        .layout = pictures                                                                                             \
+    }
 const cbm_kernel cbm_cpu_norm[] = {
-    { .op = "batch_norm", .supports = cbm_cpu_f32, .launch = batch_norm },
-    { .op = "batch_norm_backward", .supports = cbm_cpu_f32, .launch = batch_norm_backward },
+    NORM("batch_norm", batch_norm, CBM_KERNEL_POST),
+    NORM("batch_norm_backward", batch_norm_backward, 0),
+    NORM("batch_norm_relu_backward", batch_norm_relu_backward, 0),
     { .op = NULL },
 };

@@ -42,23 +42,30 @@ static cbm_status batch_norm(const cbm_launch *launch) /* x, weight, bias -> y, 
 
 /* With xhat = (x - mean) rstd over M members: dbias = sum g, dweight = sum g xhat,
    dx = weight rstd (g - dbias / M - xhat dweight / M). */
-static cbm_status batch_norm_backward(const cbm_launch *launch) /* x, weight, mean, rstd, g -> dx, dweight, dbias */
+static cbm_status backward(const cbm_launch *launch, bool relu)
 {
+    const size_t bias = 2, mean_at = relu ? 3 : 2, g_at = mean_at + 2;
     cbm_lanes l = cbm_lanes_of(&launch->in[0], 1);
     double members = (double)l.outer * (double)l.inner;
     cbm_numbers c;
     cbm_numbers_unpack(launch, &c);
     for (int64_t channel = 0; channel < l.length; channel++) {
-        double mean = c.in[2][channel].f, rstd = c.in[3][channel].f, dweight = 0, dbias = 0;
+        double mean = c.in[mean_at][channel].f, rstd = c.in[mean_at + 1][channel].f, dweight = 0, dbias = 0;
+        for (int64_t n = 0; relu && n < l.outer; n++)
+            for (int64_t i = 0; i < l.inner; i++) {
+                double z = (run_of(c.in[0], &l, channel, n)[i].f - mean) * rstd * c.in[1][channel].f;
+                if (z + c.in[bias][channel].f <= 0)
+                    run_of(c.in[g_at], &l, channel, n)[i].f = 0;
+            }
         for (int64_t n = 0; n < l.outer; n++)
             for (int64_t i = 0; i < l.inner; i++) {
-                double g = run_of(c.in[4], &l, channel, n)[i].f;
+                double g = run_of(c.in[g_at], &l, channel, n)[i].f;
                 dbias += g;
                 dweight += g * (run_of(c.in[0], &l, channel, n)[i].f - mean) * rstd;
             }
         for (int64_t n = 0; n < l.outer; n++)
             for (int64_t i = 0; i < l.inner; i++) {
-                double g = run_of(c.in[4], &l, channel, n)[i].f;
+                double g = run_of(c.in[g_at], &l, channel, n)[i].f;
                 double xhat = (run_of(c.in[0], &l, channel, n)[i].f - mean) * rstd;
                 run_of(c.out[0], &l, channel, n)[i].f =
                     c.in[1][channel].f * rstd * (g - (dbias + xhat * dweight) / members);
@@ -70,11 +77,25 @@ static cbm_status batch_norm_backward(const cbm_launch *launch) /* x, weight, me
     return CBM_OK;
 }
 
+static cbm_status batch_norm_backward(const cbm_launch *launch) /* x, weight, mean, rstd, g -> dx, dweight, dbias */
+{
+    return backward(launch, false);
+}
+
+static cbm_status batch_norm_relu_backward(const cbm_launch *launch) /* x, weight, bias, mean, rstd, g -> the same */
+{
+    return backward(launch, true);
+}
+
 const cbm_kernel cbm_reference_norm[] = {
     { .op = "batch_norm", .flags = CBM_KERNEL_STRIDED, .prepare = cbm_numbers_prepare, .launch = batch_norm },
     { .op = "batch_norm_backward",
       .flags = CBM_KERNEL_STRIDED,
       .prepare = cbm_numbers_prepare,
       .launch = batch_norm_backward },
+    { .op = "batch_norm_relu_backward",
+      .flags = CBM_KERNEL_STRIDED,
+      .prepare = cbm_numbers_prepare,
+      .launch = batch_norm_relu_backward },
     { .op = NULL },
 };

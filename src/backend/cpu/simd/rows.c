@@ -126,13 +126,6 @@ static void exp_scaled(float *r, const float *x, float minus, float factor, int6
     const vf m = vf_set(minus), f = vf_set(factor);
     EACH(vf_exp(vf_load(x + i) - m) * f, vf_exp(vf_load_part(x + i, n - i, 0) - m) * f);
 }
-static void norm_backward(float *r, const float *x, const float *g, float about, const float abc[3], int64_t n)
-{
-    const vf m = vf_set(about), a = vf_set(abc[0]), b = vf_set(abc[1]), c = vf_set(abc[2]);
-    EACH(vf_load(g + i) * a + ((vf_load(x + i) - m) * b + c),
-         vf_load_part(g + i, n - i, 0) * a + ((vf_load_part(x + i, n - i, 0) - m) * b + c));
-}
-
 /* The sum of exp(x - m), m the greatest; r, when given, gets the terms. An infinite m gives NaN, as the definition does. */
 static float sum_of_exp(float *r, const float *x, int64_t n, float m)
 {
@@ -198,7 +191,6 @@ void CBM_LEVEL(cbm_rows_fill)(cbm_simd *s)
     s->raise = raise_to;
     s->scale_shift = scale_shift;
     s->exp_scaled = exp_scaled;
-    s->norm_backward = norm_backward;
     s->log_sum_exp = log_sum_exp;
     s->softmax = softmax;
     s->log_softmax = log_softmax;
