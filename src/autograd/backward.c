@@ -1,6 +1,7 @@
 /* backward.c: gradients by walking recorded nodes from the newest to the oldest and asking each operation's vjp, which
    records operations itself. Sums over broadcast axes happen here, for every operation. Rests on op/. */
 #include "op/families.h"
+#include "autograd/repeat.h"
 #include <cambium/autograd.h>
 #include <cambium/ops.h>
 #include <string.h>
@@ -18,6 +19,7 @@ typedef struct walk {
     cbm_array nodes;     /* of cbm_node *, those that lead to what is asked, by sequence */
     uint64_t stamp;      /* marks values and nodes seen in this walk */
     uint64_t seen;       /* the context's newest stamp when the marks were last known to stand */
+    bool added;          /* to a gradient that was there already */
 } walk;
 
 /* A vjp or a hook may have started a walk or an evaluation of its own, which uses the same marks: put ours back. */
@@ -297,7 +299,6 @@ static void close_walk(walk *w)
     for (size_t i = 0; i < w->gradients.count; i++)
         cbm_value_release(CBM_AT(&w->gradients, gradient, i).value);
     cbm_array_free(&w->gradients);
-    cbm_array_free(&w->nodes);
 }
 
 static walk open_walk(cbm_context *cx)
@@ -362,6 +363,7 @@ cbm_status cbm_grad_with(cbm_tensor *y, cbm_tensor *const *xs, size_t count, cbm
         }
     }
     close_walk(&w);
+    cbm_array_free(&w.nodes);
     cbm_scope_end(scope);
     for (size_t i = 0; i < count; i++) { /* into the caller's scope */
         cbm_tensor *held = grads[i];
@@ -395,10 +397,11 @@ static void become_gradient(cbm_tensor *variable, cbm_tensor *g)
 }
 
 /* Adds g to the gradient that lives with the variable. */
-static void accumulate(cbm_tensor *variable, cbm_tensor *g)
+static void accumulate(walk *w, cbm_tensor *variable, cbm_tensor *g)
 {
     cbm_context *cx = variable->cx;
     if (variable->gradient) {
+        w->added = true;
         cbm_tensor *old = cbm_handle(cx, variable->gradient);
         g = cbm_add(old, g);
     }
@@ -454,6 +457,10 @@ static cbm_status backward(cbm_tensor *loss, cbm_tensor *const *variables, size_
                  "no-grad scope, detached, or are all parameters frozen?");
         return cbm_close_error(cx);
     }
+    bool whole = !variables && !retain; /* as cbm_backward has it */
+    if (whole && cbm_repeat_backward(cx, y))
+        return CBM_OK;
+    cbm_pass_start start = cbm_pass_begins(cx);
     cbm_scope *scope = inner_scope(cx, false);
     walk w = open_walk(cx);
     cbm_tensor *seed = ones_like(y);
@@ -465,13 +472,16 @@ static cbm_status backward(cbm_tensor *loss, cbm_tensor *const *variables, size_
                 wanted = variables[k] == v->variable;
             cbm_tensor *g = wanted ? finished(&w, v) : NULL;
             if (g)
-                accumulate(v->variable, g);
+                accumulate(&w, v->variable, g);
         }
         if (!retain && cx->status == CBM_OK)
             release_history(&w);
     }
     close_walk(&w);
     cbm_scope_end(scope);
+    if (whole && !w.added && cx->status == CBM_OK)
+        cbm_pass_ended(cx, start, y, w.nodes.data, w.nodes.count);
+    cbm_array_free(&w.nodes);
     return cbm_close_error(cx);
 }
 

@@ -11,6 +11,12 @@ static size_t image_bytes(const cbm_tape_entry *e)
     return e->image->block + e->n_in * sizeof(cbm_tape_ref);
 }
 
+void cbm_tape_pass_free(cbm_heap *heap, cbm_tape_pass *pass)
+{
+    cbm_heap_give(heap, pass->walked, pass->room_walked * sizeof *pass->walked);
+    cbm_heap_give(heap, pass->gradients, pass->room_gradients * sizeof *pass->gradients);
+}
+
 void cbm_tape_free(cbm_tape *tape)
 {
     if (!tape)
@@ -19,8 +25,11 @@ void cbm_tape_free(cbm_tape *tape)
         cbm_tape_entry *e = &CBM_AT(&tape->entries, cbm_tape_entry, i);
         cbm_heap_give(tape->heap, e->image, image_bytes(e));
     }
+    for (size_t i = 0; i < tape->passes.count; i++)
+        cbm_tape_pass_free(tape->heap, &CBM_AT(&tape->passes, cbm_tape_pass, i));
     cbm_array_free(&tape->entries);
     cbm_array_free(&tape->leaves);
+    cbm_array_free(&tape->passes);
     cbm_heap_give(tape->heap, tape, sizeof *tape);
 }
 
@@ -30,7 +39,8 @@ static cbm_tape *new_draft(cbm_heap *heap)
     if (tape)
         *tape = (cbm_tape){ .heap = heap,
                             .entries = CBM_ARRAY(heap, cbm_tape_entry),
-                            .leaves = CBM_ARRAY(heap, cbm_tape_leaf) };
+                            .leaves = CBM_ARRAY(heap, cbm_tape_leaf),
+                            .passes = CBM_ARRAY(heap, cbm_tape_pass) };
     return tape;
 }
 

@@ -24,7 +24,8 @@ typedef struct cbm_tape_leaf {
     cbm_shape shape;
     uint8_t dtype;
     bool aligned;
-    int32_t number; /* among the plan's leaves; -1: only operations that were dropped read it */
+    const cbm_op *maker; /* of an operand of a backward pass: what made it, or NULL */
+    int32_t number;      /* among the plan's leaves; -1: only operations that were dropped read it */
 } cbm_tape_leaf;
 
 typedef struct cbm_tape_entry {
@@ -36,13 +37,34 @@ typedef struct cbm_tape_entry {
     int32_t number; /* among the plan's nodes; -1: dropped before the evaluation */
     uint8_t demands[CBM_MAX_OUTPUTS], in_place;
     uint8_t consumed; /* bit k: an operation of the plan takes result k */
+    bool kept;        /* of a backward pass: still there at its end */
 } cbm_tape_entry;
+
+/* A backward pass (autograd/repeat.c): the operations that it recorded are first to end - 1. */
+typedef struct cbm_tape_walked {
+    int32_t number; /* of an operation that was differentiated */
+    uint32_t asks;  /* bit i: input i requires a gradient */
+} cbm_tape_walked;
+
+typedef struct cbm_tape_gradient {
+    int32_t leaf; /* a variable's version */
+    cbm_tape_ref ref;
+} cbm_tape_gradient;
+
+typedef struct cbm_tape_pass {
+    size_t first, end;
+    cbm_tape_ref root; /* what was differentiated */
+    cbm_tape_walked *walked;
+    cbm_tape_gradient *gradients;
+    size_t n_walked, n_gradients, room_walked, room_gradients;
+} cbm_tape_pass;
 
 typedef struct cbm_tape {
     cbm_heap *heap;
     struct cbm_plan *plan;    /* NULL: a draft */
     cbm_array entries;        /* of cbm_tape_entry */
     cbm_array leaves;         /* of cbm_tape_leaf */
+    cbm_array passes;         /* of cbm_tape_pass */
     size_t n_nodes, n_leaves; /* of the plan */
 } cbm_tape;
 
@@ -61,9 +83,11 @@ typedef struct cbm_replay {
     cbm_array nodes;  /* of cbm_node *: what was recorded, by number; NULL: dropped. Its count is the next number */
     cbm_array leaves; /* of cbm_value *, by number */
     uint64_t steps;   /* evaluated by a tape */
+    uint64_t passes;  /* backward passes copied from one */
 } cbm_replay;
 
 void cbm_tape_free(cbm_tape *tape);
+void cbm_tape_pass_free(cbm_heap *heap, cbm_tape_pass *pass); /* what it points to */
 /* A new period: follows tape; or, without one, drafts if asked to. A draft that nobody took is freed. */
 void cbm_replay_begin(cbm_context *cx, cbm_tape *tape, bool draft);
 /* No longer follows or drafts, until the next period. */

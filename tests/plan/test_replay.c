@@ -69,7 +69,8 @@ typedef struct world {
     size_t length;
 } world;
 
-static const program base = {
+/* With all that a program may do: numbers that change at run time, a user's operation, results that are dropped. */
+static const program varied = {
     .at = { { INPUT },
             { TARGET },
             { PARAMETER, .b = 0 },
@@ -104,6 +105,35 @@ static const program base = {
             { FLUSH },
             { READ, 25 } },
     .length = 33,
+};
+
+/* The library's operations and fixed numbers alone: its backward pass is copied as a whole. */
+static const program plain = {
+    .at = { { INPUT },
+            { TARGET },
+            { PARAMETER, .b = 0 },
+            { MATMUL, 0, 2 },
+            { PARAMETER, .b = 1 },
+            { ADD, 3, 4 },
+            { RELU, 5 },
+            { DROPOUT, 6, .value = 0.25 },
+            { PARAMETER, .b = 2 },
+            { MATMUL, 7, 8 },
+            { PARAMETER, .b = 3 },
+            { ADD, 9, 10 },
+            { MUL, 11, 1 },
+            { SCALE, 12, .value = -1 },
+            { SUM, 13, 0 },
+            { MEAN, 14 },
+            { TANH, 15 },
+            { BACKWARD, 16 },
+            { UPDATE, .b = 0, .value = 0.1 },
+            { UPDATE, .b = 1, .value = 0.1 },
+            { UPDATE, .b = 2, .value = 0.1 },
+            { UPDATE, .b = 3, .value = 0.1 },
+            { FLUSH },
+            { READ, 16 } },
+    .length = 24,
 };
 
 /* ---- a user's operation: x -> 2 x, x + 1; its shape rule looks at the world, so it must always be asked ---- */
@@ -263,7 +293,8 @@ static void step(world *w, const program *p)
     uint64_t seed, position;
     cbm_random_state(cx, &seed, &position);
     cbm_statistics s = cbm_context_statistics(cx);
-    uint64_t numbers[] = { position, s.plans_made, s.plans_reused, s.evaluations, s.versions_copied, s.nodes_pending };
+    uint64_t numbers[] = { position,      s.plans_made,      s.plans_reused,  s.plans_evicted,
+                           s.evaluations, s.versions_copied, s.nodes_pending, s.nodes_recorded };
     see(w, numbers, sizeof numbers);
     see(w, cbm_message(cx), strlen(cbm_message(cx)));
     cbm_clear(cx);
@@ -285,6 +316,7 @@ static void world_open(world *w, bool tapes, const char *device, int64_t threads
 
 typedef struct pair {
     world with, without;
+    const program *base;
     const char *what;
     int place;
 } pair;
@@ -300,11 +332,12 @@ static void both(pair *p, const program *q, int times)
     }
 }
 
-static pair *pair_open(const char *device, int64_t threads)
+static pair *pair_open(const program *base, const char *device, int64_t threads)
 {
     pair *p = test_calloc(1, sizeof *p);
     world_open(&p->with, true, device, threads);
     world_open(&p->without, false, device, threads);
+    p->base = base;
     p->what = "nothing";
     return p;
 }
@@ -343,40 +376,40 @@ static void deviate(pair *p, const char *what, int place, const program *q)
 {
     p->what = what;
     p->place = place;
-    both(p, &base, 2);
+    both(p, p->base, 2);
     both(p, q, 1);
-    both(p, &base, 1);
+    both(p, p->base, 1);
     for (int i = 0; i < 3; i++) {
         both(p, q, 1);
-        both(p, &base, 1);
+        both(p, p->base, 1);
     }
     both(p, q, 4);
-    both(p, &base, 1);
+    both(p, p->base, 1);
 }
 
 static void at_every_place(pair *p, int first, int stride)
 {
-    both(p, &base, 6);
+    both(p, p->base, 6);
     assert_true(p->with.cx->replay.steps >= 2);
     assert_int_equal(p->without.cx->replay.steps, 0);
-    for (int at = first; at < base.length; at += stride) {
-        const instruction now = base.at[at];
+    for (int at = first; at < p->base->length; at += stride) {
+        const instruction now = p->base->at[at];
         instruction other = now;
         program q;
         other.value += 0.125;
-        q = with_instruction(&base, at, other);
+        q = with_instruction(p->base, at, other);
         deviate(p, "another number", at, &q);
         other = now;
         other.b += now.code == PARAMETER ? (now.b < PARAMETERS - 1 ? 1 : -1) : now.b > 0 ? -1 : 1;
-        q = with_instruction(&base, at, other);
+        q = with_instruction(p->base, at, other);
         deviate(p, "another attribute or second operand", at, &q);
         other = now;
         other.a = at > 2 ? (now.a + 1) % at : 0;
-        q = with_instruction(&base, at, other);
+        q = with_instruction(p->base, at, other);
         deviate(p, "another operand", at, &q);
-        q = with_instruction(&base, at, (instruction){ TANH, now.a, 0, 0 });
+        q = with_instruction(p->base, at, (instruction){ TANH, now.a, 0, 0 });
         deviate(p, "another operation", at, &q);
-        q = with_instruction(&base, at, (instruction){ NOTHING, now.a, 0, 0 });
+        q = with_instruction(p->base, at, (instruction){ NOTHING, now.a, 0, 0 });
         deviate(p, "a missing operation", at, &q);
         int before = at > 0 ? at - 1 : 0;
         static const struct {
@@ -395,14 +428,14 @@ static void at_every_place(pair *p, int first, int stride)
         };
         for (size_t k = 0; k < sizeof more / sizeof *more; k++) {
             instruction extra = more[k].i;
-            if (extra.code == HOOK && base.at[before].code == PARAMETER) /* it would stay */
+            if (extra.code == HOOK && p->base->at[before].code == PARAMETER) /* it would stay */
                 continue;
             extra.a = before;
             extra.b = extra.code == MATMUL ? before : 0;
-            q = inserted(&base, at, extra);
+            q = inserted(p->base, at, extra);
             deviate(p, more[k].what, at, &q);
         }
-        q = inserted(&base, at, (instruction){ NO_GRAD, before, 0, 0 });
+        q = inserted(p->base, at, (instruction){ NO_GRAD, before, 0, 0 });
         if (at + 2 < q.length) {
             q = inserted(&q, at + 2, (instruction){ GRAD, at + 1, 0, 0 });
             deviate(p, "an operation without gradient", at, &q);
@@ -410,68 +443,91 @@ static void at_every_place(pair *p, int first, int stride)
     }
 }
 
+static void every_deviation(const program *base)
+{
+    pair *p = pair_open(base, "cpu", 1);
+    at_every_place(p, 0, 1);
+    assert_true(p->with.cx->replay.steps > (uint64_t)p->with.step / 2); /* most steps are repeated ones */
+    if (base == &plain)
+        assert_true(p->with.cx->replay.passes > (uint64_t)p->with.step / 2);
+    pair_close(p);
+}
+
 static void test_every_deviation(void **state)
 {
     (void)state;
-    pair *p = pair_open("cpu", 1);
-    at_every_place(p, 0, 1);
-    assert_true(p->with.cx->replay.steps > (uint64_t)p->with.step / 2); /* most steps are repeated ones */
-    pair_close(p);
+    every_deviation(&varied);
+}
+
+static void test_every_deviation_of_a_plain_step(void **state)
+{
+    (void)state;
+    every_deviation(&plain);
 }
 
 static void test_threads_and_devices(void **state)
 {
     (void)state;
     static const char *const devices[] = { "cpu", "cpu", "reference" };
-    for (int i = 0; i < 3; i++) {
-        pair *p = pair_open(devices[i], 1 + (i + 1) % 3);
-        at_every_place(p, i, 7);
+    for (int i = 0; i < 6; i++) {
+        pair *p = pair_open(i % 2 ? &plain : &varied, devices[i / 2], 1 + i % 3);
+        at_every_place(p, i, 5);
         pair_close(p);
     }
 }
 
 /* Frozen parameters, other shapes, a gradient that is there already, another learning rate. */
-static void test_other_worlds(void **state)
+static void other_worlds(const program *base)
 {
-    (void)state;
-    pair *p = pair_open("cpu", 1);
-    both(p, &base, 6);
+    pair *p = pair_open(base, "cpu", 1);
+    both(p, p->base, 6);
     for (int k = 0; k < PARAMETERS; k++) {
         p->what = "a frozen parameter";
         p->place = k;
         for (int again = 0; again < 2; again++) {
             cbm_set_trainable(p->with.parameter[k], false);
             cbm_set_trainable(p->without.parameter[k], false);
-            both(p, &base, 1 + 3 * again);
+            both(p, p->base, 1 + 3 * again);
             cbm_set_trainable(p->with.parameter[k], true);
             cbm_set_trainable(p->without.parameter[k], true);
-            both(p, &base, 3);
+            both(p, p->base, 3);
         }
         p->what = "a hook on a parameter";
         cbm_add_hook(p->with.parameter[k], twice, NULL, NULL);
         cbm_add_hook(p->without.parameter[k], twice, NULL, NULL);
-        both(p, &base, 4);
+        both(p, p->base, 4);
     }
     for (int64_t rows = 1; rows <= 6; rows++) {
         p->what = "another number of rows";
         p->place = (int)rows;
         p->with.rows = p->without.rows = rows;
-        both(p, &base, 1 + (int)rows % 4);
+        both(p, p->base, 1 + (int)rows % 4);
     }
     p->with.rows = p->without.rows = 4;
-    both(p, &base, 4);
-    program more = base;
-    more.at[26] = (instruction){ BACKWARD_RETAIN, 25, 0, 0 };
-    more = inserted(&more, 27, (instruction){ BACKWARD, 25, 0, 0 });
+    both(p, p->base, 4);
+    program more = *p->base;
+    int at = 0;
+    while (more.at[at].code != BACKWARD)
+        at++;
+    instruction backward = more.at[at];
+    more.at[at].code = BACKWARD_RETAIN;
+    more = inserted(&more, at + 1, backward);
     p->what = "two backward passes";
     both(p, &more, 5);
     p->what = "trimmed in between";
     for (int i = 0; i < 6; i++) {
-        both(p, &base, 1 + i % 5);
+        both(p, p->base, 1 + i % 5);
         cbm_trim(p->with.cx);
         cbm_trim(p->without.cx);
     }
     pair_close(p);
+}
+
+static void test_other_worlds(void **state)
+{
+    (void)state;
+    other_worlds(&varied);
+    other_worlds(&plain);
 }
 
 /* What a program reads is another leaf each step, or the same one under two names. */
@@ -533,11 +589,11 @@ static void test_bounded(void **state)
 static void *deviate_alone(void *user)
 {
     pair *p = user;
-    both(p, &base, 6);
-    for (int at = 3; at < base.length; at += 5) {
-        program q = inserted(&base, at, (instruction){ SCALE, at - 1, 0, 2 });
+    both(p, p->base, 6);
+    for (int at = 3; at < p->base->length; at += 5) {
+        program q = inserted(p->base, at, (instruction){ SCALE, at - 1, 0, 2 });
         both(p, &q, 3);
-        both(p, &base, 3);
+        both(p, p->base, 3);
     }
     return NULL;
 }
@@ -548,7 +604,7 @@ static void test_two_contexts_at_once(void **state)
     pthread_t threads[2];
     pair *pairs[2];
     for (int i = 0; i < 2; i++) {
-        pairs[i] = pair_open("cpu", 1 + i);
+        pairs[i] = pair_open(i ? &plain : &varied, "cpu", 1 + i);
         assert_int_equal(pthread_create(&threads[i], NULL, deviate_alone, pairs[i]), 0);
     }
     for (int i = 0; i < 2; i++) {
@@ -561,9 +617,13 @@ static void test_two_contexts_at_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_deviation), cmocka_unit_test(test_threads_and_devices),
-        cmocka_unit_test(test_other_worlds),    cmocka_unit_test(test_aliases),
-        cmocka_unit_test(test_bounded),         cmocka_unit_test(test_two_contexts_at_once),
+        cmocka_unit_test(test_every_deviation),
+        cmocka_unit_test(test_every_deviation_of_a_plain_step),
+        cmocka_unit_test(test_threads_and_devices),
+        cmocka_unit_test(test_other_worlds),
+        cmocka_unit_test(test_aliases),
+        cmocka_unit_test(test_bounded),
+        cmocka_unit_test(test_two_contexts_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
