@@ -116,7 +116,7 @@ static const program plain = {
             { PARAMETER, .b = 1 },
             { ADD, 3, 4 },
             { RELU, 5 },
-            { DROPOUT, 6, .value = 0.25 },
+            { TANH, 6 },
             { PARAMETER, .b = 2 },
             { MATMUL, 7, 8 },
             { PARAMETER, .b = 3 },
@@ -428,7 +428,7 @@ static void at_every_place(pair *p, int first, int stride)
         };
         for (size_t k = 0; k < sizeof more / sizeof *more; k++) {
             instruction extra = more[k].i;
-            if (extra.code == HOOK && p->base->at[before].code == PARAMETER) /* it would stay */
+            if (extra.code == HOOK && (at == 0 || p->base->at[before].code == PARAMETER)) /* it would stay */
                 continue;
             extra.a = before;
             extra.b = extra.code == MATMUL ? before : 0;
