@@ -104,17 +104,12 @@ const cbm_op cbm_op_assign = {
 const cbm_op *const cbm_ops_fill[] = { &cbm_op_scalar, &cbm_op_full, &cbm_op_copy, &cbm_op_assign, NULL };
 
 /* ---- public ---- */
-static cbm_tensor *filled(cbm_context *cx, const cbm_op *op, cbm_dtype dtype, cbm_shape shape, double value)
+cbm_tensor *cbm_full(cbm_context *cx, cbm_dtype dtype, cbm_shape shape, double value)
 {
     cbm_full_attributes a = { shape, (int64_t)dtype, value };
     for (int64_t i = shape.v[0] + 1; i > 0 && i <= CBM_MAX_DIMS; i++)
         a.shape.v[i] = 0; /* equal shapes are equal bytes */
-    return cbm_apply(cx, op, NULL, 0, &a, NULL);
-}
-
-cbm_tensor *cbm_full(cbm_context *cx, cbm_dtype dtype, cbm_shape shape, double value)
-{
-    return filled(cx, &cbm_op_full, dtype, shape, value);
+    return cbm_apply(cx, &cbm_op_full, NULL, 0, &a, NULL);
 }
 
 cbm_tensor *cbm_zeros(cbm_context *cx, cbm_dtype dtype, cbm_shape shape)
@@ -129,5 +124,6 @@ cbm_tensor *cbm_ones(cbm_context *cx, cbm_dtype dtype, cbm_shape shape)
 
 cbm_tensor *cbm_scalar(cbm_context *cx, cbm_dtype dtype, double value)
 {
-    return filled(cx, &cbm_op_scalar, dtype, (cbm_shape){ { 0 } }, value);
+    const cbm_full_attributes a = { .dtype = (int64_t)dtype, .value = value };
+    return cbm_apply(cx, &cbm_op_scalar, NULL, 0, &a, NULL);
 }

@@ -191,16 +191,13 @@ static cbm_tensor *list(cbm_context *cx, cbm_node *n, cbm_tensor **outputs)
 {
     cbm_node_list(n);
     n->pinned = (n->op->flags & CBM_OP_EFFECT) && !(n->op->flags & CBM_OP_ASSIGN);
-    cbm_value_retain(&n->out[0]); /* the node stays while handles are made */
-    cbm_tensor *first = NULL;
-    for (size_t i = 0; i < n->n_out && (i == 0 || outputs); i++) {
-        cbm_tensor *t = cbm_handle(cx, &n->out[i]);
-        if (i == 0)
-            first = t;
-        if (outputs)
-            outputs[i] = t;
+    cbm_tensor *first = cbm_handle(cx, &n->out[0]);
+    for (size_t i = 0; outputs && i < n->n_out; i++)
+        outputs[i] = i == 0 ? first : cbm_handle(cx, &n->out[i]);
+    if (cx->status != CBM_OK) { /* without a handle the node goes */
+        cbm_value_retain(&n->out[0]);
+        cbm_value_release(&n->out[0]);
     }
-    cbm_value_release(&n->out[0]);
     return first;
 }
 

@@ -207,34 +207,6 @@ static bool key_demands(cbm_collected *g, const uint8_t *demands, uint8_t over)
     return true;
 }
 
-uint8_t cbm_demand_of(const cbm_context *cx, const cbm_node *n, const cbm_value *v, bool consumed)
-{
-    if (v->storage) /* of a node that runs again for another result */
-        return 0;
-    uint8_t d = v->stamp == cx->stamp ? CBM_DEMAND_ASKED : 0;
-    d |= v->wanted ? CBM_DEMAND_WANTED : 0;
-    d |= v->slots > 0 ? CBM_DEMAND_VARIABLE : 0;
-    d |= v->saves > 0 ? CBM_DEMAND_SAVED : 0;
-    if (n->state != CBM_NODE_PENDING)
-        return d;
-    if (v->handles > 0 && !cbm_is_inline_scalar(n)) { /* numbers are there whenever they are asked for */
-        d |= consumed ? 0 : CBM_DEMAND_SINK;
-        d |= v->count == 1 ? CBM_DEMAND_SCALAR : 0;
-    }
-    d |= n->pinned && !v->index ? CBM_DEMAND_EFFECT : 0;
-    return d;
-}
-
-/* The old version may be overwritten if only the variable still holds it. */
-bool cbm_may_overwrite(const cbm_context *cx, const cbm_node *n)
-{
-    if (!(n->op->flags & CBM_OP_ASSIGN) || cx->naive)
-        return false;
-    const cbm_value *old = n->in[0], *new = &n->out[0];
-    return old->storage && old->storage->refs == 1 && !old->storage->borrowed && old->handles == 0 && old->saves == 0 &&
-           old->slots == 1 && old->variable && old->variable->committed == old && old->variable->value == new;
-}
-
 bool cbm_collect(cbm_context *cx, cbm_value *const *asked, size_t count, cbm_collected *g)
 {
     cbm_array *const arrays[] = { &g->nodes, &g->leaves, &g->demands, &g->in_place, &g->key, &g->key_start };

@@ -1,8 +1,40 @@
 /* follow.c: evaluating a step that followed a tape to its end. The calls have determined the graph; what they do not
    determine is compared here, and the plan is found without a key. Also when tapes are learned, and which one is followed
-   next. Rests on tensor/replay.h. */
+   next. What is demanded of a graph is said here too, since every repeated step asks. Rests on tensor/replay.h. */
 #include "plan/plan.h"
 #include <string.h>
+
+/* ---- what is demanded ---- */
+
+uint8_t cbm_demand_of(const cbm_context *cx, const cbm_node *n, const cbm_value *v, bool consumed)
+{
+    if (v->storage) /* of a node that runs again for another result */
+        return 0;
+    uint8_t d = v->stamp == cx->stamp ? CBM_DEMAND_ASKED : 0;
+    d |= v->wanted ? CBM_DEMAND_WANTED : 0;
+    d |= v->slots > 0 ? CBM_DEMAND_VARIABLE : 0;
+    d |= v->saves > 0 ? CBM_DEMAND_SAVED : 0;
+    if (n->state != CBM_NODE_PENDING)
+        return d;
+    if (v->handles > 0 && !cbm_is_inline_scalar(n)) { /* numbers are there whenever they are asked for */
+        d |= consumed ? 0 : CBM_DEMAND_SINK;
+        d |= v->count == 1 ? CBM_DEMAND_SCALAR : 0;
+    }
+    d |= n->pinned && !v->index ? CBM_DEMAND_EFFECT : 0;
+    return d;
+}
+
+/* The old version may be overwritten if only the variable still holds it. */
+bool cbm_may_overwrite(const cbm_context *cx, const cbm_node *n)
+{
+    if (!(n->op->flags & CBM_OP_ASSIGN) || cx->naive)
+        return false;
+    const cbm_value *old = n->in[0], *new = &n->out[0];
+    return old->storage && old->storage->refs == 1 && !old->storage->borrowed && old->handles == 0 && old->saves == 0 &&
+           old->slots == 1 && old->variable && old->variable->committed == old && old->variable->value == new;
+}
+
+/* ---- following ---- */
 
 /* Stamps what is asked for. false: some of it has been fused away and must be computed again. */
 static bool mark_asked(cbm_context *cx, cbm_value *const *asked, size_t count)

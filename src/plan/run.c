@@ -178,30 +178,31 @@ static void publish(cbm_context *cx, cbm_plan *plan, const cbm_collected *g)
     cx->statistics.versions_copied += plan->copied;
 }
 
-/* Committing lets go of old versions, whose nodes are in g perhaps: they are held until finish_nodes. */
-static void hold_nodes(const cbm_collected *g)
+/* Nodes have run; what was pending is in g, all of it. Committing then lets go of old versions, whose nodes are in g
+   perhaps: all are held until let_go. */
+static void hold_nodes(cbm_context *cx, const cbm_collected *g)
 {
-    for (size_t i = 0; i < g->nodes.count; i++)
-        cbm_value_retain(CBM_AT(&g->nodes, cbm_node *, i)->out);
+    for (size_t i = 0; i < g->nodes.count; i++) {
+        cbm_node *n = CBM_AT(&g->nodes, cbm_node *, i);
+        cbm_value_retain(n->out);
+        n->state = CBM_NODE_DONE;
+        n->pinned = false;
+        n->prev = n->next = NULL;
+    }
+    cx->first_pending = cx->last_pending = NULL;
+    cx->pending = 0;
 }
 
-/* Nodes become done; the newest first, so that what only they held goes at once. */
-static void finish_nodes(const cbm_collected *g)
+/* The newest first, so that what only they held goes at once. */
+static void let_go(const cbm_collected *g)
 {
     for (size_t i = g->nodes.count; i-- > 0;) {
         cbm_node *n = CBM_AT(&g->nodes, cbm_node *, i);
-        if (n->state == CBM_NODE_PENDING) {
-            cbm_node_unlist(n);
-            n->state = CBM_NODE_DONE;
+        if (n->live > 1 || n->out->refs > 1) {
+            n->out->refs--; /* this function's own reference must not keep the node from settling */
+            cbm_node_settle(n);
+            n->out->refs++;
         }
-    }
-    for (size_t i = g->nodes.count; i-- > 0;) {
-        cbm_node *n = CBM_AT(&g->nodes, cbm_node *, i);
-        if (n->pinned)
-            n->pinned = false;
-        n->out->refs--; /* this function's own reference must not keep the node from settling */
-        cbm_node_settle(n);
-        n->out->refs++;
         cbm_value_release(n->out);
     }
 }
@@ -225,8 +226,8 @@ cbm_status cbm_plan_run(cbm_context *cx, cbm_plan *plan, const cbm_collected *g)
         cbm_kept_drop(plan);
     plan->runs++;
     publish(cx, plan, g);
-    hold_nodes(g);
+    hold_nodes(cx, g);
     cbm_commit(cx);
-    finish_nodes(g);
+    let_go(g);
     return CBM_OK;
 }

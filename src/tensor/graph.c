@@ -39,10 +39,12 @@ void cbm_hooks_free(cbm_context *cx, cbm_hook **hooks)
 
 static void drop_parts(cbm_value *v)
 {
-    cbm_value_set_variable(v, NULL);
+    if (v->variable)
+        cbm_value_set_variable(v, NULL);
     cbm_storage_release(v->storage);
     v->storage = NULL;
-    cbm_hooks_free(v->cx, &v->hooks);
+    if (v->hooks)
+        cbm_hooks_free(v->cx, &v->hooks);
 }
 
 /* A node nobody can reach: queued, and freed by the outermost call. */
@@ -69,10 +71,8 @@ static void doom(cbm_node *node)
     cx->freeing = false;
 }
 
-void cbm_value_release(cbm_value *v)
+void cbm_value_unused(cbm_value *v)
 {
-    if (!v || --v->refs > 0)
-        return;
     if (!v->node) {
         drop_parts(v);
         cbm_heap_give_own(v->cx->heap, v, sizeof *v);

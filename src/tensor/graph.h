@@ -117,7 +117,12 @@ static inline void cbm_value_retain(cbm_value *v)
         v->node->live++;
 }
 void cbm_value_set_variable(cbm_value *v, cbm_tensor *variable); /* v is a version of it (NULL: of none) */
-void cbm_value_release(cbm_value *v);
+void cbm_value_unused(cbm_value *v);                             /* nobody refers to v any more */
+static inline void cbm_value_release(cbm_value *v)
+{
+    if (v && --v->refs == 0)
+        cbm_value_unused(v);
+}
 /* A pending node with room for its parts, filled with inputs (retained) but not yet listed; NULL: no memory. */
 cbm_node *cbm_node_new(cbm_context *cx, const cbm_op *op, size_t n_in, size_t n_out);
 /* Points a block of a node at its own parts: values, inputs, attributes; and its values at the node. */

@@ -138,7 +138,7 @@ static inline bool same_structure(const cbm_op *op, const char *a, const char *b
         if (x != y && !free_word(op, a, at))
             return false;
     }
-    return memcmp(a + at, b + at, size - at) == 0;
+    return at == size || memcmp(a + at, b + at, size - at) == 0;
 }
 
 /* The entry that the next operation has to be, if its inputs and attributes are these; otherwise NULL. */

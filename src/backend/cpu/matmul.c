@@ -297,6 +297,10 @@ static cbm_small_matmul block_of(const plan *p, const float *a, const float *b, 
 static void run_blocks(const plan *p, const cbm_launch *l, const float *a, const float *b, float *c)
 {
     block_job j = { cbm_simd_get(), block_of(p, a, b, c) };
+    if (p->m * p->n * p->k <= SMALL) {
+        j.simd->small_matmul(&j.p);
+        return;
+    }
     const int64_t row = p->n * p->k / 8;
     cbm_parallel_for(p->m, p->m * p->n * p->k <= 4 * SMALL ? p->m : cbm_grain(row), l->threads, block_rows, &j);
 }
