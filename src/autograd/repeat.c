@@ -69,8 +69,8 @@ static bool copy_nodes(cbm_context *cx, const cbm_tape_pass *p)
 {
     cbm_replay *r = &cx->replay;
     for (size_t i = p->first; i < p->end; i++) {
-        const cbm_tape_entry *e = &CBM_AT(&r->tape->entries, cbm_tape_entry, i);
-        cbm_node *n = e->kept ? cbm_heap_take_own(cx->heap, e->image->block) : NULL;
+        cbm_tape_entry *e = &CBM_AT(&r->tape->entries, cbm_tape_entry, i);
+        cbm_node *n = e->kept ? cbm_tape_node(cx, e) : NULL;
         CBM_AT(&r->nodes, cbm_node *, r->nodes.count++) = n;
         if (!e->kept) { /* recorded and dropped within the pass */
             cx->sequence++;
@@ -81,9 +81,9 @@ static bool copy_nodes(cbm_context *cx, const cbm_tape_pass *p)
             undo(cx, p->first);
             return false;
         }
-        memcpy(n, e->image, e->image->block);
-        cbm_node_lay_out(n);
         n->number = (int32_t)i;
+        if (e->op->attributes_size)
+            memcpy(n->attributes, e->image->attributes, e->op->attributes_size);
         for (size_t k = 0; k < e->n_in; k++) {
             cbm_tape_ref ref = e->in[k];
             n->in[k] = ref < 0 ? CBM_AT(&r->leaves, cbm_value *, -1 - ref)

@@ -41,7 +41,8 @@ static void drop_parts(cbm_value *v)
 {
     if (v->variable)
         cbm_value_set_variable(v, NULL);
-    cbm_storage_release(v->storage);
+    if (v->storage)
+        cbm_storage_release(v->storage);
     v->storage = NULL;
     if (v->hooks)
         cbm_hooks_free(v->cx, &v->hooks);
@@ -66,7 +67,8 @@ static void doom(cbm_node *node)
         cbm_node_forget(n);
         for (size_t i = 0; i < n->n_out; i++)
             drop_parts(&n->out[i]);
-        cbm_heap_give_own(cx->heap, n, n->block);
+        if (!cbm_replay_keeps(cx, n))
+            cbm_heap_give_own(cx->heap, n, n->block);
     }
     cx->freeing = false;
 }
@@ -78,7 +80,7 @@ void cbm_value_unused(cbm_value *v)
         cbm_heap_give_own(v->cx->heap, v, sizeof *v);
         return;
     }
-    if (v->saves == 0 && v->node->state != CBM_NODE_PENDING) {
+    if (v->storage && v->saves == 0 && v->node->state != CBM_NODE_PENDING) {
         cbm_storage_release(v->storage);
         v->storage = NULL;
     }

@@ -23,6 +23,8 @@ void cbm_tape_free(cbm_tape *tape)
         return;
     for (size_t i = 0; i < tape->entries.count; i++) {
         cbm_tape_entry *e = &CBM_AT(&tape->entries, cbm_tape_entry, i);
+        if (e->spare)
+            cbm_heap_give_own(tape->heap, e->spare, e->image->block);
         cbm_heap_give(tape->heap, e->image, image_bytes(e));
     }
     for (size_t i = 0; i < tape->passes.count; i++)
@@ -142,19 +144,52 @@ static inline bool same_structure(const cbm_op *op, const char *a, const char *b
 }
 
 /* The entry that the next operation has to be, if its inputs and attributes are these; otherwise NULL. */
-static inline const cbm_tape_entry *next_entry(cbm_replay *r, const cbm_op *op, size_t n_in)
+static inline cbm_tape_entry *next_entry(cbm_replay *r, const cbm_op *op, size_t n_in)
 {
     if (r->nodes.count >= r->tape->entries.count)
         return NULL;
-    const cbm_tape_entry *e = &CBM_AT(&r->tape->entries, cbm_tape_entry, r->nodes.count);
+    cbm_tape_entry *e = &CBM_AT(&r->tape->entries, cbm_tape_entry, r->nodes.count);
     return e->op == op && e->n_in == n_in ? e : NULL;
+}
+
+cbm_node *cbm_tape_node(cbm_context *cx, cbm_tape_entry *e)
+{
+    cbm_node *n = e->spare;
+    if (n) {
+        e->spare = NULL;
+        n->n_in = e->n_in;
+        n->file = NULL;
+        n->state = CBM_NODE_PENDING;
+        n->differentiable = false;
+        for (size_t i = 0; i < n->n_out; i++)
+            n->out[i].requires_grad = n->out[i].wanted = n->out[i].overwritten = false;
+        return n;
+    }
+    n = cbm_heap_take_own(cx->heap, e->image->block);
+    if (n) {
+        memcpy(n, e->image, e->image->block);
+        cbm_node_lay_out(n);
+    }
+    return n;
+}
+
+bool cbm_replay_keeps(cbm_context *cx, cbm_node *n)
+{
+    cbm_replay *r = &cx->replay;
+    if (r->state != CBM_REPLAY_FOLLOWS || n->number < 0)
+        return false;
+    cbm_tape_entry *e = &CBM_AT(&r->tape->entries, cbm_tape_entry, n->number);
+    if (e->spare || !e->built_in)
+        return false;
+    e->spare = n;
+    return true;
 }
 
 cbm_node *cbm_replay_node(cbm_context *cx, const cbm_op *op, cbm_tensor *const *inputs, size_t n_in,
                           const void *attributes)
 {
     cbm_replay *r = &cx->replay;
-    const cbm_tape_entry *e = next_entry(r, op, n_in);
+    cbm_tape_entry *e = next_entry(r, op, n_in);
     if (!e || !e->built_in || (op->attributes_size && !attributes))
         return NULL;
     for (size_t i = 0; i < n_in; i++) {
@@ -162,14 +197,12 @@ cbm_node *cbm_replay_node(cbm_context *cx, const cbm_op *op, cbm_tensor *const *
         if (!t || t->cx != cx || t->failed || t->dead || !is_input(r, e->in[i], t->value))
             return NULL;
     }
-    const cbm_node *image = e->image;
-    if (op->attributes_size && !same_structure(op, image->attributes, attributes))
+    const cbm_node *like = e->spare ? e->spare : e->image;
+    if (op->attributes_size && !same_structure(op, like->attributes, attributes))
         return NULL;
-    cbm_node *n = cbm_heap_take_own(cx->heap, image->block);
+    cbm_node *n = cbm_tape_node(cx, e);
     if (!n)
         return NULL;
-    memcpy(n, image, image->block);
-    cbm_node_lay_out(n);
     for (size_t i = 0; i < n_in; i++) {
         n->in[i] = inputs[i]->value;
         cbm_value_retain(n->in[i]);

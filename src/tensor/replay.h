@@ -31,6 +31,7 @@ typedef struct cbm_tape_leaf {
 typedef struct cbm_tape_entry {
     const cbm_op *op;
     cbm_node *image; /* the node as it was recorded; its pointers mean nothing, but where its parts lie does */
+    cbm_node *spare; /* one that repeated it and is gone: its memory, with all that is the image's; or NULL */
     cbm_tape_ref *in;
     uint16_t n_in, n_out;
     bool built_in;  /* its shape rule depends on nothing but what the invariant says, as a user's may */
@@ -93,6 +94,11 @@ void cbm_replay_begin(cbm_context *cx, cbm_tape *tape, bool draft);
 /* No longer follows or drafts, until the next period. */
 void cbm_replay_stop(cbm_context *cx);
 void cbm_replay_free(cbm_context *cx);
+
+/* A node of the entry, not listed, without inputs, its attributes perhaps not yet the image's. NULL: no memory. */
+cbm_node *cbm_tape_node(cbm_context *cx, cbm_tape_entry *e);
+/* A node that is gone, after all its parts: true if the tape keeps its memory. */
+bool cbm_replay_keeps(cbm_context *cx, cbm_node *n);
 
 /* The call's node, when it is the tape's next: as cbm_node_new makes it, with everything that the shape rule says, inputs
    and attributes filled in, and all flags of gradients off. NULL: not the tape's, or no memory; nothing has happened. */
