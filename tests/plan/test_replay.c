@@ -31,7 +31,8 @@ typedef enum code {
     SUM,   /* over axis b, kept */
     MEAN,
     TRANSPOSE,
-    SLICE, /* 2 columns from column b: a run-time number */
+    SLICE, /* 2 columns, from another one each step: a run-time number */
+    CUT,   /* 2 columns from column b */
     DROPOUT,
     SPLIT, /* a user's operation: two results */
     OTHER, /* its second result */
@@ -65,6 +66,10 @@ typedef struct world {
     cbm_tensor *parameter[PARAMETERS], *momentum[PARAMETERS];
     int64_t rows;
     int step;
+    cbm_tensor *shared,
+        *given;        /* set before a step: whose memory another variable has too; who has a gradient already */
+    bool only_numbers; /* of the parameters: not the statistics */
+    bool failed;       /* the last step */
     char seen[1 << 16];
     size_t length;
 } world;
@@ -102,9 +107,10 @@ static const program varied = {
             { UPDATE, .b = 1, .value = 0.1 },
             { UPDATE, .b = 2, .value = 0.1 },
             { UPDATE, .b = 3, .value = 0.1 },
+            { QUIET, 11 },
             { FLUSH },
             { READ, 25 } },
-    .length = 33,
+    .length = 34,
 };
 
 /* The library's operations and fixed numbers alone: its backward pass is copied as a whole. */
@@ -121,19 +127,20 @@ static const program plain = {
             { MATMUL, 7, 8 },
             { PARAMETER, .b = 3 },
             { ADD, 9, 10 },
-            { MUL, 11, 1 },
-            { SCALE, 12, .value = -1 },
-            { SUM, 13, 0 },
-            { MEAN, 14 },
-            { TANH, 15 },
-            { BACKWARD, 16 },
+            { CUT, 6, 1 },
+            { MUL, 11, 12 },
+            { SCALE, 13, .value = -1 },
+            { SUM, 14, 0 },
+            { MEAN, 15 },
+            { TANH, 16 },
+            { BACKWARD, 17 },
             { UPDATE, .b = 0, .value = 0.1 },
             { UPDATE, .b = 1, .value = 0.1 },
             { UPDATE, .b = 2, .value = 0.1 },
             { UPDATE, .b = 3, .value = 0.1 },
             { FLUSH },
-            { READ, 16 } },
-    .length = 24,
+            { READ, 17 } },
+    .length = 25,
 };
 
 /* ---- a user's operation: x -> 2 x, x + 1; its shape rule looks at the world, so it must always be asked ---- */
@@ -247,6 +254,7 @@ static cbm_tensor *perform(world *w, const instruction *i, cbm_tensor **t, cbm_s
     case MEAN: return cbm_mean_with(a, NULL);
     case TRANSPOSE: return cbm_transpose(a, 0, 1);
     case SLICE: return cbm_slice(a, 1, (i->b + w->step) % 3, (i->b + w->step) % 3 + 2, 1);
+    case CUT: return cbm_slice(a, 1, i->b, i->b + 2, 1);
     case DROPOUT: return cbm_dropout(a, i->value);
     case SPLIT: return cbm_apply(cx, &split_op, &a, 1, NULL, two);
     case OTHER: cbm_apply(cx, &split_op, &a, 1, NULL, two); return two[1] ? two[1] : a;
@@ -277,11 +285,16 @@ static void step(world *w, const program *p)
     cbm_context *cx = w->cx;
     cbm_tensor *t[LONGEST];
     cbm_scope *scope = cbm_scope_begin(cx), *no_grad = NULL;
+    cbm_tensor *other = w->shared ? cbm_variable(w->shared, false) : NULL;
+    if (w->given)
+        cbm_set_gradient(w->given, cbm_mul_scalar(cbm_full(cx, CBM_F32, cbm_tensor_shape(w->given), 0.5), 2));
     t[0] = w->parameter[0];
     for (int i = 0; i < p->length; i++)
         t[i] = perform(w, &p->at[i], t, &no_grad);
     cbm_scope_end(scope);
+    cbm_release(other);
     see(w, cbm_message(cx), strlen(cbm_message(cx)));
+    w->failed = cbm_context_status(cx) != CBM_OK;
     cbm_clear(cx);
     for (int i = 0; i < PARAMETERS; i++) {
         see_tensor(w, w->parameter[i]);
@@ -295,7 +308,7 @@ static void step(world *w, const program *p)
     cbm_statistics s = cbm_context_statistics(cx);
     uint64_t numbers[] = { position,      s.plans_made,      s.plans_reused,  s.plans_evicted,
                            s.evaluations, s.versions_copied, s.nodes_pending, s.nodes_recorded };
-    see(w, numbers, sizeof numbers);
+    see(w, numbers, w->only_numbers ? 0 : sizeof numbers);
     see(w, cbm_message(cx), strlen(cbm_message(cx)));
     cbm_clear(cx);
     w->step++;
@@ -306,7 +319,10 @@ static void world_open(world *w, bool tapes, const char *device, int64_t threads
     static const cbm_shape shapes[PARAMETERS] = {
         { { 2, IN, HIDDEN } }, { { 1, HIDDEN } }, { { 2, HIDDEN, OUT } }, { { 1, OUT } }
     };
-    *w = (world){ .cx = cbm_open_with(.device = device, .threads = threads), .rows = 4 };
+    bool naive = strcmp(device, "naive") == 0;
+    *w = (world){ .cx = cbm_open_with(.device = naive ? "cpu" : device, .threads = threads, .naive = naive,
+                                      .check_handles = naive),
+                  .rows = 4 };
     w->cx->replay.never = !tapes;
     for (int i = 0; i < PARAMETERS; i++) {
         w->parameter[i] = cbm_variable(cbm_normal(w->cx, CBM_F32, shapes[i], 0, 0.5), true);
@@ -407,6 +423,9 @@ static void at_every_place(pair *p, int first, int stride)
         other.a = at > 2 ? (now.a + 1) % at : 0;
         q = with_instruction(p->base, at, other);
         deviate(p, "another operand", at, &q);
+        other.a = now.a > 0 ? now.a - 1 : 0;
+        q = with_instruction(p->base, at, other);
+        deviate(p, "the operand before", at, &q);
         q = with_instruction(p->base, at, (instruction){ TANH, now.a, 0, 0 });
         deviate(p, "another operation", at, &q);
         q = with_instruction(p->base, at, (instruction){ NOTHING, now.a, 0, 0 });
@@ -468,8 +487,8 @@ static void test_every_deviation_of_a_plain_step(void **state)
 static void test_threads_and_devices(void **state)
 {
     (void)state;
-    static const char *const devices[] = { "cpu", "cpu", "reference" };
-    for (int i = 0; i < 6; i++) {
+    static const char *const devices[] = { "cpu", "cpu", "reference", "naive" };
+    for (int i = 0; i < 8; i++) {
         pair *p = pair_open(i % 2 ? &plain : &varied, devices[i / 2], 1 + i % 3);
         at_every_place(p, i, 5);
         pair_close(p);
@@ -496,6 +515,25 @@ static void other_worlds(const program *base)
         cbm_add_hook(p->with.parameter[k], twice, NULL, NULL);
         cbm_add_hook(p->without.parameter[k], twice, NULL, NULL);
         both(p, p->base, 4);
+    }
+    for (int k = 0; k < PARAMETERS; k++) {
+        p->what = "memory that two variables share";
+        p->place = k;
+        for (int again = 0; again < 2; again++) {
+            p->with.shared = p->with.parameter[k];
+            p->without.shared = p->without.parameter[k];
+            both(p, p->base, 1 + 3 * again);
+            p->with.shared = p->without.shared = NULL;
+            both(p, p->base, 3);
+        }
+        p->what = "a gradient that is there already";
+        for (int again = 0; again < 2; again++) {
+            p->with.given = p->with.parameter[k];
+            p->without.given = p->without.parameter[k];
+            both(p, p->base, 1 + 3 * again);
+            p->with.given = p->without.given = NULL;
+            both(p, p->base, 3);
+        }
     }
     for (int64_t rows = 1; rows <= 6; rows++) {
         p->what = "another number of rows";
@@ -528,6 +566,45 @@ static void test_other_worlds(void **state)
     (void)state;
     other_worlds(&varied);
     other_worlds(&plain);
+}
+
+static bool same_parameters(const pair *p)
+{
+    bool same = true;
+    for (int i = 0; i < PARAMETERS; i++) {
+        const cbm_value *a = p->with.parameter[i]->value, *b = p->without.parameter[i]->value;
+        same = same && memcmp(a->storage->data, b->storage->data, (size_t)a->count * sizeof(float)) == 0;
+    }
+    return same;
+}
+
+/* No memory at every place of a repeated step: it has not happened, and the next one is as if it had not been tried. */
+static void test_no_memory(void **state)
+{
+    (void)state;
+    pair *p = pair_open(&plain, "cpu", 1);
+    p->with.only_numbers = p->without.only_numbers = true;
+    p->what = "no memory";
+    int failures = 0;
+    for (int n = 1; n < 300; n++) {
+        p->place = n;
+        both(p, &plain, n % 9 == 0 ? 4 : 1);
+        bool follows = p->with.cx->replay.state == CBM_REPLAY_FOLLOWS;
+        cbm_heap_fail_after(p->with.cx->heap, n);
+        p->with.length = 0;
+        step(&p->with, &plain);
+        cbm_heap_fail_after(p->with.cx->heap, 0);
+        failures += follows && p->with.failed;
+        if (p->with.failed && same_parameters(p)) {
+            p->with.step--;
+            continue;
+        }
+        p->without.length = 0; /* so many blocks are not taken, or only after the parameters' update */
+        step(&p->without, &plain);
+        assert_true(same_parameters(p));
+    }
+    assert_true(failures > 5);
+    pair_close(p);
 }
 
 /* What a program reads is another leaf each step, or the same one under two names. */
@@ -622,6 +699,7 @@ int main(void)
         cmocka_unit_test(test_threads_and_devices),
         cmocka_unit_test(test_other_worlds),
         cmocka_unit_test(test_aliases),
+        cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_bounded),
         cmocka_unit_test(test_two_contexts_at_once),
     };
