@@ -19,7 +19,6 @@ typedef struct walk {
     cbm_array nodes;     /* of cbm_node *, those that lead to what is asked, by sequence */
     uint64_t stamp;      /* marks values and nodes seen in this walk */
     uint64_t seen;       /* the context's newest stamp when the marks were last known to stand */
-    bool added;          /* to a gradient that was there already */
 } walk;
 
 /* A vjp or a hook may have started a walk or an evaluation of its own, which uses the same marks: put ours back. */
@@ -397,11 +396,10 @@ static void become_gradient(cbm_tensor *variable, cbm_tensor *g)
 }
 
 /* Adds g to the gradient that lives with the variable. */
-static void accumulate(walk *w, cbm_tensor *variable, cbm_tensor *g)
+static void accumulate(cbm_tensor *variable, cbm_tensor *g)
 {
     cbm_context *cx = variable->cx;
     if (variable->gradient) {
-        w->added = true;
         cbm_tensor *old = cbm_handle(cx, variable->gradient);
         g = cbm_add(old, g);
     }
@@ -472,14 +470,14 @@ static cbm_status backward(cbm_tensor *loss, cbm_tensor *const *variables, size_
                 wanted = variables[k] == v->variable;
             cbm_tensor *g = wanted ? finished(&w, v) : NULL;
             if (g)
-                accumulate(&w, v->variable, g);
+                accumulate(v->variable, g);
         }
         if (!retain && cx->status == CBM_OK)
             release_history(&w);
     }
     close_walk(&w);
     cbm_scope_end(scope);
-    if (whole && !w.added && cx->status == CBM_OK)
+    if (whole && cx->status == CBM_OK)
         cbm_pass_ended(cx, start, y, w.nodes.data, w.nodes.count);
     cbm_array_free(&w.nodes);
     return cbm_close_error(cx);

@@ -12,8 +12,8 @@ typedef struct cbm_pass_start {
     size_t first, leaves; /* operations and leaves so far */
 } cbm_pass_start;
 cbm_pass_start cbm_pass_begins(const cbm_context *cx);
-/* ... and a pass that has just ended, having differentiated these nodes, all for gradients that did not exist before: it
-   enters the draft, if what it did depends on nothing but what cbm_repeat_backward compares. */
+/* ... and a pass that has just ended, having differentiated these nodes: it enters the draft, if what it did depends on
+   nothing but what cbm_repeat_backward compares. */
 void cbm_pass_ended(cbm_context *cx, cbm_pass_start start, const cbm_value *y, cbm_node *const *nodes, size_t count);
 
 #endif
