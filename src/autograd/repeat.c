@@ -95,15 +95,18 @@ static bool copy_nodes(cbm_context *cx, const cbm_tape_pass *p)
     return true;
 }
 
+static const cbm_tape_pass *pass_from(const cbm_tape *tape, size_t first)
+{
+    for (size_t i = 0; i < tape->passes.count; i++)
+        if (CBM_AT(&tape->passes, cbm_tape_pass, i).first == first)
+            return &CBM_AT(&tape->passes, cbm_tape_pass, i);
+    return NULL;
+}
+
 bool cbm_repeat_backward(cbm_context *cx, cbm_value *y)
 {
     cbm_replay *r = &cx->replay;
-    if (r->state != CBM_REPLAY_FOLLOWS)
-        return false;
-    const cbm_tape_pass *p = NULL;
-    for (size_t i = 0; i < r->tape->passes.count && !p; i++)
-        if (CBM_AT(&r->tape->passes, cbm_tape_pass, i).first == r->nodes.count)
-            p = &CBM_AT(&r->tape->passes, cbm_tape_pass, i);
+    const cbm_tape_pass *p = r->state == CBM_REPLAY_FOLLOWS ? pass_from(r->tape, r->nodes.count) : NULL;
     if (!p || !y->node || y->node->number != p->root / CBM_MAX_OUTPUTS || y->index != p->root % CBM_MAX_OUTPUTS)
         return false;
     for (size_t i = 0; i < p->n_walked; i++)
@@ -199,9 +202,23 @@ static bool write_recorded(cbm_replay *r, const cbm_tape_pass *p, size_t leaves)
     return true;
 }
 
+/* The walk has recorded what the tape has: then other makers of the leaves (a parameter that was written, not assigned)
+   led to the same, and the pass is repeated with them from now on. */
+static void note_makers(cbm_replay *r, const cbm_tape_pass *p)
+{
+    for (size_t k = 0; p && p->end == r->nodes.count && k < p->n_walked; k++) {
+        const cbm_node *n = CBM_AT(&r->nodes, cbm_node *, p->walked[k].number);
+        for (size_t i = 0; n && i < n->n_in; i++)
+            if (n->in[i]->storage)
+                CBM_AT(&r->tape->leaves, cbm_tape_leaf, n->in[i]->leaf).maker = maker(n->in[i]);
+    }
+}
+
 void cbm_pass_ended(cbm_context *cx, cbm_pass_start start, const cbm_value *y, cbm_node *const *nodes, size_t count)
 {
     cbm_replay *r = &cx->replay;
+    if (r->state == CBM_REPLAY_FOLLOWS)
+        note_makers(r, pass_from(r->tape, start.first));
     if (r->state != CBM_REPLAY_DRAFTS || !count || !y->node || y->node->number < 0)
         return;
     size_t most = 0;
