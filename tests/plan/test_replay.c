@@ -388,6 +388,12 @@ static void pair_close(pair *p)
     test_free(p);
 }
 
+static void start_again(pair *p)
+{
+    begin_again(&p->with);
+    begin_again(&p->without);
+}
+
 /* ---- deviations ---- */
 
 static program inserted(const program *p, int at, instruction i)
@@ -415,8 +421,7 @@ static void deviate(pair *p, const char *what, int place, const program *q)
 {
     p->what = what;
     p->place = place;
-    begin_again(&p->with);
-    begin_again(&p->without);
+    start_again(p);
     both(p, p->base, 2);
     both(p, q, 1);
     both(p, p->base, 1);
@@ -527,6 +532,7 @@ static void other_worlds(const program *base)
     pair *p = pair_open(base, "cpu", 1);
     both(p, p->base, 6);
     for (int k = 0; k < PARAMETERS; k++) {
+        start_again(p);
         p->what = "a frozen parameter";
         p->place = k;
         for (int again = 0; again < 2; again++) {
@@ -537,12 +543,9 @@ static void other_worlds(const program *base)
             cbm_set_trainable(p->without.parameter[k], true);
             both(p, p->base, 3);
         }
-        p->what = "a hook on a parameter";
-        cbm_add_hook(p->with.parameter[k], twice, NULL, NULL);
-        cbm_add_hook(p->without.parameter[k], twice, NULL, NULL);
-        both(p, p->base, 4);
     }
     for (int k = 0; k < PARAMETERS; k++) {
+        start_again(p);
         p->what = "memory that two variables share";
         p->place = k;
         for (int again = 0; again < 2; again++) {
@@ -552,6 +555,7 @@ static void other_worlds(const program *base)
             p->with.shared = p->without.shared = NULL;
             both(p, p->base, 3);
         }
+        start_again(p);
         p->what = "a gradient that is there already";
         for (int again = 0; again < 2; again++) {
             p->with.given = p->with.parameter[k];
@@ -576,13 +580,22 @@ static void other_worlds(const program *base)
     instruction backward = more.at[at];
     more.at[at].code = BACKWARD_RETAIN;
     more = inserted(&more, at + 1, backward);
+    start_again(p);
     p->what = "two backward passes";
     both(p, &more, 5);
     p->what = "trimmed in between";
+    start_again(p);
     for (int i = 0; i < 6; i++) {
         both(p, p->base, 1 + i % 5);
         cbm_trim(p->with.cx);
         cbm_trim(p->without.cx);
+    }
+    for (int k = 0; k < PARAMETERS; k++) {
+        start_again(p);
+        p->what = "a hook on a parameter";
+        cbm_add_hook(p->with.parameter[k], twice, NULL, NULL);
+        cbm_add_hook(p->without.parameter[k], twice, NULL, NULL);
+        both(p, p->base, 4);
     }
     pair_close(p);
 }
