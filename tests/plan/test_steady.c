@@ -2,6 +2,57 @@
    shapes change every step, the cache of plans stays within its bound and memory stays flat. */
 #include "robust/step.h"
 
+#include <stdlib.h>
+
+/* Every block that the process takes, also those that kernels and other libraries take behind the context's back, is
+   counted while counting is set. Sanitizers have an allocator of their own. */
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define COUNTS_BLOCKS 1
+static int32_t counting, blocks;
+
+extern void *__libc_malloc(size_t size);
+extern void *__libc_calloc(size_t count, size_t size);
+extern void *__libc_realloc(void *old, size_t size);
+extern void *__libc_memalign(size_t alignment, size_t size);
+
+static void count_block(void)
+{
+    if (__atomic_load_n(&counting, __ATOMIC_RELAXED))
+        __atomic_add_fetch(&blocks, 1, __ATOMIC_RELAXED);
+}
+
+void *malloc(size_t size)
+{
+    count_block();
+    return __libc_malloc(size);
+}
+
+void *calloc(size_t count, size_t size)
+{
+    count_block();
+    return __libc_calloc(count, size);
+}
+
+void *realloc(void *old, size_t size)
+{
+    count_block();
+    return __libc_realloc(old, size);
+}
+
+void *aligned_alloc(size_t alignment, size_t size)
+{
+    count_block();
+    return __libc_memalign(alignment, size);
+}
+
+int posix_memalign(void **memory, size_t alignment, size_t size)
+{
+    count_block();
+    *memory = __libc_memalign(alignment, size);
+    return *memory ? 0 : 12;
+}
+#endif
+
 static const char *const devices[] = { "reference", "cpu" };
 
 static void test_repeated_step(void **state)
@@ -27,6 +78,33 @@ static void test_repeated_step(void **state)
         assert_string_equal(cbm_message(cx), "");
         cbm_close(cx);
     }
+}
+
+/* A small network's steps take no block from anywhere, on one thread and on more. */
+static void test_no_blocks_at_all(void **state)
+{
+    (void)state;
+#ifdef COUNTS_BLOCKS
+    for (int64_t threads = 1; threads <= 3; threads++) {
+        cbm_context *cx = cbm_open_with(.threads = threads);
+        step_model m = step_model_new(cx);
+        for (int i = 0; i < 10; i++)
+            step_run(&m, i, 0);
+        __atomic_store_n(&blocks, 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&counting, 1, __ATOMIC_RELAXED);
+        for (int i = 0; i < 200; i++)
+            step_run(&m, i, 0);
+        __atomic_store_n(&counting, 0, __ATOMIC_RELAXED);
+        assert_int_equal(__atomic_load_n(&blocks, __ATOMIC_RELAXED), 0);
+        __atomic_store_n(&counting, 1, __ATOMIC_RELAXED);
+        void *volatile one = malloc(1); /* the count counts */
+        __atomic_store_n(&counting, 0, __ATOMIC_RELAXED);
+        free(one);
+        assert_int_equal(__atomic_load_n(&blocks, __ATOMIC_RELAXED), 1);
+        assert_string_equal(cbm_message(cx), "");
+        cbm_close(cx);
+    }
+#endif
 }
 
 /* Learning rates, slice starts and dropout's positions are not part of a plan's identity. */
@@ -124,9 +202,8 @@ static void test_two_shapes_in_turn(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_repeated_step),
-        cmocka_unit_test(test_numbers_make_no_plans),
-        cmocka_unit_test(test_ten_thousand_lengths),
+        cmocka_unit_test(test_repeated_step),         cmocka_unit_test(test_no_blocks_at_all),
+        cmocka_unit_test(test_numbers_make_no_plans), cmocka_unit_test(test_ten_thousand_lengths),
         cmocka_unit_test(test_two_shapes_in_turn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
