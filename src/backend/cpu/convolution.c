@@ -50,10 +50,10 @@ bool cbm_conv_suits(const cbm_dnn_conv *c, cbm_conv_algorithm algorithm)
 
 cbm_conv_algorithm cbm_conv_rule(const cbm_dnn_conv *c)
 {
-    const int64_t least = 32; /* channels below which the transforms cost more than they save */
-    if (cbm_conv_suits(c, CBM_CONV_WINOGRAD) && c->channels >= least && c->out_channels >= least)
-        return CBM_CONV_WINOGRAD;
-    return CBM_CONV_DIRECT;
+    if (!cbm_conv_suits(c, CBM_CONV_WINOGRAD))
+        return CBM_CONV_DIRECT;
+    const cbm_winograd_conv own = own_form(c);
+    return cbm_winograd_pays(&own) || !cbm_dnn_present() ? CBM_CONV_WINOGRAD : CBM_CONV_DIRECT;
 }
 
 cbm_convolution *cbm_convolution_open(const cbm_dnn_conv *c, cbm_conv_algorithm algorithm, int64_t threads)
