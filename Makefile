@@ -4,7 +4,8 @@
 #   make mnist    install what is missing, build, fetch MNIST, train a network on it
 #   make test     install what is missing, build, run all tests
 #   make install  into PREFIX (default /usr/local)
-#   make bench    build the benchmarks, in build/bench/
+#   make bench    build and run the benchmarks, Cambium's own numbers and those of bare oneDNN: about 10 minutes
+#   make bench-full PYTHON=...   the same beside PyTorch and ONNX Runtime, which PYTHON has; goes on where it was cut off
 #   make sanitize the tests under the address, undefined-behaviour and leak sanitizers
 #   make valgrind the tests of base, semantics and optimizers under valgrind
 #   make test-onednn3  the tests of kernels, operations and plans with oneDNN 3.x, fetched into build-onednn3/
@@ -18,7 +19,8 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 CMAKE_ARGS ?=
 
 MAKEFLAGS += --no-print-directory
-.PHONY: all dependencies configure build mnist test test-onednn3 install bench sanitize valgrind fuzz format clean
+.PHONY: all dependencies configure build mnist test test-onednn3 install bench bench-build bench-full sanitize valgrind fuzz \
+    format clean
 
 all: build
 
@@ -55,10 +57,19 @@ test-onednn3:
 install: build
 	@cmake --install $(BUILD) --prefix $(PREFIX)
 
-bench:
+bench-build:
 	@$(MAKE) build CMAKE_ARGS="-DCAMBIUM_TESTS=ON $(CMAKE_ARGS)"
 	@cmake --build $(BUILD) -j$(JOBS) --target bench
-	@echo "Benchmarks are in $(BUILD)/bench/."
+
+bench: bench-build
+	@rm -f $(BUILD)/bench/own.jsonl
+	@python3 bench/compare.py --build $(BUILD) --out $(BUILD)/bench/own.jsonl
+	@python3 bench/table.py $(BUILD)/bench/own.jsonl
+
+PYTHON ?= python3
+bench-full: bench-build
+	@python3 bench/compare.py --build $(BUILD) --python $(PYTHON) --out $(BUILD)/bench/full.jsonl
+	@python3 bench/table.py $(BUILD)/bench/full.jsonl
 
 sanitize:
 	@$(MAKE) build BUILD=$(BUILD)-sanitize CMAKE_ARGS="-DCAMBIUM_SANITIZE=address,undefined $(CMAKE_ARGS)"

@@ -2,7 +2,7 @@
 """Cambium beside PyTorch, ONNX Runtime and bare oneDNN programs, in alternating pairs over several processes.
 
     python3 bench/compare.py --build build [--python PYTHON_WITH_TORCH] [--pairs 6] [--processes 3] [--seconds 0.7]
-                             [--only WORK[,WORK...]] [--threads 1,2] [--out FILE] [--list]
+                             [--only WORK[,WORK...]] [--threads 1,2] [--out FILE] [--mix] [--list]
 
 Without --python only Cambium and the bare programs run. For each work and thread count all contestants are started, warm up,
 and then measure in turn (Cambium, PyTorch, ...; every second round in the reverse order) for so many seconds each; a round is
@@ -42,6 +42,7 @@ def arguments():
     parser.add_argument("--only", default="", help="works, or the beginnings of their names")
     parser.add_argument("--threads", default="2,1")
     parser.add_argument("--out")
+    parser.add_argument("--mix", action="store_true", help="go on with results of another commit")
     parser.add_argument("--list", action="store_true")
     args = parser.parse_args()
     args.out = args.out or os.path.join(args.build, "bench", "results.jsonl")
@@ -231,7 +232,13 @@ class Comparison:
                 print(f"first prediction: {found}", flush=True)
 
     def machine(self):
-        if self.store.get("machine"):
+        commit = subprocess.run(["git", "-C", HERE, "describe", "--always", "--dirty"], capture_output=True, text=True)
+        commit = commit.stdout.strip()
+        known = self.store.get("machine")
+        if known:
+            if known["commit"] != commit and not self.args.mix:
+                raise SystemExit(f"{self.args.out} holds results of {known['commit']}, this is {commit}: remove it, choose "
+                                 "another --out, or say --mix")
             return
         model = platform.processor()
         with open("/proc/cpuinfo") as f:
@@ -240,8 +247,7 @@ class Comparison:
         if self.args.python:
             program = "import json, torch, onnxruntime; print(json.dumps([torch.__version__, onnxruntime.__version__]))"
             found["torch"], found["onnxruntime"] = self.line_of([self.args.python, "-c", program])
-        commit = subprocess.run(["git", "-C", HERE, "describe", "--always", "--dirty"], capture_output=True, text=True)
-        self.store.put("machine", commit=commit.stdout.strip(), date=time.strftime("%Y-%m-%d"), **found)
+        self.store.put("machine", commit=commit, date=time.strftime("%Y-%m-%d"), **found)
 
     def wanted(self, name):
         return not self.args.only or any(name == o or name.startswith(o) and o.endswith("-")

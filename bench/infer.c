@@ -1,4 +1,4 @@
-/* infer.c: time of a prediction of the networks in networks/ in evaluation mode, on made-up data.
+/* infer.c: time of a prediction of the networks in networks/ in evaluation mode, their batch norms folded, on made-up data.
      infer NETWORK [THREADS] [SECONDS | serve] [BATCH]
    Rests on measure.h. */
 #include "bench/measure.h"
@@ -43,6 +43,7 @@ int main(int argc, char **argv)
     bench_fill(p.net);
     cbm_eval(p.net);
     p.input = bench_batch_of(p.cx, network, p.net, batch).input;
+    cbm_nn_fold_batch_norm(p.net, p.input, NULL);
     const bench_subject subject = { network->name, threads, predict, tensor_bytes, &p };
     bench_warm(&subject);
     cbm_reset_peak(p.cx);

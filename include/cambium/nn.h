@@ -139,6 +139,13 @@ CBM_API cbm_module *cbm_nn_sigmoid(cbm_context *cx);
 CBM_API cbm_module *cbm_nn_tanh(cbm_context *cx);
 CBM_API cbm_module *cbm_nn_gelu(cbm_context *cx);
 
+/* For inference: folds every batch norm (2d) that directly follows a convolution, and alone does so, into its weights and
+   bias: weight gain and (bias - running_mean) gain + bias of the norm, gain = weight of the norm / sqrt(running_var + eps).
+   Results stay equal but for rounding. Which norm follows which convolution is seen by recording network on input, which is
+   not computed. The network is in evaluation mode afterwards; convolutions without a bias have got one, the norms have lost
+   their parameters and cannot train. folded: how many; may be NULL. After an error the network computes what it did. */
+CBM_API cbm_status cbm_nn_fold_batch_norm(cbm_module *network, cbm_tensor *input, size_t *folded);
+
 /* Modules one after the other; children are named "0", "1", ... */
 CBM_API cbm_module *cbm_sequential_of(cbm_context *cx, size_t count, cbm_module *const *modules);
 /* The same for a list that ends in CBM_END; a NULL before it is an error. */

@@ -142,7 +142,8 @@ typedef struct batch_norm {
     cbm_module module;
     int64_t channels;
     double eps, momentum;
-    bool flat; /* the 1d form */
+    bool flat;    /* the 1d form */
+    bool retired; /* folded into the convolution before it: the identity */
 } batch_norm;
 
 static cbm_tensor *batch_norm_forward(cbm_module *self, cbm_tensor *x)
@@ -157,6 +158,11 @@ static cbm_tensor *batch_norm_forward(cbm_module *self, cbm_tensor *x)
                                cbm_shape_text(&shape, text, sizeof text),
                                m->flat ? "(N, C) or (N, C, L)" : "(N, C, H, W)", (long long)m->channels);
     }
+    if (m->retired)
+        return self->training
+                   ? cbm_fail_tensor(self->cx, CBM_ERROR_STATE,
+                                     "[%s] was folded into the convolution before it and cannot train", self->type)
+                   : x;
     const cbm_array *buffers = &self->parts->buffers;
     cbm_tensor *mean = CBM_PART(*buffers, 0).tensor, *variance = CBM_PART(*buffers, 1).tensor;
     if (self->training) {
@@ -210,6 +216,35 @@ cbm_module *cbm_nn_batch_norm2d_with(cbm_context *cx, int64_t channels, const cb
 cbm_module *cbm_nn_batch_norm1d_with(cbm_context *cx, int64_t channels, const cbm_nn_batch_norm_options *options)
 {
     return make_batch_norm(cx, "batch_norm1d", true, channels, options);
+}
+
+/* ---- what folding needs to know ---- */
+
+bool cbm_is_conv2d(const cbm_module *m)
+{
+    return m->forward == conv2d_forward;
+}
+
+bool cbm_is_batch_norm2d(const cbm_module *m)
+{
+    const batch_norm *norm = (const batch_norm *)m;
+    return m->forward == batch_norm_forward && !norm->flat && !norm->retired;
+}
+
+double cbm_batch_norm_eps(const cbm_module *m)
+{
+    return ((const batch_norm *)m)->eps;
+}
+
+void cbm_batch_norm_retire(cbm_module *m)
+{
+    cbm_array *const lists[] = { &m->parts->parameters, &m->parts->buffers };
+    ((batch_norm *)m)->retired = true;
+    for (size_t i = 0; i < 2; i++) {
+        for (size_t j = 0; j < lists[i]->count; j++)
+            cbm_release(CBM_PART(*lists[i], j).tensor);
+        lists[i]->count = 0;
+    }
 }
 
 /* ---- pooling ---- */

@@ -40,6 +40,13 @@ bool cbm_module_path(const cbm_module *network, const cbm_module *target, char *
 /* An option struct of another size than this library's: fails and returns true. */
 bool cbm_options_wrong(cbm_context *cx, const char *who, const void *options, uint64_t have, uint64_t want);
 
+/* layers.c, for folding: a convolution; a batch norm of its outputs that was not retired; its eps; and making it the
+   identity in evaluation and an error in training, without parts. */
+bool cbm_is_conv2d(const cbm_module *m);
+bool cbm_is_batch_norm2d(const cbm_module *m);
+double cbm_batch_norm_eps(const cbm_module *m);
+void cbm_batch_norm_retire(cbm_module *m);
+
 /* The training flags of m and all below it, and putting them back (which frees them). NULL: no memory. */
 bool *cbm_modes_take(cbm_module *m, size_t *count);
 void cbm_modes_put_back(cbm_module *m, bool *modes, size_t count);

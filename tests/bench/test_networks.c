@@ -45,13 +45,11 @@ static void compare(const fact *f, int i, double got, double scale, double toler
         fail_msg("%s of %s, number %d: %.9g, PyTorch has %.9g", f->what, f->network, i, got, f->value[i]);
 }
 
-static void check_forward(cbm_context *cx, const bench_network *n, const fact *f)
+static void check_outputs(cbm_module *net, cbm_tensor *input, const fact *f)
 {
-    cbm_module *net = n->make(cx);
-    bench_fill(net);
-    cbm_eval(net);
+    cbm_context *cx = net->cx;
     CBM_NO_GRAD(scope, cx);
-    cbm_tensor *y = cbm_call(net, bench_batch_of(cx, n, net, f->batch).input);
+    cbm_tensor *y = cbm_call(net, input);
     const float *data = cbm_tensor_data(y);
     good(cx);
     const int64_t count = cbm_tensor_count(y);
@@ -62,6 +60,26 @@ static void check_forward(cbm_context *cx, const bench_network *n, const fact *f
     assert_int_equal(f->count, OUTPUTS);
     for (int i = 0; i < OUTPUTS; i++)
         compare(f, i, data[i * (count - 1) / (OUTPUTS - 1)], scale, 2e-4);
+}
+
+/* As it is, and with its batch norms folded. */
+static void check_forward(cbm_context *cx, const bench_network *n, const fact *f)
+{
+    cbm_module *net = n->make(cx);
+    size_t folded = 0;
+    bench_fill(net);
+    cbm_eval(net);
+    CBM_SCOPE(all, cx);
+    cbm_tensor *input = bench_batch_of(cx, n, net, f->batch).input;
+    check_outputs(net, input, f);
+    cbm_nn_fold_batch_norm(net, input, &folded);
+    good(cx);
+    if (strcmp(n->name, "resnet50") == 0)
+        assert_int_equal(folded, 53);
+    if (strcmp(n->name, "mobilenet-v2") == 0)
+        assert_int_equal(folded, 52);
+    if (folded)
+        check_outputs(net, input, f);
 }
 
 static void check_train(cbm_context *cx, const bench_network *n, const fact *f)
