@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Cambium beside PyTorch, ONNX Runtime and bare oneDNN programs, in alternating pairs over several processes.
 
-    python3 bench/compare.py --build build [--python PYTHON_WITH_TORCH] [--pairs 6] [--processes 3] [--seconds 0.7]
+    python3 bench/compare.py --build build [--python PYTHON_WITH_TORCH] [--pairs 6] [--processes 3] [--seconds 0.5]
                              [--only WORK[,WORK...]] [--threads 1,2] [--out FILE] [--mix] [--list]
 
 Without --python only Cambium and the bare programs run. For each work and thread count all contestants are started, warm up,
@@ -38,7 +38,7 @@ def arguments():
     parser.add_argument("--python")
     parser.add_argument("--pairs", type=int, default=6)
     parser.add_argument("--processes", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=0.7)
+    parser.add_argument("--seconds", type=float, default=0.5)
     parser.add_argument("--only", default="", help="works, or the beginnings of their names")
     parser.add_argument("--threads", default="2,1")
     parser.add_argument("--out")
@@ -256,10 +256,11 @@ class Comparison:
     def run(self):
         self.machine()
         failed = 0
-        todo = [(lambda w=work, t=threads: self.compare(w, t), work)
-                for threads in map(int, self.args.threads.split(",")) for work in WORKS]
-        todo += [(lambda w=work: self.compare(w, 2), work) for work in SWEEP]
+        threads = [int(t) for t in self.args.threads.split(",")]
+        todo = [(lambda w=work: self.compare(w, threads[0]), work) for work in WORKS]
         todo += [(self.memory, "memory"), (self.first_prediction, "first-prediction")]
+        todo += [(lambda w=work: self.compare(w, 2), work) for work in SWEEP]
+        todo += [(lambda w=work, t=t: self.compare(w, t), work) for t in threads[1:] for work in WORKS]
         for do, name in todo:
             if self.wanted(name):
                 try:

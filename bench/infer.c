@@ -45,9 +45,9 @@ int main(int argc, char **argv)
     p.input = bench_batch_of(p.cx, network, p.net, batch).input;
     cbm_nn_fold_batch_norm(p.net, p.input, NULL);
     const bench_subject subject = { network->name, threads, predict, tensor_bytes, &p };
-    bench_warm(&subject);
+    const long runs = bench_warm(&subject);
     cbm_reset_peak(p.cx);
-    bench_report(&subject, argc > 3 ? argv[3] : "3");
+    bench_report(&subject, runs, argc > 3 ? argv[3] : "3");
     cbm_close(p.cx);
     return 0;
 }

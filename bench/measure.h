@@ -33,6 +33,8 @@ static inline int bench_by_size(const void *a, const void *b)
 #define BENCH_MAX_BURSTS 4096
 #define BENCH_LEAST_BURSTS 3
 #define BENCH_BURST_SECONDS 0.004
+#define BENCH_WARM_SECONDS 0.3
+#define BENCH_SLOW_SECONDS 1.5 /* after so long fewer runs must do */
 
 /* Seconds of one burst of runs. */
 static inline double bench_burst(const bench_subject *s, long runs)
@@ -43,18 +45,31 @@ static inline double bench_burst(const bench_subject *s, long runs)
     return bench_now() - start;
 }
 
-/* Bursts of equally many runs, at least three, until seconds have passed; prints the median of a run's time. */
-static inline void bench_measure(const bench_subject *s, double seconds)
+/* Runs until it is warm; finds how many runs make a burst. */
+static inline long bench_warm(const bench_subject *s)
+{
+    const double start = bench_now();
+    long runs = 1;
+    for (int bursts = 1;; bursts++) {
+        const double last = bench_burst(s, runs), elapsed = bench_now() - start;
+        if (last < BENCH_BURST_SECONDS)
+            runs *= 2;
+        else if (elapsed > BENCH_WARM_SECONDS && (bursts >= 3 || (bursts >= 2 && elapsed > BENCH_SLOW_SECONDS)))
+            return runs;
+    }
+}
+
+/* Bursts of equally many runs, three unless they are slow, until seconds have passed; prints the median of a run's time. */
+static inline void bench_measure(const bench_subject *s, long runs, double seconds)
 {
     static double times[BENCH_MAX_BURSTS];
-    static long runs; /* in a burst; found once */
     long count = 0;
-    if (!runs)
-        for (runs = 1; bench_burst(s, runs) < BENCH_BURST_SECONDS;)
-            runs *= 2;
     const double start = bench_now();
-    while (count < BENCH_MAX_BURSTS && (count < BENCH_LEAST_BURSTS || bench_now() - start < seconds))
+    for (double elapsed = 0; count < BENCH_MAX_BURSTS; elapsed = bench_now() - start) {
+        if (elapsed > seconds && (count >= BENCH_LEAST_BURSTS || elapsed > BENCH_SLOW_SECONDS))
+            break;
         times[count++] = bench_burst(s, runs) / (double)runs;
+    }
     qsort(times, (size_t)count, sizeof *times, bench_by_size);
     const double median = count % 2 ? times[count / 2] : (times[count / 2 - 1] + times[count / 2]) / 2;
     printf("{\"work\": \"%s\", \"threads\": %ld, \"us\": %.3f, \"least_us\": %.3f, \"runs\": %ld", s->work, s->threads,
@@ -65,28 +80,18 @@ static inline void bench_measure(const bench_subject *s, double seconds)
     fflush(stdout);
 }
 
-/* how: seconds, or "serve". */
-static inline void bench_report(const bench_subject *s, const char *how)
+/* After the warm-up found runs. how: seconds, or "serve". */
+static inline void bench_report(const bench_subject *s, long runs, const char *how)
 {
     char line[64];
     if (strcmp(how, "serve") != 0) {
-        bench_measure(s, strtod(how, NULL));
+        bench_measure(s, runs, strtod(how, NULL));
         return;
     }
     printf("{\"ready\": true}\n");
     fflush(stdout);
     while (fgets(line, sizeof line, stdin))
-        bench_measure(s, strtod(line, NULL));
-}
-
-#define BENCH_WARM_RUNS 3
-#define BENCH_WARM_SECONDS 0.3
-
-static inline void bench_warm(const bench_subject *s)
-{
-    const double start = bench_now();
-    for (long i = 0; i < BENCH_WARM_RUNS || bench_now() - start < BENCH_WARM_SECONDS; i++)
-        s->once(s->user);
+        bench_measure(s, runs, strtod(line, NULL));
 }
 
 #endif

@@ -46,9 +46,9 @@ int main(int argc, char **argv)
     t.opt = cbm_sgd(t.net, .lr = 1e-4, .momentum = 0.9);
     t.batch = bench_batch_of(t.cx, t.network, t.net, batch);
     const bench_subject subject = { t.network->name, threads, step, tensor_bytes, &t };
-    bench_warm(&subject);
+    const long runs = bench_warm(&subject);
     cbm_reset_peak(t.cx);
-    bench_report(&subject, argc > 3 ? argv[3] : "3");
+    bench_report(&subject, runs, argc > 3 ? argv[3] : "3");
     if (getenv("CAMBIUM_BENCH_EXPLAIN"))
         fputs(cbm_explain(t.cx), stderr);
     cbm_close(t.cx);

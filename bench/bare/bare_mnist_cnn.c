@@ -55,7 +55,7 @@ int main(int argc, char **argv)
     s = (bare_shape){ BATCH, 128, 0, 10, .bias = true };
     n.fc2 = bare_layer_make(&s, &n.fc1.y, &n.fc1.dy);
     const bench_subject subject = { direct ? "mnist-cnn-plain direct" : "mnist-cnn-plain", threads, step, NULL, &n };
-    bench_warm(&subject);
-    bench_report(&subject, argc > 2 ? argv[2] : "3");
+    const long runs = bench_warm(&subject);
+    bench_report(&subject, runs, argc > 2 ? argv[2] : "3");
     return 0;
 }

@@ -40,7 +40,7 @@ int main(int argc, char **argv)
         n.fc[i] = bare_layer_make(&s, i ? &n.fc[i - 1].y : &x, i ? &n.fc[i - 1].dy : NULL);
     }
     const bench_subject subject = { "mnist-mlp", threads, step, NULL, &n };
-    bench_warm(&subject);
-    bench_report(&subject, argc > 2 ? argv[2] : "3");
+    const long runs = bench_warm(&subject);
+    bench_report(&subject, runs, argc > 2 ? argv[2] : "3");
     return 0;
 }

@@ -80,7 +80,7 @@ int main(int argc, char **argv)
     }
     snprintf(name, sizeof name, "residual-%d%s", (int)channels, direct ? " direct" : "");
     const bench_subject subject = { name, threads, step, NULL, &n };
-    bench_warm(&subject);
-    bench_report(&subject, argc > 2 ? argv[2] : "3");
+    const long runs = bench_warm(&subject);
+    bench_report(&subject, runs, argc > 2 ? argv[2] : "3");
     return 0;
 }

@@ -83,7 +83,7 @@ int main(int argc, char **argv)
             filled[k][i] = (float)(state >> 8) / (1 << 23) - 1;
         }
     const bench_subject subject = { "tiny-mlp", 1, step, NULL, &n };
-    bench_warm(&subject);
-    bench_report(&subject, argc > 2 ? argv[2] : "3");
+    const long runs = bench_warm(&subject);
+    bench_report(&subject, runs, argc > 2 ? argv[2] : "3");
     return n.loss > 1e6f;
 }

@@ -79,9 +79,7 @@ def trial(kind, name, threads, seconds, batch):
         torch._dynamo.reset()
         try:
             once = subject(kind, name, mode, batch)
-            measure.warm(once)
-            measure.runs_a_burst = 0
-            found[mode] = measure.measure(once, seconds)["us"]
+            found[mode] = measure.measure(once, measure.warm(once), seconds)["us"]
         except Exception as error:  # a mode that does not work here is no candidate
             print(f"{name} {mode}: {error}", file=sys.stderr)
     print(json.dumps(found))
