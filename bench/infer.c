@@ -1,6 +1,6 @@
 /* infer.c: time of a prediction of the networks in networks/ in evaluation mode, their batch norms folded, on made-up data.
      infer NETWORK [THREADS] [SECONDS | serve] [BATCH]
-   Rests on measure.h. */
+   Algorithms are measured once (the context's tune) unless CAMBIUM_BENCH_UNTUNED is set. Rests on measure.h. */
 #include "bench/measure.h"
 #include "bench/networks/networks.h"
 
@@ -38,7 +38,7 @@ int main(int argc, char **argv)
     }
     const long threads = argc > 2 ? strtol(argv[2], NULL, 10) : 2;
     const int64_t batch = argc > 4 ? strtol(argv[4], NULL, 10) : 1;
-    predicting p = { .cx = cbm_open_with(.threads = threads) };
+    predicting p = { .cx = cbm_open_with(.threads = threads, .tune = !getenv("CAMBIUM_BENCH_UNTUNED")) };
     p.net = network->make(p.cx);
     bench_fill(p.net);
     cbm_eval(p.net);

@@ -1,6 +1,7 @@
 /* train.c: time and memory of a training step of the networks in networks/, on made-up data, SGD with momentum.
      train NETWORK [THREADS] [SECONDS | serve] [BATCH]
-   CAMBIUM_BENCH_EXPLAIN set: also prints why plans were made. Rests on measure.h. */
+   Algorithms are measured once (the context's tune) unless CAMBIUM_BENCH_UNTUNED is set; with CAMBIUM_BENCH_EXPLAIN set it
+   also prints why plans were made. Rests on measure.h. */
 #include "bench/measure.h"
 #include "bench/networks/networks.h"
 
@@ -40,7 +41,7 @@ int main(int argc, char **argv)
     }
     const long threads = argc > 2 ? strtol(argv[2], NULL, 10) : 2;
     const int64_t batch = argc > 4 ? strtol(argv[4], NULL, 10) : t.network->batch;
-    t.cx = cbm_open_with(.threads = threads);
+    t.cx = cbm_open_with(.threads = threads, .tune = !getenv("CAMBIUM_BENCH_UNTUNED"));
     t.net = t.network->make(t.cx);
     bench_fill(t.net);
     t.opt = cbm_sgd(t.net, .lr = 1e-4, .momentum = 0.9);
