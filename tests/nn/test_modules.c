@@ -231,6 +231,9 @@ static void test_errors(void **state)
     cbm_nn_batch_norm2d(cx, 0);
     refused(cx, CBM_ERROR_INVALID, "[batch_norm2d]");
 
+    cbm_call(cbm_nn_global_avg_pool2d(cx), input(cx, CBM_SHAPE(2, 3)));
+    refused(cx, CBM_ERROR_SHAPE, "[global_avg_pool2d] the input (2, 3)");
+
     cbm_module *linear = cbm_nn_linear(cx, 784, 10);
     cbm_tensor *y = cbm_call(linear, input(cx, CBM_SHAPE(64, 100)));
     assert_true(cbm_tensor_failed(y));
