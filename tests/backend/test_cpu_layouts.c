@@ -313,13 +313,32 @@ static void batch_norms_and_more(void **state)
     }
 }
 
+static void reductions(void **state)
+{
+    static const cbm_shape axes[] = { { { 2, 2, 3 } }, { { 3, 0, 2, 3 } }, { { 4, 0, 1, 2, 3 } } };
+    (void)state;
+    for (int round = 0; round < 2 * ROUNDS; round++) {
+        cbm_shape shape = random_images();
+        if (round % 10 == 0)
+            shape = CBM_SHAPE(5, 48, 41, 37); /* several parts */
+        const cbm_reduce_attributes a = { .axes = axes[round % 3] };
+        trial t = { .op = round % 2 ? "sum" : "mean", .attributes = &a, .n_in = 1, .n_out = 1, .tolerance = 2e-5 };
+        t.threads = draw_int(1, 3);
+        t.in[0] = buffer(CBM_F32, shape);
+        t.out[0] = buffer(CBM_F32, round % 3 == 0   ? CBM_SHAPE(shape.v[1], shape.v[2])
+                                   : round % 3 == 1 ? CBM_SHAPE(shape.v[2])
+                                                    : CBM_SHAPE());
+        fill_buffer(&t.in[0], (fill){ -1, 1 });
+        compare_layouts(&t);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reorders),
-        cmocka_unit_test(pools),
-        cmocka_unit_test(batch_norms),
-        cmocka_unit_test(batch_norms_and_more),
+        cmocka_unit_test(reorders),    cmocka_unit_test(pools),
+        cmocka_unit_test(batch_norms), cmocka_unit_test(batch_norms_and_more),
+        cmocka_unit_test(reductions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -133,6 +133,7 @@ typedef struct cbm_simd {
     void (*exp_scaled)(float *r, const float *x, float minus, float factor, int64_t n); /* exp(x - minus) factor */
 
     /* norms.c: places of lanes side by side; the functions ending in run: places of one channel. */
+    void (*lane_sums)(double *sums, const float *x, int64_t places, int64_t step, int64_t lanes); /* += */
     void (*norm_moments)(double *mean, double *squares, int64_t count, const float *x, int64_t places, int64_t step,
                          int64_t lanes); /* mean and sum of squares about it of `count` places become those with x's */
     void (*norm_forward)(float *y, const float *x, const cbm_norm *p);

@@ -1,6 +1,7 @@
 /* reduce.c: sum, mean, max, argmax of f32 over any axes. The axes are merged until kept and reduced ones alternate; then
    a result is one cell, or a row of cells, that adds up terms: rows of contiguous elements. How the work is cut depends
-   on shapes only, so a sum repeats bit for bit whatever the threads. Rests on simd/rows.c. */
+   on shapes only, so a sum repeats bit for bit whatever the threads. Sums of channels that lie side by side (blocked,
+   channels last) add up lanes instead. Rests on simd/rows.c and simd/norms.c. */
 #include "backend/cpu/cpu.h"
 
 #include <math.h>
@@ -28,6 +29,9 @@ typedef struct plan {
     int64_t parts;        /* of each cell */
     int64_t members;      /* elements that make a result */
     bool split_length;    /* parts cut the last axis (a scalar cell), or the strips of a wide row */
+    /* Channels side by side: `groups` of `lanes` channels a sample, each `places` times; a result sums up the places of
+       `samples` of them. */
+    int64_t lanes, groups, samples, places;
 } plan;
 
 static bool is_reduced(const cbm_shape *axes, int64_t d)
@@ -99,6 +103,21 @@ static void make_plan(const cbm_launch *l, plan *p)
         }
     }
     choose_parts(p);
+}
+
+/* x is (N, C, H, W) in a layout other than the plain one: sums over (2, 3) or (0, 2, 3). */
+static void make_lanes_plan(const cbm_launch *l, plan *p)
+{
+    const cbm_buffer *x = &l->in[0];
+    const bool over_samples = is_reduced(&((const cbm_reduce_attributes *)l->attributes)->axes, 0);
+    const int64_t places = x->shape[2] * x->shape[3];
+    *p = (plan){ .samples = over_samples ? x->shape[0] : 1, .places = places, .parts = 1 };
+    p->lanes = x->layout == CBM_LAYOUT_BLOCKED_16 ? 16 : x->layout == CBM_LAYOUT_BLOCKED_8 ? 8 : x->shape[1];
+    p->groups = p->lanes > 0 ? x->shape[1] / p->lanes : 0;
+    p->cells = p->groups * (over_samples ? 1 : x->shape[0]);
+    p->members = p->samples * places;
+    if (over_samples)
+        p->parts = clamp(p->members * p->lanes / PART, 1, clamp(p->members, 1, 32));
 }
 
 static int64_t offset_of(const axis *axes, int64_t n, int64_t number)
@@ -209,11 +228,53 @@ static void join_parts(const job *j, double factor)
             j->y[i] = (float)((double)j->y[i] * factor);
 }
 
+/* Cell `i / parts`: some channels of one sample, or of all. */
+static void run_lanes(void *user, int64_t begin, int64_t end)
+{
+    const job *j = user;
+    const plan *p = j->p;
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t cell = i / p->parts, part = i % p->parts;
+        const int64_t last = (part + 1) * p->members / p->parts;
+        double *sums = (double *)j->partial + i * p->lanes;
+        for (int64_t l = 0; l < p->lanes; l++)
+            sums[l] = 0;
+        for (int64_t at = part * p->members / p->parts; at < last;) {
+            const int64_t place = at % p->places;
+            const int64_t run = p->places - place < last - at ? p->places - place : last - at;
+            const int64_t block = at / p->places * p->groups + cell;
+            j->simd->lane_sums(sums, j->x + (block * p->places + place) * p->lanes, run, p->lanes, p->lanes);
+            at += run;
+        }
+    }
+}
+
+static void reduce_lanes(const cbm_launch *l, const plan *p, bool mean)
+{
+    float *y = l->out[0].data;
+    job j = { p, cbm_simd_get(), l->in[0].data, y, l->workspace, false };
+    cbm_parallel_for(p->cells * p->parts, cbm_grain(p->members * p->lanes / p->parts), l->threads, run_lanes, &j);
+    for (int64_t i = 0; i < p->cells * p->lanes; i++) {
+        const double *v = (const double *)l->workspace + i / p->lanes * p->parts * p->lanes + i % p->lanes;
+        double total = v[0];
+        for (int64_t part = 1; part < p->parts; part++)
+            total += v[part * p->lanes];
+        y[i] = (float)(mean ? total / (double)p->members : total);
+    }
+}
+
 static cbm_status prepare(cbm_prepare *prepare)
 {
     plan *p = malloc(sizeof *p);
     if (!p)
         return CBM_ERROR_MEMORY;
+    const cbm_reduce_attributes *a = prepare->launch->attributes;
+    if (prepare->launch->in[0].layout != CBM_LAYOUT_PLAIN && a->axes.v[0] < 4) {
+        make_lanes_plan(prepare->launch, p);
+        prepare->workspace = (size_t)(p->cells * p->parts * p->lanes) * sizeof(double);
+        prepare->state = p;
+        return CBM_OK;
+    }
     make_plan(prepare->launch, p);
     if (p->parts > 1 && !(p->row && p->split_length))
         prepare->workspace =
@@ -229,6 +290,10 @@ static void reduce(const cbm_launch *l, bool greatest, bool mean)
     if (l->in[0].count == 0) {
         for (int64_t i = 0; i < l->out[0].count; i++)
             y[i] = mean ? NAN : greatest ? -HUGE_VALF : 0;
+        return;
+    }
+    if (p->lanes > 0) {
+        reduce_lanes(l, p, mean);
         return;
     }
     job j = { p, cbm_simd_get(), l->in[0].data, y, l->workspace, greatest };
@@ -309,9 +374,23 @@ static cbm_status argmax(const cbm_launch *l)
     return CBM_OK;
 }
 
+/* Sums over places, over places and samples, and over everything. */
+static bool pictures(const cbm_launch *l, cbm_layout layout, uint32_t *in, uint32_t *out, int *gains)
+{
+    const cbm_reduce_attributes *a = l->attributes;
+    const int64_t block = layout == CBM_LAYOUT_BLOCKED_8 ? 8 : layout == CBM_LAYOUT_BLOCKED_16 ? 16 : 1;
+    if (l->in[0].rank != 4 || l->in[0].shape[1] % block != 0 || !is_reduced(&a->axes, 2) || !is_reduced(&a->axes, 3) ||
+        (is_reduced(&a->axes, 1) && !is_reduced(&a->axes, 0)))
+        return false;
+    *in = 1;
+    *out = 0;
+    *gains = 0;
+    return true;
+}
+
 const cbm_kernel cbm_cpu_reduce[] = {
-    { .op = "sum", .supports = cbm_cpu_f32, .prepare = prepare, .launch = sum, .release = free },
-    { .op = "mean", .supports = cbm_cpu_f32, .prepare = prepare, .launch = mean, .release = free },
+    { .op = "sum", .supports = cbm_cpu_f32, .prepare = prepare, .launch = sum, .release = free, .layout = pictures },
+    { .op = "mean", .supports = cbm_cpu_f32, .prepare = prepare, .launch = mean, .release = free, .layout = pictures },
     { .op = "max", .supports = cbm_cpu_f32, .prepare = prepare, .launch = max, .release = free },
     { .op = "argmax", .supports = cbm_cpu_f32, .launch = argmax },
     { .op = NULL },

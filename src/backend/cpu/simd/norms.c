@@ -103,6 +103,40 @@ static void norm_moments(double *mean, double *squares, int64_t count, const flo
     }
 }
 
+/* ---- sums ---- */
+
+INLINE void sum_block(double *sums, const float *x, int64_t places, int64_t step, int columns, int64_t n)
+{
+    vf s[COLUMNS];
+    float t[LANES_MOST];
+    int64_t i = 0;
+    for (int v = 0; v < COLUMNS; v++)
+        s[v] = (vf){ 0 };
+    if (columns == 1)
+        for (; i + COLUMNS <= places; i += COLUMNS)
+            for (int u = 0; u < COLUMNS; u++)
+                s[u] += load_n(x + (i + u) * step, n);
+    for (; i < places; i++)
+        for (int v = 0; v < columns; v++)
+            s[v] += load_n(x + i * step + v * VN, n);
+    if (columns == 1)
+        s[0] = (s[0] + s[1]) + (s[2] + s[3]);
+    for (int v = 0; v < columns; v++)
+        store_n(t + v * VN, n, s[v]);
+    for (int64_t k = 0; k < (columns - 1) * VN + n; k++)
+        sums[k] += (double)t[k];
+}
+
+static void lane_sums(double *sums, const float *x, int64_t places, int64_t step, int64_t lanes)
+{
+    const int64_t chunk = chunk_of(lanes);
+    for (int64_t i = 0; i < places; i += chunk) {
+        const int64_t now = places - i < chunk ? places - i : chunk;
+#define LANE_SUMS(columns, n_) sum_block(sums + l, x + i * step + l, now, step, columns, n_)
+        EACH_BLOCK(lanes, LANE_SUMS)
+    }
+}
+
 /* ---- y = (x - about) scale + shift, and what follows it ---- */
 
 INLINE vf finish(vf v, bool relu, vf upper)
@@ -351,6 +385,7 @@ static void norm_backward_run(float *dx, const float *x, const float *g, const c
 
 void CBM_LEVEL(cbm_norms_fill)(cbm_simd *s)
 {
+    s->lane_sums = lane_sums;
     s->norm_moments = norm_moments;
     s->norm_forward = norm_forward;
     s->norm_forward_run = norm_forward_run;
