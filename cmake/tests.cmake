@@ -87,6 +87,12 @@ foreach(source ${test_scripts})
     cambium_test(${folder}.${name})
 endforeach()
 
+# One program for every function of every SIMD level; `check_kernels --bench` times them.
+file(GLOB kernel_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/kernels/*.c)
+cambium_test_program(check_kernels "${kernel_sources}" tests)
+add_test(NAME kernels.check COMMAND check_kernels)
+cambium_test(kernels.check)
+
 # Fuzz targets define LLVMFuzzerTestOneInput; seeds lie in tests/fuzz/seeds/NAME/.
 file(GLOB fuzz_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/fuzz/*.c)
 list(REMOVE_ITEM fuzz_sources ${PROJECT_SOURCE_DIR}/tests/fuzz/driver.c)
