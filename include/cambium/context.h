@@ -21,7 +21,7 @@ typedef enum cbm_log_level {
     CBM_LOG_DEBUG = 3
 } cbm_log_level;
 /* The type of activations and products. BF16 as PyTorch's autocast: matrix products and convolutions convert their f32
-   operands to bf16 (and sum in f32); sums, means, softmax, exp, log, pow and losses convert bf16 to f32; batch norm keeps
+   factors to bf16 (and sum in f32); sums, means, softmax, exp, log, pow and losses convert bf16 to f32; batch norm keeps
    its vectors f32; other operations take the widest type among their operands, where a tensor without dimensions gives
    way. Parameters, their gradients and optimizer state stay f32. Backward computes in the types of forward. */
 typedef enum cbm_precision {

@@ -125,7 +125,7 @@ enum {
 /* What precision bf16 does to an operation's operands of f32 and bf16. */
 typedef enum cbm_autocast {
     CBM_AUTOCAST_DEFAULT = 0, /* FULL for an operation with a kernel of its own record, WIDEST for the others */
-    CBM_AUTOCAST_PRODUCT = 1, /* f32 becomes bf16: products, whose sums are f32 inside */
+    CBM_AUTOCAST_PRODUCT = 1, /* the first two operands become bf16: products, whose sums are f32 inside */
     CBM_AUTOCAST_FULL = 2,    /* bf16 becomes f32: sums, exponentials, and what knows nothing of bf16 */
     CBM_AUTOCAST_WIDEST = 3,  /* f32 if one with dimensions is, else bf16 */
     CBM_AUTOCAST_NONE = 4     /* taken as they are */

@@ -80,7 +80,8 @@ CBM_API cbm_tensor *cbm_gather(cbm_tensor *x, int64_t axis, cbm_tensor *index);
 CBM_API cbm_tensor *cbm_scatter_add(cbm_tensor *x, int64_t axis, cbm_tensor *index, cbm_tensor *source);
 
 /* Convolution (cross-correlation): x (N, C, H, W), weight (O, C/groups, Kh, Kw), bias (O) or NULL -> (N, O, H', W'),
-   H' = floor((H + 2 padding - dilation (Kh - 1) - 1) / stride) + 1. Lists hold one value or two (height, width). */
+   H' = floor((H + 2 padding - dilation (Kh - 1) - 1) / stride) + 1. Lists hold one value or two (height, width).
+   Beside a bf16 x and weight the bias may be f32. */
 typedef struct cbm_conv2d_options {
     uint64_t struct_size;
     cbm_shape stride CBM_DEFAULT({ { 1, 1 } });

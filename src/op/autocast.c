@@ -43,13 +43,14 @@ cbm_tensor *const *cbm_autocast_operands(cbm_context *cx, const cbm_op *op, cbm_
     const cbm_dtype dtype = kind == CBM_AUTOCAST_PRODUCT ? CBM_BF16
                             : kind == CBM_AUTOCAST_FULL  ? CBM_F32
                                                          : widest(inputs, n_in);
+    const size_t some = kind == CBM_AUTOCAST_PRODUCT && n_in > 2 ? 2 : n_in; /* the factors */
     bool changed = false;
-    for (size_t i = 0; i < n_in; i++)
+    for (size_t i = 0; i < some; i++)
         changed = changed || converts(op, inputs[i], dtype);
     if (!changed)
         return inputs;
     for (size_t i = 0; i < n_in; i++)
-        room[i] = converts(op, inputs[i], dtype) ? cbm_cast(inputs[i], dtype) : inputs[i];
+        room[i] = i < some && converts(op, inputs[i], dtype) ? cbm_cast(inputs[i], dtype) : inputs[i];
     return room;
 }
 

@@ -53,6 +53,8 @@ static bool conv2d_infer(cbm_infer *infer)
     const cbm_conv2d_attributes *a = infer->attributes;
     if (infer->n_in != 2 && infer->n_in != 3)
         return cbm_infer_fail(infer, CBM_ERROR_INVALID, "takes x, weight and perhaps a bias");
+    if (infer->n_in == 3 && infer->in_dtype[0] == CBM_BF16 && infer->in_dtype[2] == CBM_F32)
+        infer->in_dtype[2] = CBM_BF16; /* added to sums that are f32 anyway */
     if (!cbm_rule_same_dtype(infer, 0) || !cbm_rule_floating(infer, 0) ||
         !cbm_rule_shape(infer, 0, "x", &a->input_shape) || !cbm_rule_shape(infer, 1, "weight", &a->weight_shape) ||
         !conv_shape(infer, &infer->out_shape[0]))

@@ -152,10 +152,10 @@ typedef struct mode {
     bool naive, half;
 } mode;
 
-/* Batch norm's vectors and the sums of cross entropy stay f32 beside bf16. */
+/* Batch norm's vectors, the sums of cross entropy and a convolution's bias stay f32 beside bf16. */
 static bool is_statistic(const op_case *c, size_t input)
 {
-    if (strcmp(c->op, "cross_entropy_backward") == 0)
+    if (strcmp(c->op, "cross_entropy_backward") == 0 || strcmp(c->op, "conv2d") == 0)
         return input >= 2;
     const size_t vectors = strcmp(c->op, "batch_norm") == 0                 ? 2
                            : strcmp(c->op, "batch_norm_backward") == 0      ? 3

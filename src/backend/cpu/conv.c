@@ -1,4 +1,5 @@
-/* conv.c: the kernels of convolution and its two gradients on f32. Rests on convolution.h. */
+/* conv.c: the kernels of convolution and its two gradients on f32, and on bf16 where the processor multiplies it. Rests on
+   convolution.h. */
 #include "backend/cpu/cpu.h"
 #include "backend/cpu/convolution.h"
 
@@ -23,6 +24,11 @@ static cbm_dnn_conv describe(const cbm_launch *l, cbm_dnn_direction direction)
                        .bias = direction == CBM_DNN_FORWARD && l->n_in > 2,
                        .x_layout = (cbm_layout)(direction == CBM_DNN_INPUT_GRAD ? l->out : l->in)->layout,
                        .y_layout = (cbm_layout)y->layout };
+    const cbm_buffer *x_side = direction == CBM_DNN_INPUT_GRAD ? &l->out[0] : &l->in[0];
+    const cbm_buffer *weight = direction == CBM_DNN_WEIGHT_GRAD ? &l->out[0] : &l->in[1];
+    c.x_bf16 = x_side->dtype == CBM_BF16;
+    c.weight_bf16 = weight->dtype == CBM_BF16;
+    c.y_bf16 = y->dtype == CBM_BF16;
     if (l->after && direction == CBM_DNN_FORWARD) {
         c.add = l->after->add;
         c.relu = l->after->relu;
@@ -103,10 +109,12 @@ static cbm_status weight_grad(const cbm_launch *l) /* x, g -> dweight */
 
 static bool supports(const cbm_launch *l)
 {
+    const cbm_conv2d_attributes *a = l->attributes;
+    const bool half = l->in[0].dtype == CBM_BF16;
     for (size_t i = 0; i < l->n_in; i++)
-        if (l->in[i].dtype != CBM_F32 || l->in[i].count == 0)
+        if (l->in[i].dtype != (half && i < 2 ? CBM_BF16 : CBM_F32) || l->in[i].count == 0)
             return false;
-    return l->out[0].count > 0 && cbm_dnn_present();
+    return l->out[0].count > 0 && (half ? a->groups == 1 && cbm_cpu_bf16() : cbm_dnn_present());
 }
 
 /* Blocks must be whole, in every group. Few input channels are read from plain planes: their blocks would be nearly empty. */
@@ -120,7 +128,7 @@ static bool conv_layout(const cbm_launch *l, cbm_layout layout, bool *with_x)
         return false;
     if (layout == CBM_LAYOUT_CHANNELS_LAST)
         return true;
-    if (layout != cbm_cpu_blocked())
+    if (layout != cbm_cpu_blocked() || (l->in[0].dtype == CBM_BF16 && cbm_cpu_bf16_tiles()))
         return false;
     const bool depthwise = g == channels && g == out;
     return depthwise ? g % block == 0 : out / g % block == 0 && (channels / g % block == 0 || !*with_x);

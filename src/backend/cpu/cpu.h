@@ -186,6 +186,10 @@ void cbm_simd_choose(const cbm_simd *level);
 
 /* The blocked layout whose blocks fill this level's vectors; PLAIN at the baseline. */
 cbm_layout cbm_cpu_blocked(void);
+/* Products of bf16 pay: the processor multiplies it, and oneDNN is there to tell it. In tiles (AMX) they want channels
+   last; else blocks. */
+bool cbm_cpu_bf16(void);
+bool cbm_cpu_bf16_tiles(void);
 
 /* Below this many elements a loop is not worth a second thread. */
 #define CBM_CPU_GRAIN 8192

@@ -1,9 +1,13 @@
 /* dispatch.c: which level of SIMD functions this processor runs, decided once. Rests on the compiler's feature tests and
    POSIX threads. */
 #include "backend/cpu/cpu.h"
+#include "backend/cpu/onednn.h"
 
 #include <pthread.h>
 #include <string.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 void cbm_simd_fill_baseline(cbm_simd *s);
 #if defined(__x86_64__)
@@ -58,4 +62,29 @@ cbm_layout cbm_cpu_blocked(void)
     return strcmp(name, "avx512") == 0 ? CBM_LAYOUT_BLOCKED_16
            : strcmp(name, "avx2") == 0 ? CBM_LAYOUT_BLOCKED_8
                                        : CBM_LAYOUT_PLAIN;
+}
+
+/* One bit of cpuid's leaf 7. */
+static bool feature(unsigned subleaf, int which, int bit)
+{
+    unsigned registers[4] = { 0, 0, 0, 0 }; /* eax, ebx, ecx, edx */
+#if defined(__x86_64__)
+    if (!__get_cpuid_count(7, subleaf, &registers[0], &registers[1], &registers[2], &registers[3]))
+        return false;
+#else
+    (void)subleaf;
+#endif
+    return registers[which] >> bit & 1;
+}
+
+bool cbm_cpu_bf16(void)
+{
+    enum { AVX512_BF16 = 5 };
+    return cbm_dnn_bf16() && strcmp(cbm_simd_get()->name, "avx512") == 0 && feature(1, 0, AVX512_BF16);
+}
+
+bool cbm_cpu_bf16_tiles(void)
+{
+    enum { AMX_BF16 = 22 };
+    return cbm_cpu_bf16() && feature(0, 3, AMX_BF16);
 }

@@ -1,4 +1,4 @@
-/* matmul.c: products of (batches of) f32 matrices. Transposed and broadcast operands are taken as they lie. Large ones go
+/* matmul.c: products of (batches of) f32 matrices, and of bf16 ones where the processor multiplies those. Transposed and broadcast operands are taken as they lie. Large ones go
    to oneDNN; small ones, matrix-vector products and builds without oneDNN to own kernels. Rests on onednn.h, simd/matrix.c
    and simd/rows.c. */
 #include "backend/cpu/cpu.h"
@@ -25,6 +25,9 @@ typedef struct plan {
     int64_t batches;
     size_t a_bytes, b_bytes; /* packed copies, rounded up */
     cbm_dnn *dnn;
+    bool half;                 /* bf16 */
+    const cbm_kernel *instead; /* of a product of bf16 that does not pay */
+    void *instead_state;
 } plan;
 
 /* Rows and columns of an operand; a vector is one row (a) or one column (b). */
@@ -117,9 +120,14 @@ static void drop_last_batch(plan *p)
     p->batch_rank--;
 }
 
-static size_t packed_bytes(int64_t rows, int64_t columns)
+static size_t element(const plan *p)
 {
-    return ((size_t)rows * (size_t)columns * sizeof(float) + 63) / 64 * 64;
+    return p->half ? sizeof(uint16_t) : sizeof(float);
+}
+
+static size_t packed_bytes(const plan *p, int64_t rows, int64_t columns)
+{
+    return ((size_t)rows * (size_t)columns * element(p) + 63) / 64 * 64;
 }
 
 /* Hands the product to oneDNN, the innermost batch axis with it. */
@@ -133,7 +141,10 @@ static void try_onednn(plan *p, int64_t threads)
                           .k = p->k,
                           .a_stride = { 0, p->a_row, p->a_column },
                           .b_stride = { 0, p->b_row, p->b_column },
-                          .c_stride = { 0, p->n, 1 } };
+                          .c_stride = { 0, p->n, 1 },
+                          .a_bf16 = p->half,
+                          .b_bf16 = p->half,
+                          .c_bf16 = p->half };
     if (p->batch_rank > 0 && !p->copy_a && !p->copy_b) {
         d.rank = 3;
         d.batch = p->batch[q];
@@ -153,7 +164,7 @@ static void try_onednn(plan *p, int64_t threads)
 static void make_plan(plan *p, const cbm_launch *l, int64_t threads)
 {
     int64_t rows;
-    *p = (plan){ 0 };
+    *p = (plan){ .half = l->out[0].dtype == CBM_BF16 };
     matrix_of(&l->in[0], false, &p->m, &p->k, &p->a_row, &p->a_column);
     matrix_of(&l->in[1], true, &rows, &p->n, &p->b_row, &p->b_column);
     settle(p->m, p->k, &p->a_row, &p->a_column);
@@ -161,7 +172,9 @@ static void make_plan(plan *p, const cbm_launch *l, int64_t threads)
     find_batches(p, l);
     fold_batch(p);
     const bool small = p->m * p->n * p->k <= SMALL;
-    if ((p->m == 1 || p->n == 1) && !small) {
+    if (p->half && (small || !cbm_cpu_bf16()))
+        return;
+    if ((p->m == 1 || p->n == 1) && !small && !p->half) {
         p->how = BY_VECTOR;
     } else if (small) {
         p->how = BY_BLOCKS;
@@ -175,7 +188,7 @@ static void make_plan(plan *p, const cbm_launch *l, int64_t threads)
         p->a_from[1] = p->a_column;
         p->a_row = p->k;
         p->a_column = 1;
-        p->a_bytes = packed_bytes(p->m, p->k);
+        p->a_bytes = packed_bytes(p, p->m, p->k);
     }
     if (!is_plain(p->k, p->n, p->b_row, p->b_column)) {
         p->copy_b = true;
@@ -183,7 +196,7 @@ static void make_plan(plan *p, const cbm_launch *l, int64_t threads)
         p->b_from[1] = p->b_column;
         p->b_row = p->n;
         p->b_column = 1;
-        p->b_bytes = packed_bytes(p->k, p->n);
+        p->b_bytes = packed_bytes(p, p->k, p->n);
     }
     if (p->how == BY_ONEDNN)
         try_onednn(p, threads);
@@ -194,8 +207,24 @@ static void make_plan(plan *p, const cbm_launch *l, int64_t threads)
 static void release(void *state)
 {
     plan *p = state;
+    if (p->instead && p->instead->release)
+        p->instead->release(p->instead_state);
     cbm_dnn_free(p->dnn);
     free(p);
+}
+
+/* In f32: small products, and those of processors that do not know bf16. */
+static cbm_status prepare_instead(plan *p, cbm_prepare *pr)
+{
+    p->instead = cbm_cpu_widened(pr->launch);
+    const cbm_status status = p->instead ? p->instead->prepare(pr) : CBM_ERROR_UNSUPPORTED;
+    if (status != CBM_OK) {
+        free(p);
+        return status;
+    }
+    p->instead_state = pr->state;
+    pr->state = p;
+    return CBM_OK;
 }
 
 static cbm_status prepare(cbm_prepare *pr)
@@ -204,9 +233,11 @@ static cbm_status prepare(cbm_prepare *pr)
     if (!p)
         return CBM_ERROR_MEMORY;
     make_plan(p, pr->launch, pr->threads);
+    if (p->half && !p->dnn && pr->launch->out[0].count > 0 && p->k > 0)
+        return prepare_instead(p, pr);
     pr->workspace = p->a_bytes + p->b_bytes + (p->dnn ? cbm_dnn_workspace(p->dnn) : 0);
     if (p->how == BY_VECTOR) /* a packed vector */
-        pr->workspace += packed_bytes(p->k, 1);
+        pr->workspace += packed_bytes(p, p->k, 1);
     pr->state = p;
     return CBM_OK;
 }
@@ -319,11 +350,12 @@ static void offsets_of(const plan *p, int64_t batch, int64_t *a, int64_t *b, int
     }
 }
 
-static void pack(float *to, const float *from, const int64_t stride[2], int64_t rows, int64_t columns)
+static void pack(const plan *p, char *to, const char *from, const int64_t stride[2], int64_t rows, int64_t columns)
 {
+    const size_t size = element(p);
     for (int64_t i = 0; i < rows; i++)
         for (int64_t j = 0; j < columns; j++)
-            to[i * columns + j] = from[i * stride[0] + j * stride[1]];
+            memcpy(to + (size_t)(i * columns + j) * size, from + (i * stride[0] + j * stride[1]) * (int64_t)size, size);
 }
 
 typedef struct batch_job {
@@ -349,19 +381,21 @@ static cbm_status one_product(const plan *p, const cbm_launch *l, int64_t batch)
 {
     int64_t at_a, at_b, at_c;
     offsets_of(p, batch, &at_a, &at_b, &at_c);
-    const float *a = (const float *)l->in[0].data + at_a, *b = (const float *)l->in[1].data + at_b;
-    float *c = (float *)l->out[0].data + at_c;
-    char *work = l->workspace;
+    const int64_t size = (int64_t)element(p);
+    const char *first = (const char *)l->in[0].data + at_a * size, *second = (const char *)l->in[1].data + at_b * size;
+    char *result = (char *)l->out[0].data + at_c * size, *work = l->workspace;
     if (p->copy_a) {
-        pack((float *)(void *)work, a, p->a_from, p->m, p->k);
-        a = (const float *)(const void *)work;
+        pack(p, work, first, p->a_from, p->m, p->k);
+        first = work;
     }
     if (p->copy_b) {
-        pack((float *)(void *)(work + p->a_bytes), b, p->b_from, p->k, p->n);
-        b = (const float *)(const void *)(work + p->a_bytes);
+        pack(p, work + p->a_bytes, second, p->b_from, p->k, p->n);
+        second = work + p->a_bytes;
     }
     if (work)
         work += p->a_bytes + p->b_bytes;
+    const float *a = (const float *)(const void *)first, *b = (const float *)(const void *)second;
+    float *c = (float *)(void *)result;
     if (p->how == BY_VECTOR) {
         run_vector(p, l, a, b, c, (float *)(void *)work);
         return CBM_OK;
@@ -370,17 +404,22 @@ static cbm_status one_product(const plan *p, const cbm_launch *l, int64_t batch)
         run_blocks(p, l, a, b, c);
         return CBM_OK;
     }
-    void *const pointers[] = { (void *)(uintptr_t)a, (void *)(uintptr_t)b, c };
+    void *const pointers[] = { (void *)(uintptr_t)first, (void *)(uintptr_t)second, result };
     return cbm_dnn_run(p->dnn, pointers, work) ? CBM_OK : CBM_ERROR_MEMORY;
 }
 
 static cbm_status matmul(const cbm_launch *l)
 {
     const plan *p = l->state;
+    if (p->instead) {
+        cbm_launch in_f32 = *l;
+        in_f32.state = p->instead_state;
+        return p->instead->launch(&in_f32);
+    }
     if (l->out[0].count == 0)
         return CBM_OK;
     if (p->k == 0) {
-        memset(l->out[0].data, 0, (size_t)l->out[0].count * sizeof(float));
+        memset(l->out[0].data, 0, (size_t)l->out[0].count * element(p));
         return CBM_OK;
     }
     if (p->how == BY_BLOCKS && !p->copy_a && !p->copy_b && p->batches > 1) {
@@ -397,13 +436,20 @@ static cbm_status matmul(const cbm_launch *l)
 static const char *describe(const void *state)
 {
     const plan *p = state;
+    if (p->instead)
+        return p->instead->describe(p->instead_state);
     return p->dnn ? cbm_dnn_describe(p->dnn) : p->how == BY_VECTOR ? "matrix times vector" : "blocks in registers";
+}
+
+static bool supports(const cbm_launch *l)
+{
+    return l->in[0].dtype == l->in[1].dtype && (l->in[0].dtype == CBM_F32 || l->in[0].dtype == CBM_BF16);
 }
 
 const cbm_kernel cbm_cpu_matmul[] = {
     { .op = "matmul",
       .flags = CBM_KERNEL_STRIDED,
-      .supports = cbm_cpu_f32,
+      .supports = supports,
       .prepare = prepare,
       .launch = matmul,
       .release = release,
