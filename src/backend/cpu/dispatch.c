@@ -64,27 +64,18 @@ cbm_layout cbm_cpu_blocked(void)
                                        : CBM_LAYOUT_PLAIN;
 }
 
-/* One bit of cpuid's leaf 7. */
-static bool feature(unsigned subleaf, int which, int bit)
-{
-    unsigned registers[4] = { 0, 0, 0, 0 }; /* eax, ebx, ecx, edx */
-#if defined(__x86_64__)
-    if (!__get_cpuid_count(7, subleaf, &registers[0], &registers[1], &registers[2], &registers[3]))
-        return false;
-#else
-    (void)subleaf;
-#endif
-    return registers[which] >> bit & 1;
-}
-
 bool cbm_cpu_bf16(void)
 {
-    enum { AVX512_BF16 = 5 };
-    return cbm_dnn_bf16() && strcmp(cbm_simd_get()->name, "avx512") == 0 && feature(1, 0, AVX512_BF16);
+    enum { AVX512_BF16 = 1 << 5 }; /* of eax in cpuid's leaf 7.1 */
+    unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+#if defined(__x86_64__)
+    if (!__get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx))
+        return false;
+#endif
+    return cbm_dnn_bf16() && (eax & AVX512_BF16) && strcmp(cbm_simd_get()->name, "avx512") == 0;
 }
 
 bool cbm_cpu_bf16_tiles(void)
 {
-    enum { AMX_BF16 = 22 };
-    return cbm_cpu_bf16() && feature(0, 3, AMX_BF16);
+    return cbm_cpu_bf16() && cbm_dnn_tiles();
 }

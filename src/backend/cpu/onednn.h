@@ -13,6 +13,7 @@ const char *cbm_dnn_version(void); /* "oneDNN 2.6.3", or "no oneDNN"; static tex
 /* oneDNN computes on bf16 here (it needs AVX-512). With AMX that is up to ten times faster than f32, in channels-last alone
    (other layouts are reordered around it); without, little faster or slower. Depthwise convolutions gain nothing. */
 bool cbm_dnn_bf16(void);
+bool cbm_dnn_tiles(void); /* that is with AMX */
 
 /* c (rank dims) = a b; strides count elements; batch axes come first, stride 0 or extent 1 broadcasts. */
 typedef struct cbm_dnn_product {

@@ -13,6 +13,11 @@ bool cbm_dnn_bf16(void)
 {
     return false;
 }
+
+bool cbm_dnn_tiles(void)
+{
+    return false;
+}
 cbm_dnn *cbm_dnn_matmul(const cbm_dnn_product *p, int64_t threads)
 {
     (void)p;

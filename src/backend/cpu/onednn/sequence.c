@@ -59,6 +59,12 @@ bool cbm_dnn_bf16(void)
     return cbm_dnn_present() && cbm_dnn_wide();
 }
 
+bool cbm_dnn_tiles(void)
+{
+    return cbm_dnn_present() &&
+           (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_amx) == dnnl_cpu_isa_avx512_core_amx;
+}
+
 bool cbm_dnn_wide(void)
 {
     return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core;
