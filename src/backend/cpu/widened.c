@@ -87,6 +87,7 @@ static cbm_status prepare(cbm_prepare *p)
     const cbm_launch *l = p->launch, wide = in_f32(l, buffers);
     cbm_prepare inner = *p;
     inner.launch = &wide;
+    inner.constant = 0; /* what is constant is the bf16, not its widened copy */
     widened *w = calloc(1, sizeof *w);
     if (!w)
         return CBM_ERROR_MEMORY;
