@@ -294,6 +294,7 @@ static const cbm_op relu_backward_op = {
     .infer = relu_backward_infer,
     .decompose = relu_backward_decompose,
     .cost = norm_cost,
+    .autocast = CBM_AUTOCAST_NONE,
     CBM_SAMPLES(relu_backward_samples),
 };
 

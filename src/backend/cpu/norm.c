@@ -1,11 +1,16 @@
-/* norm.c: batch normalisation of f32 (N, C, ...) with the batch's own statistics, and its gradient, alone or through the ReLU
+/* norm.c: batch normalisation of f32 or bf16 (N, C, ...) with the batch's own statistics, and its gradient, alone or through the ReLU
    behind it. Memory is read twice and written once: statistics are joined from parts whose bounds depend on shapes only,
    so results repeat bit for bit whatever the threads. Rests on simd/norms.c. */
 #include "backend/cpu/cpu.h"
 
 #include <math.h>
 
-enum { PARTS_MOST = 32, PART = 32768 /* elements of a part at least */ };
+enum {
+    PARTS_MOST = 32,
+    PART = 32768, /* elements of a part at least */
+    CHUNK =
+        2048 /* elements of bf16 that are widened at a time, into the nearest cache; channels side by side at most */
+};
 
 /* A group is `lanes` channels side by side: one channel in the plain layout, a block's, or all of them (channels last; and
    (N, C), which is the same). Its elements are `samples` runs of `places` times `lanes`. */
@@ -14,9 +19,11 @@ typedef struct job {
     int64_t groups, lanes, samples, places, channels, parts;
     double eps;
     const cbm_post *after;
-    bool gate;
-    const float *x, *weight, *bias, *g, *mean_in, *rstd_in;
-    float *y, *mean, *rstd, *dx, *dweight, *dbias;
+    bool gate, half; /* half: x, g, y and dx are bf16 */
+    const void *x, *g;
+    void *y, *dx;
+    const float *weight, *bias, *mean_in, *rstd_in;
+    float *mean, *rstd, *dweight, *dbias;
     double *partial;                                                /* of each part: two of each lane */
     float *about, *scale, *shift, *gain, *slope, *rest;             /* of each channel */
     void (*part)(const struct job *j, int64_t group, int64_t part); /* statistics */
@@ -39,9 +46,31 @@ static bool next_run(const job *j, int64_t group, int64_t *at, int64_t end, run 
         return false;
     const int64_t n = *at / j->places, first = *at % j->places;
     r->places = j->places - first < end - *at ? j->places - first : end - *at;
+    if (j->half && r->places > CHUNK / j->lanes)
+        r->places = CHUNK / j->lanes;
     r->offset = ((n * j->groups + group) * j->places + first) * j->lanes;
     *at += r->places;
     return true;
+}
+
+/* The run's elements as f32: where they are, or widened into room. */
+static const float *floats(const job *j, const void *data, const run *r, float *room)
+{
+    if (!j->half)
+        return (const float *)data + r->offset;
+    j->simd->widen_bf16(room, (const uint16_t *)data + r->offset, r->places * j->lanes);
+    return room;
+}
+
+/* Where results of the run go; and what is done with those that were put into room. */
+static float *results(const job *j, void *data, const run *r, float *room)
+{
+    return j->half ? room : (float *)data + r->offset;
+}
+static void keep_results(const job *j, void *data, const run *r, const float *room)
+{
+    if (j->half)
+        j->simd->narrow_bf16((uint16_t *)data + r->offset, room, r->places * j->lanes);
 }
 
 static int64_t part_begin(const job *j, int64_t part)
@@ -83,10 +112,11 @@ static void moments_part(const job *j, int64_t group, int64_t part)
 {
     double *m = partial_of(j, group, part);
     const int64_t begin = part_begin(j, part), end = part_begin(j, part + 1);
+    float room[CHUNK];
     run r;
     m[0] = m[1] = 0;
     for (int64_t at = begin, before = 0; next_run(j, group, &at, end, &r); before = at - begin) {
-        const float *x = j->x + r.offset;
+        const float *x = floats(j, j->x, &r, room);
         if (j->lanes > 1) {
             j->simd->norm_moments(m, m + j->lanes, before, x, r.places, j->lanes, j->lanes);
             continue;
@@ -124,10 +154,13 @@ static void join_forward(const job *j, int64_t channel)
 static void apply_forward(const job *j, int64_t group, int64_t part)
 {
     const int64_t end = part_begin(j, part + 1);
+    float room[CHUNK];
     run r;
     for (int64_t at = part_begin(j, part); j->y && next_run(j, group, &at, end, &r);) {
         const cbm_norm p = norm_of(j, group, r.places);
-        (j->lanes > 1 ? j->simd->norm_forward : j->simd->norm_forward_run)(j->y + r.offset, j->x + r.offset, &p);
+        const float *x = floats(j, j->x, &r, room);
+        (j->lanes > 1 ? j->simd->norm_forward : j->simd->norm_forward_run)(results(j, j->y, &r, room), x, &p);
+        keep_results(j, j->y, &r, room);
     }
 }
 
@@ -138,12 +171,14 @@ static void sums_part(const job *j, int64_t group, int64_t part)
 {
     double *sums = partial_of(j, group, part);
     const int64_t end = part_begin(j, part + 1);
+    float room[2][CHUNK];
     run r;
     for (int64_t i = 0; i < 2 * j->lanes; i++)
         sums[i] = 0;
     for (int64_t at = part_begin(j, part); next_run(j, group, &at, end, &r);) {
         const cbm_norm p = norm_of(j, group, r.places);
-        (j->lanes > 1 ? j->simd->norm_sums : j->simd->norm_sums_run)(sums, j->x + r.offset, j->g + r.offset, &p);
+        const float *x = floats(j, j->x, &r, room[0]), *g = floats(j, j->g, &r, room[1]);
+        (j->lanes > 1 ? j->simd->norm_sums : j->simd->norm_sums_run)(sums, x, g, &p);
     }
 }
 
@@ -170,11 +205,13 @@ static void join_backward(const job *j, int64_t channel)
 static void apply_backward(const job *j, int64_t group, int64_t part)
 {
     const int64_t end = part_begin(j, part + 1);
+    float room[2][CHUNK];
     run r;
     for (int64_t at = part_begin(j, part); j->dx && next_run(j, group, &at, end, &r);) {
         const cbm_norm p = norm_of(j, group, r.places);
-        (j->lanes > 1 ? j->simd->norm_backward : j->simd->norm_backward_run)(j->dx + r.offset, j->x + r.offset,
-                                                                             j->g + r.offset, &p);
+        const float *x = floats(j, j->x, &r, room[0]), *g = floats(j, j->g, &r, room[1]);
+        (j->lanes > 1 ? j->simd->norm_backward : j->simd->norm_backward_run)(results(j, j->dx, &r, room[0]), x, g, &p);
+        keep_results(j, j->dx, &r, room[0]);
     }
 }
 
@@ -234,6 +271,7 @@ static job job_of(const cbm_launch *l)
     const cbm_around a = cbm_around_axis(x, 1);
     job j = { .simd = cbm_simd_get(), .groups = a.length, .lanes = 1, .samples = a.outer, .places = a.inner };
     j.channels = a.length;
+    j.half = x->dtype == CBM_BF16;
     if (x->layout == CBM_LAYOUT_BLOCKED_16 || x->layout == CBM_LAYOUT_BLOCKED_8) {
         j.lanes = x->layout == CBM_LAYOUT_BLOCKED_16 ? 16 : 8;
         j.groups = a.length / j.lanes;
@@ -354,9 +392,19 @@ static bool pictures(const cbm_launch *l, cbm_layout layout, uint32_t *in, uint3
     return true;
 }
 
+/* x and the gradient, the last operand of the backward kernels, may be bf16. */
+static bool supports(const cbm_launch *l)
+{
+    const cbm_dtype dtype = l->in[0].dtype;
+    for (size_t i = 0; i < l->n_in; i++)
+        if (l->in[i].dtype != (i == 0 || (i > 3 && i == l->n_in - 1) ? dtype : CBM_F32))
+            return false;
+    return dtype == CBM_F32 || (dtype == CBM_BF16 && l->in[0].shape[1] <= CHUNK);
+}
+
 #define NORM(name_, launch_, flags_)                                                                                   \
     {                                                                                                                  \
-        .op = (name_), .flags = (flags_), .supports = cbm_cpu_f32, .prepare = prepare, .launch = (launch_),            \
+        .op = (name_), .flags = (flags_), .supports = supports, .prepare = prepare, .launch = (launch_),               \
         .layout = pictures                                                                                             \
     }
 const cbm_kernel cbm_cpu_norm[] = {
