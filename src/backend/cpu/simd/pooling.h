@@ -19,11 +19,11 @@ INLINE void keep_greater(vf *value, vi *place, vf other, vi other_place)
 #endif
 }
 
-/* n <= VN bytes as lanes, 0 beyond them; and the lanes' low bytes. */
+/* n <= VN bytes as lanes, 0 beyond them; and lanes of 0..255 as n bytes. */
 INLINE vi vi_of_bytes(const uint8_t *p, int64_t n)
 {
     if (n == VN)
-        return __builtin_convertvector(*(const vb_quarter_any *)p, vi);
+        return vi_load_bytes(p);
 #if defined(__AVX512F__)
     return (vi)_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8((__mmask16)((1u << n) - 1u), p));
 #else
@@ -35,16 +35,15 @@ INLINE vi vi_of_bytes(const uint8_t *p, int64_t n)
 }
 INLINE void vi_to_bytes(uint8_t *p, int64_t n, vi v)
 {
+    if (n == VN) {
+        vi_store_bytes(p, v);
+        return;
+    }
 #if defined(__AVX512F__)
-    if (n == VN)
-        *(vb_quarter_any *)p = (vb_quarter)_mm512_cvtepi32_epi8((__m512i)v);
-    else
-        _mm512_mask_cvtepi32_storeu_epi8(p, (__mmask16)((1u << n) - 1u), (__m512i)v);
+    _mm512_mask_cvtepi32_storeu_epi8(p, (__mmask16)((1u << n) - 1u), (__m512i)v);
 #else
-    int32_t t[VN];
-    vi_store(t, v);
     for (int64_t i = 0; i < n; i++)
-        p[i] = (uint8_t)t[i];
+        p[i] = (uint8_t)v[i];
 #endif
 }
 

@@ -188,6 +188,38 @@ INLINE vf vf_sqrt(vf x)
 #endif
 }
 
+/* VN bytes as lanes; and lanes of 0..255 as bytes. */
+INLINE vi vi_load_bytes(const uint8_t *p)
+{
+#if defined(__AVX512F__)
+    return (vi)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
+#elif defined(__AVX2__)
+    return (vi)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p));
+#elif defined(__SSE2__)
+    int32_t four;
+    memcpy(&four, p, sizeof four);
+    const __m128i zero = _mm_setzero_si128();
+    return (vi)_mm_unpacklo_epi16(_mm_unpacklo_epi8(_mm_cvtsi32_si128(four), zero), zero);
+#else
+    return __builtin_convertvector(*(const vb_quarter_any *)p, vi);
+#endif
+}
+INLINE void vi_store_bytes(uint8_t *p, vi v)
+{
+#if defined(__AVX512F__)
+    _mm_storeu_si128((__m128i *)(void *)p, _mm512_cvtepi32_epi8((__m512i)v));
+#elif defined(__AVX2__)
+    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128((__m256i)v), _mm256_extracti128_si256((__m256i)v, 1));
+    _mm_storel_epi64((__m128i *)(void *)p, _mm_packus_epi16(words, words));
+#elif defined(__SSE2__)
+    const __m128i words = _mm_packs_epi32((__m128i)v, (__m128i)v);
+    const int32_t four = _mm_cvtsi128_si32(_mm_packus_epi16(words, words));
+    memcpy(p, &four, sizeof four);
+#else
+    *(vb_quarter_any *)p = __builtin_convertvector(v, vb_quarter);
+#endif
+}
+
 /* The first n < VN lanes from memory, the others fill; and back. */
 INLINE vf vf_load_part(const float *p, int64_t n, float fill)
 {

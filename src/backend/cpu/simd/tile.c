@@ -357,7 +357,7 @@ static void widen(int32_t *r, const uint8_t *x, int64_t n, bool truth)
 {
     int64_t i = 0;
     for (; i + VN <= n; i += VN) {
-        vi v = __builtin_convertvector(*(const vb_quarter_any *)(x + i), vi);
+        const vi v = vi_load_bytes(x + i);
         vi_store(r + i, truth ? (v != 0) & 1 : v);
     }
     for (; i < n; i++)
@@ -368,7 +368,7 @@ static void narrow(uint8_t *r, const int32_t *x, int64_t n)
 {
     int64_t i = 0;
     for (; i + VN <= n; i += VN)
-        *(vb_quarter_any *)(r + i) = __builtin_convertvector(vi_load(x + i), vb_quarter);
+        vi_store_bytes(r + i, vi_load(x + i));
     for (; i < n; i++)
         r[i] = (uint8_t)x[i];
 }

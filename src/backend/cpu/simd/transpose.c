@@ -11,9 +11,8 @@
 #define LOW_16 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
 #define HIGH_16 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
 
-/* NAME(r, r_stride, x, x_stride, rows, columns) for elements of TYPE, SIDE of them in a vector of SIDE << SHIFT bytes. A
-   tile at the edge goes through a square of its own. */
-#define TRANSPOSE(NAME, TYPE, SIDE, STAGES)                                                                            \
+/* NAME_tile turns a square of SIDE elements of TYPE, as many as a vector has. */
+#define TILE(NAME, TYPE, SIDE, STAGES)                                                                                 \
     typedef TYPE NAME##_vector __attribute__((vector_size(SIDE * sizeof(TYPE))));                                      \
     typedef TYPE NAME##_any __attribute__((vector_size(SIDE * sizeof(TYPE)), aligned(sizeof(TYPE)), may_alias));       \
     INLINE void NAME##_tile(TYPE *r, int64_t r_stride, const TYPE *x, int64_t x_stride)                                \
@@ -30,7 +29,10 @@
             _Pragma("GCC unroll 16") for (int i = 0; i < SIDE; i++) v[i] = t[i];                                       \
         }                                                                                                              \
         _Pragma("GCC unroll 16") for (int i = 0; i < SIDE; i++) * (NAME##_any *)(r + i * r_stride) = v[i];             \
-    }                                                                                                                  \
+    }
+
+/* NAME(r, r_stride, x, x_stride, rows, columns): tiles, and the edges element by element. */
+#define ALL_TILES(NAME, TYPE, SIDE)                                                                                    \
     static void NAME(void *to, int64_t r_stride, const void *from, int64_t x_stride, int64_t rows, int64_t columns)    \
     {                                                                                                                  \
         TYPE *r = to;                                                                                                  \
@@ -47,6 +49,9 @@
                         r[(j + a) * r_stride + i + b] = x[(i + b) * x_stride + j + a];                                 \
             }                                                                                                          \
     }
+#define TRANSPOSE(NAME, TYPE, SIDE, STAGES)                                                                            \
+    TILE(NAME, TYPE, SIDE, STAGES)                                                                                     \
+    ALL_TILES(NAME, TYPE, SIDE)
 
 TRANSPOSE(turn_1, uint8_t, 16, 4)
 TRANSPOSE(turn_2, uint16_t, 8, 3)
@@ -54,7 +59,27 @@ TRANSPOSE(turn_2, uint16_t, 8, 3)
 TRANSPOSE(turn_4, uint32_t, 16, 4)
 TRANSPOSE(turn_8, uint64_t, 8, 3)
 #elif VB == 32
-TRANSPOSE(turn_4, uint32_t, 8, 3)
+/* Halves of rows i and i + 4 share a vector, so that nothing has to cross its middle later. */
+INLINE void turn_4_tile(uint32_t *r, int64_t r_stride, const uint32_t *x, int64_t x_stride)
+{
+    for (int half = 0; half < 2; half++) {
+        __m256 a[4], t[4];
+        for (int i = 0; i < 4; i++) {
+            const float *p = (const float *)(const void *)(x + i * x_stride + 4 * half);
+            a[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), _mm_loadu_ps(p + 4 * x_stride), 1);
+        }
+        for (int i = 0; i < 2; i++) {
+            t[i] = _mm256_unpacklo_ps(a[i], a[i + 2]);
+            t[i + 2] = _mm256_unpackhi_ps(a[i], a[i + 2]);
+        }
+        for (int i = 0; i < 2; i++) {
+            float *p = (float *)(void *)(r + (4 * half + 2 * i) * r_stride);
+            _mm256_storeu_ps(p, _mm256_unpacklo_ps(t[2 * i], t[2 * i + 1]));
+            _mm256_storeu_ps(p + r_stride, _mm256_unpackhi_ps(t[2 * i], t[2 * i + 1]));
+        }
+    }
+}
+ALL_TILES(turn_4, uint32_t, 8)
 TRANSPOSE(turn_8, uint64_t, 4, 2)
 #else
 TRANSPOSE(turn_4, uint32_t, 4, 2)
