@@ -146,6 +146,16 @@ CBM_API cbm_module *cbm_nn_gelu(cbm_context *cx);
    their parameters and cannot train. folded: how many; may be NULL. After an error the network computes what it did. */
 CBM_API cbm_status cbm_nn_fold_batch_norm(cbm_module *network, cbm_tensor *input, size_t *folded);
 
+/* Recomputation (Chen et al. 2016, "Training deep nets with sublinear memory cost"): from now on module keeps nothing but
+   its input for backward, which records its forward once more, when the gradient of its output is known, and
+   differentiates that. Values and gradients are the same bit for bit: random numbers repeat, and variables that the forward
+   assigns (running statistics) change once. Costs another forward; saves the memory of what is inside. Returns module, with
+   its parameters' names as they were: cbm_sequential(cx, cbm_nn_checkpoint(cx, block1), cbm_nn_checkpoint(cx, block2), CBM_END).
+   Modules inside may be checkpointed too. The forward must depend on nothing but its input, its modules and their
+   parameters (at most 62 that are trainable), and must not keep tensors past its end. (Not to be confused with
+   cbm_checkpoint in io.h, a file.) */
+CBM_API cbm_module *cbm_nn_checkpoint(cbm_context *cx, cbm_module *module);
+
 /* Modules one after the other; children are named "0", "1", ... */
 CBM_API cbm_module *cbm_sequential_of(cbm_context *cx, size_t count, cbm_module *const *modules);
 /* The same for a list that ends in CBM_END; a NULL before it is an error. */

@@ -115,11 +115,12 @@ typedef struct cbm_sample {
 #define CBM_SAVES_ALL_IN 0x00FFFFFFu
 
 enum {
-    CBM_OP_EFFECT = 1, /* happens exactly once even if nobody looks at the result */
-    CBM_OP_RANDOM = 2, /* draws from the context's counter (attributes seed, position) */
-    CBM_OP_VIEW = 4,   /* the result can be a strided view of input 0: op->view says how */
-    CBM_OP_CHECKS = 8, /* its kernel checks values and may fail with CBM_ERROR_RANGE */
-    CBM_OP_ASSIGN = 16 /* the result may take the place of input 0 in memory */
+    CBM_OP_EFFECT = 1,  /* happens exactly once even if nobody looks at the result */
+    CBM_OP_RANDOM = 2,  /* draws from the context's counter (attributes seed, position) */
+    CBM_OP_VIEW = 4,    /* the result can be a strided view of input 0: op->view says how */
+    CBM_OP_CHECKS = 8,  /* its kernel checks values and may fail with CBM_ERROR_RANGE */
+    CBM_OP_ASSIGN = 16, /* the result may take the place of input 0 in memory */
+    CBM_OP_SAME = 32    /* with VIEW: the result is input 0, and the other inputs are only computed before it is used */
 };
 
 /* What precision bf16 does to an operation's operands of f32 and bf16. */

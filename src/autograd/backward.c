@@ -1,5 +1,6 @@
 /* backward.c: gradients by walking recorded nodes from the newest to the oldest and asking each operation's vjp, which
    records operations itself. Sums over broadcast axes happen here, for every operation. Rests on op/. */
+#include "autograd/autograd.h"
 #include "op/families.h"
 #include "autograd/repeat.h"
 #include <cambium/autograd.h>
@@ -325,8 +326,9 @@ static cbm_tensor *ones_like(cbm_value *y)
     return cbm_full(y->cx, (cbm_dtype)y->dtype, y->shape, 1.0);
 }
 
-cbm_status cbm_grad_with(cbm_tensor *y, cbm_tensor *const *xs, size_t count, cbm_tensor **grads,
-                         const cbm_grad_options *options)
+/* zeros: what y does not depend on gets zeros, not NULL. */
+static cbm_status gradients_of(cbm_tensor *y, cbm_tensor *const *xs, size_t count, cbm_tensor **grads,
+                               const cbm_grad_options *options, bool zeros)
 {
     cbm_context *cx = cbm_tensor_context(y);
     cbm_grad_options o = { .struct_size = sizeof o };
@@ -358,7 +360,9 @@ cbm_status cbm_grad_with(cbm_tensor *y, cbm_tensor *const *xs, size_t count, cbm
             release_history(&w);
         for (size_t i = 0; i < count; i++) {
             cbm_tensor *sum = finished(&w, xs[i]->value);
-            grads[i] = cbm_retain(sum ? sum : cbm_zeros(cx, cbm_tensor_dtype(xs[i]), cbm_tensor_shape(xs[i])));
+            if (!sum && zeros)
+                sum = cbm_zeros(cx, cbm_tensor_dtype(xs[i]), cbm_tensor_shape(xs[i]));
+            grads[i] = cbm_retain(sum);
         }
     }
     close_walk(&w);
@@ -366,12 +370,24 @@ cbm_status cbm_grad_with(cbm_tensor *y, cbm_tensor *const *xs, size_t count, cbm
     cbm_scope_end(scope);
     for (size_t i = 0; i < count; i++) { /* into the caller's scope */
         cbm_tensor *held = grads[i];
-        if (cbm_tensor_failed(held))
+        if (!held || cbm_tensor_failed(held))
             continue;
         grads[i] = cbm_handle(cx, held->value);
         cbm_release(held);
     }
     return cx->status;
+}
+
+cbm_status cbm_grad_with(cbm_tensor *y, cbm_tensor *const *xs, size_t count, cbm_tensor **grads,
+                         const cbm_grad_options *options)
+{
+    return gradients_of(y, xs, count, grads, options, true);
+}
+
+cbm_status cbm_grad_reached(cbm_tensor *y, cbm_tensor *const *xs, size_t count, cbm_tensor **grads,
+                            const cbm_grad_options *options)
+{
+    return gradients_of(y, xs, count, grads, options, false);
 }
 
 cbm_status cbm_grad_of(cbm_tensor *y, cbm_tensor *const *xs, size_t count, cbm_tensor **grads)

@@ -33,6 +33,16 @@ static void destroy_module(void *object)
     free_module(m);
 }
 
+cbm_module *cbm_module_at(cbm_context *cx, uint64_t address)
+{
+    for (size_t i = 0; i < cx->owned.count; i++) {
+        const cbm_owned *o = &CBM_AT(&cx->owned, cbm_owned, i);
+        if ((uint64_t)(uintptr_t)o->object == address && o->destroy == destroy_module)
+            return o->object;
+    }
+    return NULL;
+}
+
 static cbm_module *make(cbm_context *cx, size_t size, cbm_forward_fn forward)
 {
     cbm_heap *heap = cbm_context_heap(cx);
@@ -238,7 +248,7 @@ cbm_tensor *cbm_call(cbm_module *m, cbm_tensor *x)
         scope->precision = (uint8_t)m->parts->precision;
     if (m->parts->precision == CBM_PRECISION_F32 && cbm_tensor_dtype(x) == CBM_BF16)
         x = cbm_cast(x, CBM_F32); /* nothing else would */
-    cbm_tensor *y = m->forward(m, x);
+    cbm_tensor *y = m->parts->checkpoint ? cbm_checkpoint_forward(m, x) : m->forward(m, x);
     if (cx->scope == scope)
         scope->precision = outer;
     if (!y)

@@ -115,7 +115,7 @@ static bool begin_history(cbm_context *cx, cbm_node *n)
     if (!grad)
         return true;
     uint32_t saves = cbm_op_saves(op);
-    if (n->n_in > 24 && (saves & CBM_SAVES_ALL_IN)) { /* saves has a bit for each of 24 */
+    if (n->n_in > 24 && (saves & CBM_SAVES_ALL_IN) == CBM_SAVES_ALL_IN) { /* saves has a bit for each of 24 */
         cbm_fail(cx, CBM_ERROR_UNSUPPORTED,
                  "[%s] a differentiable operation that saves operands takes at most 24 of them", op->name);
         return false;
@@ -190,7 +190,7 @@ static cbm_node *node_of(cbm_context *cx, cbm_tensor *const *inputs, const cbm_i
 static cbm_tensor *list(cbm_context *cx, cbm_node *n, cbm_tensor **outputs)
 {
     cbm_node_list(n);
-    n->pinned = (n->op->flags & CBM_OP_EFFECT) && !(n->op->flags & CBM_OP_ASSIGN);
+    n->pinned = (n->op->flags & CBM_OP_EFFECT) && !(n->op->flags & CBM_OP_ASSIGN) && !cx->recomputing;
     cbm_tensor *first = cbm_handle(cx, &n->out[0]);
     for (size_t i = 0; outputs && i < n->n_out; i++)
         outputs[i] = i == 0 ? first : cbm_handle(cx, &n->out[i]);
@@ -367,6 +367,8 @@ void cbm_assign(cbm_tensor *variable, cbm_tensor *value)
         cbm_close_error(cx);
         return;
     }
+    if (cx->recomputing) /* it has happened when this was first recorded */
+        return;
     bool outer = cx->scope->no_grad;
     cx->scope->no_grad = true;
     cbm_tensor *operands[] = { variable, value };

@@ -13,6 +13,11 @@ static uint8_t demand_at(const cbm_build *b, cbm_ref ref)
     return CBM_AT(&b->g->demands, uint8_t, ref);
 }
 
+bool cbm_passed_by(const cbm_build *b, int32_t i)
+{
+    return cbm_is_same(node_at(b, i)) && !demand_at(b, CBM_REF_NODE(i, 0));
+}
+
 cbm_spot *cbm_spot_of(cbm_build *b, cbm_ref ref)
 {
     return ref < 0 ? &b->spots[b->g->nodes.count * CBM_MAX_OUTPUTS + (size_t)(-1 - ref)] : &b->spots[ref];
@@ -66,7 +71,9 @@ static void find_readers(cbm_build *b)
 {
     for (int32_t i = 0; i < (int32_t)b->g->nodes.count; i++) {
         const cbm_node *n = node_at(b, i);
-        for (size_t k = 0; k < n->n_in; k++) {
+        if (cbm_passed_by(b, i))
+            continue;
+        for (size_t k = 0; k < (cbm_is_same(n) ? 1 : n->n_in); k++) {
             cbm_ref ref = cbm_ref_input(n, k);
             if (ref < 0 || b->unit_of[ref / CBM_MAX_OUTPUTS] == b->unit_of[i])
                 continue;
@@ -234,6 +241,12 @@ static int32_t missing(cbm_build *b, const cbm_unit *u, int32_t self)
             int32_t v = ref < 0 ? -1 : b->unit_of[ref / CBM_MAX_OUTPUTS];
             if (v >= 0 && v != self && !CBM_AT(&b->units, cbm_unit, v).done)
                 return v;
+            int32_t wait;
+            for (size_t w = 0; (wait = cbm_wait_input(n, k, w)) >= 0; w++) {
+                v = b->unit_of[wait];
+                if (v != self && !CBM_AT(&b->units, cbm_unit, v).done)
+                    return v;
+            }
         }
     }
     if (u->absorbs && u->after.add && u->added >= 0) {

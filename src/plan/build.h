@@ -61,6 +61,8 @@ typedef struct cbm_build {
     cbm_array step_workspace; /* of int32_t */
 } cbm_build;
 
+/* Nobody asks for this node's own result, and its readers read what it stands for (CBM_OP_SAME). */
+bool cbm_passed_by(const cbm_build *b, int32_t i);
 cbm_spot *cbm_spot_of(cbm_build *b, cbm_ref ref);
 void cbm_window_of(const cbm_value *v, cbm_buffer *w); /* plain and contiguous */
 

@@ -3,6 +3,12 @@
 #include "plan/plan.h"
 #include <string.h>
 
+/* How many of a node's inputs it reads. */
+static size_t read_count(const cbm_node *n)
+{
+    return cbm_is_same(n) && n->n_in ? 1 : n->n_in;
+}
+
 static bool push_leaf(cbm_collected *g, cbm_value *v)
 {
     v->stamp = g->cx->stamp;
@@ -49,7 +55,7 @@ static bool add_again(cbm_collected *g, cbm_value *v, const cbm_node *reader)
             continue;
         }
         bool ready = true;
-        for (size_t i = 0; i < n->n_in && ok; i++) {
+        for (size_t i = 0; i < read_count(n) && ok; i++) {
             cbm_value *in = n->in[i];
             if (in->storage || (in->node && in->node->stamp == cx->stamp) ||
                 (in->node && in->node->state == CBM_NODE_PENDING))
@@ -84,7 +90,7 @@ static bool gather_nodes(cbm_collected *g, cbm_value *const *asked, size_t count
             return false;
         }
     for (cbm_node *n = cx->first_pending; n; n = n->next)
-        for (size_t i = 0; i < n->n_in; i++) {
+        for (size_t i = 0; i < read_count(n); i++) {
             cbm_value *v = n->in[i];
             if (!v->storage && (!v->node || v->node->state != CBM_NODE_PENDING) && !add_again(g, v, n))
                 return false;
@@ -149,6 +155,21 @@ static char *put_attributes(char *at, const cbm_node *n)
     return described < n->op->attributes_size ? put_undescribed(at, n) : at;
 }
 
+static bool in_evaluation(const cbm_value *v)
+{
+    return v->node && v->node->stamp == v->cx->stamp;
+}
+
+/* Input k as recorded: for the key, which tells apart what is looked through from what is not. */
+static cbm_ref named_input(const cbm_node *n, size_t k)
+{
+    const cbm_value *v = n->in[k];
+    if (v->storage)
+        return CBM_REF_LEAF(v->place);
+    return in_evaluation(v) ? CBM_REF_NODE(v->node->index, v->index)
+                            : INT32_MAX; /* computed and fused away: no matter */
+}
+
 static bool key_node(cbm_collected *g, const cbm_node *n)
 {
     uint32_t start = (uint32_t)g->key.count;
@@ -159,7 +180,7 @@ static bool key_node(cbm_collected *g, const cbm_node *n)
     at = put_word(at, n->n_in);
     at = put_attributes(at, n);
     for (size_t i = 0; i < n->n_in; i++) {
-        cbm_ref ref = cbm_ref_input(n, i);
+        cbm_ref ref = named_input(n, i);
         memcpy(at, &ref, sizeof ref);
         at += sizeof ref;
     }
@@ -167,12 +188,32 @@ static bool key_node(cbm_collected *g, const cbm_node *n)
     return true;
 }
 
+static bool stands_for_another(const cbm_value *v)
+{
+    return !v->storage && in_evaluation(v) && cbm_is_same(v->node);
+}
+
 cbm_ref cbm_ref_input(const cbm_node *n, size_t k)
 {
-    const cbm_value *v = n->in[k];
+    const cbm_value *v = n->in[cbm_is_same(n) ? 0 : k];
+    while (stands_for_another(v))
+        v = v->node->in[0];
     if (v->storage)
         return CBM_REF_LEAF(v->place);
     return CBM_REF_NODE(v->node->index, v->index);
+}
+
+int32_t cbm_wait_input(const cbm_node *n, size_t k, size_t number)
+{
+    for (const cbm_value *v = n->in[k]; stands_for_another(v); v = v->node->in[0])
+        for (size_t i = 1; i < v->node->n_in; i++) {
+            const cbm_value *w = v->node->in[i];
+            while (stands_for_another(w))
+                w = w->node->in[0];
+            if (!w->storage && in_evaluation(w) && number-- == 0)
+                return w->node->index;
+        }
+    return -1;
 }
 
 cbm_value *cbm_ref_value(const cbm_collected *g, cbm_ref ref)

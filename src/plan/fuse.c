@@ -79,6 +79,10 @@ static void set_levels(const cbm_collected *g, member *m)
             int32_t after = m[p].level + (same_pass(node_at(g, (size_t)p), n) ? 0 : 1);
             m[i].level = after > m[i].level ? after : m[i].level;
         }
+        int32_t wait;
+        for (size_t k = 0; k < n->n_in; k++)
+            for (size_t w = 0; (wait = cbm_wait_input(n, k, w)) >= 0; w++)
+                m[i].level = m[wait].level >= m[i].level ? m[wait].level + 1 : m[i].level;
     }
     for (size_t i = g->nodes.count; i-- > 0;) {
         const cbm_node *n = node_at(g, i);
@@ -91,6 +95,10 @@ static void set_levels(const cbm_collected *g, member *m)
             int32_t before = m[i].level - (same_pass(node_at(g, (size_t)p), n) ? 0 : 1);
             m[p].latest = before < m[p].latest ? before : m[p].latest;
         }
+        int32_t wait;
+        for (size_t k = 0; k < n->n_in; k++)
+            for (size_t w = 0; (wait = cbm_wait_input(n, k, w)) >= 0; w++)
+                m[wait].latest = m[i].level - 1 < m[wait].latest ? m[i].level - 1 : m[wait].latest;
     }
 }
 

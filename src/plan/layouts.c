@@ -108,7 +108,7 @@ static void each_edge(chooser *c,
         const cbm_unit *unit = &CBM_AT(&b->units, cbm_unit, u);
         for (int32_t m = 0; m < unit->count && !unit->absorbed; m++) {
             const cbm_node *n = node_at(b, member_at(b, unit, m));
-            for (size_t k = 0; k < n->n_in; k++) {
+            for (size_t k = 0; k < n->n_in && !cbm_passed_by(b, member_at(b, unit, m)); k++) {
                 const cbm_ref ref = cbm_ref_input(n, k);
                 const int32_t v = maker_of(b, ref);
                 if (v != u && n->in[k]->shape.v[0] == 4)

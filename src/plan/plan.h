@@ -141,8 +141,15 @@ bool cbm_collect(cbm_context *cx, cbm_value *const *asked, size_t count, cbm_col
 uint8_t cbm_demand_of(const cbm_context *cx, const cbm_node *n, const cbm_value *v, bool consumed);
 bool cbm_may_overwrite(const cbm_context *cx, const cbm_node *n);
 cbm_value *cbm_ref_value(const cbm_collected *g, cbm_ref ref);
-/* The reference to input k of a node in this evaluation. */
+/* The reference to input k of a node in this evaluation. Operations that give their input 0 as it is (CBM_OP_SAME) are
+   looked through, and themselves read nothing else. */
 cbm_ref cbm_ref_input(const cbm_node *n, size_t k);
+/* The number-th node (its index) that has to run before n uses input k although n reads nothing of it; -1: no more. */
+int32_t cbm_wait_input(const cbm_node *n, size_t k, size_t number);
+static inline bool cbm_is_same(const cbm_node *n)
+{
+    return (n->op->flags & CBM_OP_SAME) != 0;
+}
 
 /* follow.c: the plan of a step that followed a tape to its end, with nodes and leaves in g (and nothing else of it); NULL:
    collect. cbm_follow_learn: a draft, if any, becomes the tape of the plan, found by its key, that g is about to run with.

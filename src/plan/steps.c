@@ -341,7 +341,7 @@ static bool read_later(const cbm_build *b, int32_t root)
     if (b->g->nodes.count > REUSE_SEARCH_LIMIT)
         return true;
     for (int32_t i = 0; i < (int32_t)b->g->nodes.count; i++) {
-        if (CBM_AT(&b->units, cbm_unit, b->unit_of[i]).done)
+        if (CBM_AT(&b->units, cbm_unit, b->unit_of[i]).done || cbm_passed_by(b, i))
             continue;
         const cbm_node *n = node_at(b, i);
         for (size_t k = 0; k < n->n_in; k++) {

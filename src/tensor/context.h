@@ -55,6 +55,7 @@ struct cbm_context {
     int64_t plan_cache;
     bool deterministic, check_handles, naive, tune;
     bool profile, dry_run; /* see cambium/plan.h */
+    int32_t recomputing;   /* > 0 while backward records a forward again: effects have happened already */
     cbm_log_fn log;
     void *log_user;
     cbm_array owned;    /* of cbm_owned */
