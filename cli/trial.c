@@ -89,3 +89,62 @@ bool cbm_trial_name(const cbm_trial *t, const void *variable, char name[static 3
         }
     return false;
 }
+
+/* ---- memory, predicted ---- */
+
+/* After so many steps the plan has been made, found again, and learned: nothing grows any more. */
+enum { PREDICTED_STEPS = 6 };
+
+static uint64_t bytes_of(const cbm_tensor *t)
+{
+    return (uint64_t)cbm_tensor_count(t) * cbm_dtype_size(cbm_tensor_dtype(t));
+}
+
+static void add_up(const cbm_trial *t, cbm_trial_memory *out)
+{
+    cbm_named named;
+    for (size_t i = 0; cbm_state_at(t->net, i, &named); i++)
+        out->parameters += bytes_of(named.tensor);
+    for (size_t i = 0; t->opt && cbm_optimizer_state_at(t->opt, i, &named); i++)
+        out->optimizer += bytes_of(named.tensor);
+    out->data = bytes_of(t->batch.input) + (t->batch.target ? bytes_of(t->batch.target) : 0);
+}
+
+/* described: the plan is described too, which takes memory of its own. */
+static bool dry_steps(const cbm_common *common, const cbm_recipe *recipe, int64_t batch, bool inference, bool described,
+                      cbm_trial_memory *out)
+{
+    cbm_trial t;
+    cbm_context *cx = cbm_open_common(common, 0, false);
+    cbm_dry_run(cx, true);
+    cbm_profile(cx, described);
+    cbm_status status = cbm_trial_open(&t, recipe, cx, batch, inference);
+    for (int i = 0; i < PREDICTED_STEPS && status == CBM_OK; i++)
+        status = cbm_trial_step(&t);
+    cbm_plan_info plan = { .struct_size = sizeof plan };
+    if (status != CBM_OK) {
+        cbm_report_context(cx);
+    } else if (described && cbm_plan_at(cx, 0, &plan)) {
+        out->scratch = plan.scratch_bytes;
+        out->results = plan.result_bytes;
+    } else if (!described) {
+        const cbm_statistics s = cbm_context_statistics(cx);
+        out->batch = t.batch.size;
+        out->peak = s.bytes_peak;
+        out->arena = s.arena_bytes;
+        add_up(&t, out);
+    }
+    cbm_close(cx);
+    return status == CBM_OK;
+}
+
+bool cbm_trial_predict(const cbm_common *common, const cbm_recipe *recipe, int64_t batch, bool inference,
+                       cbm_trial_memory *out)
+{
+    *out = (cbm_trial_memory){ .peak = 0 };
+    if (!dry_steps(common, recipe, batch, inference, false, out) ||
+        !dry_steps(common, recipe, batch, inference, true, out))
+        return false;
+    out->rest = out->peak - out->parameters - out->optimizer - out->data - out->arena - out->results;
+    return true;
+}
