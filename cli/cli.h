@@ -193,6 +193,7 @@ typedef struct cbm_trial_memory {
     uint64_t data;       /* the batch */
     uint64_t arena;      /* activations, gradients, scratch: all temporaries of the largest plan */
     uint64_t results;    /* what a step leaves in storage of its own */
+    uint64_t kept;       /* from run to run: what depends on the parameters alone */
     uint64_t rest;       /* graph, plans, module structs; and values made while parameters were */
     uint64_t scratch;    /* of the arena, the most that one step of the plan takes as scratch */
 } cbm_trial_memory;

@@ -132,6 +132,8 @@ static void print_step(const cbm_plan_view *v, size_t number, const cbm_step_inf
     print_operands(v, number, s);
     if (s->scratch_bytes)
         printf("        scratch %s\n", cbm_text_bytes((double)s->scratch_bytes, bytes));
+    if (s->constant)
+        printf("        kept    runs only when a variable has changed\n");
     if (s->commit)
         printf("        last    overwrites variables: runs after all that can fail\n");
     print_lines("apart ", s->unfused);
@@ -160,9 +162,12 @@ static void print_plan(const cbm_plan_view *v)
     printf("memory:  arena %s%s, %s if no memory were used twice; scratch of one step at most %s\n",
            cbm_text_bytes((double)p->arena_bytes, a), p->huge_pages ? " in huge pages" : "",
            cbm_text_bytes((double)p->temporary_bytes, b), cbm_text_bytes((double)p->scratch_bytes, c));
-    printf("         reads %s of variables and data, leaves %llu results, new ones of %s\n\n",
+    printf("         reads %s of variables and data, leaves %llu results, new ones of %s",
            cbm_text_bytes((double)p->operand_bytes, a), (unsigned long long)p->results,
            cbm_text_bytes((double)p->result_bytes, b));
+    if (p->kept_bytes)
+        printf(", keeps %s from run to run", cbm_text_bytes((double)p->kept_bytes, a));
+    printf("\n\n");
     printf("step        time    estimate     FLOPs       moved  what it does [kernel]\n");
     for (size_t i = 0; cbm_plan_step_at(v->trial.cx, 0, i, &s); i++)
         print_step(v, i, &s);
@@ -210,6 +215,7 @@ static void add_step(const cbm_plan_view *v, cbm_json *j, size_t number, const c
     cbm_json_int(j, "scratch_bytes", (int64_t)s->scratch_bytes);
     cbm_json_real(j, "seconds", s->seconds);
     cbm_json_real(j, "estimated_seconds", cbm_plan_estimate(v, s->flops, s->bytes));
+    cbm_json_bool(j, "constant", s->constant != 0);
     cbm_json_bool(j, "overwrites_variables", s->commit != 0);
     for (int output = 0; output < 2; output++) {
         cbm_json_array(j, output ? "writes" : "reads");
@@ -240,6 +246,7 @@ static int print_json(const cbm_plan_view *v)
     cbm_json_int(&j, "scratch_bytes", (int64_t)p->scratch_bytes);
     cbm_json_int(&j, "operand_bytes", (int64_t)p->operand_bytes);
     cbm_json_int(&j, "result_bytes", (int64_t)p->result_bytes);
+    cbm_json_int(&j, "kept_bytes", (int64_t)p->kept_bytes);
     cbm_json_bool(&j, "huge_pages", p->huge_pages != 0);
     cbm_json_real(&j, "machine_flops", v->measured ? v->machine.flops : NAN);
     cbm_json_real(&j, "machine_bytes", v->measured ? v->machine.bytes : NAN);

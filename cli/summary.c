@@ -70,9 +70,11 @@ static void print_memory(const char *what, const cbm_trial_memory *m)
     printf("%s, batch of %lld: %s at the peak\n", what, (long long)m->batch, cbm_text_bytes((double)m->peak, a));
     printf("  parameters %s, optimizer %s, data %s\n", cbm_text_bytes((double)m->parameters, a),
            cbm_text_bytes((double)m->optimizer, b), cbm_text_bytes((double)m->data, c));
-    printf("  arena %s (with scratch, at most %s), results %s, graph and plans %s\n",
-           cbm_text_bytes((double)m->arena, a), cbm_text_bytes((double)m->scratch, b),
-           cbm_text_bytes((double)m->results, c), cbm_text_bytes((double)m->rest, d));
+    printf("  arena %s (with scratch, at most %s), results %s", cbm_text_bytes((double)m->arena, a),
+           cbm_text_bytes((double)m->scratch, b), cbm_text_bytes((double)m->results, c));
+    if (m->kept)
+        printf(", kept from run to run %s", cbm_text_bytes((double)m->kept, a));
+    printf(", graph and plans %s\n", cbm_text_bytes((double)m->rest, d));
 }
 
 static void print_table(const cbm_recipe *recipe, const rows *r, int64_t batch, const memory *m)
@@ -131,6 +133,7 @@ static void add_memory(cbm_json *j, const char *name, const cbm_trial_memory *m)
     cbm_json_int(j, "arena_bytes", (int64_t)m->arena);
     cbm_json_int(j, "scratch_bytes", (int64_t)m->scratch);
     cbm_json_int(j, "result_bytes", (int64_t)m->results);
+    cbm_json_int(j, "kept_bytes", (int64_t)m->kept);
     cbm_json_int(j, "graph_bytes", (int64_t)m->rest);
     cbm_json_close(j);
 }

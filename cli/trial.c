@@ -127,6 +127,7 @@ static bool dry_steps(const cbm_common *common, const cbm_recipe *recipe, int64_
     } else if (described && cbm_plan_at(cx, 0, &plan)) {
         out->scratch = plan.scratch_bytes;
         out->results = plan.result_bytes;
+        out->kept = plan.kept_bytes;
     } else if (!described) {
         const cbm_statistics s = cbm_context_statistics(cx);
         out->batch = t.batch.size;
@@ -145,6 +146,6 @@ bool cbm_trial_predict(const cbm_common *common, const cbm_recipe *recipe, int64
     if (!dry_steps(common, recipe, batch, inference, false, out) ||
         !dry_steps(common, recipe, batch, inference, true, out))
         return false;
-    out->rest = out->peak - out->parameters - out->optimizer - out->data - out->arena - out->results;
+    out->rest = out->peak - out->parameters - out->optimizer - out->data - out->arena - out->results - out->kept;
     return true;
 }

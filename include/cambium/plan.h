@@ -34,6 +34,7 @@ typedef struct cbm_plan_info {
     uint64_t huge_pages;      /* 1: the arena is large enough to ask the system for huge pages */
     double flops, bytes;      /* sums over the steps */
     double seconds;           /* of a run: median of the last 64 timed ones; NaN: none yet */
+    uint64_t kept_bytes;      /* what depends on variables alone, in inference: kept from run to run */
 } cbm_plan_info;
 
 typedef struct cbm_step_info {
@@ -54,12 +55,13 @@ typedef struct cbm_step_info {
     double seconds;  /* median of the last 64 timed runs; NaN: none yet */
     double last_begin, last_seconds; /* in the newest timed run, counted from its start */
     double least_seconds;            /* of those runs the fastest; NaN: none yet */
+    uint64_t constant;               /* 1: depends on variables alone, and runs only when one has changed */
 } cbm_step_info;
 
 typedef struct cbm_operand_info {
     uint64_t struct_size;
     const char *name;   /* the operation that made it; of what comes from outside "variable" or "data" */
-    const char *place;  /* "arena", "result", "variable", "data" */
+    const char *place;  /* "arena", "result", "variable", "data", "kept" (from run to run) */
     const char *layout; /* "plain", "strided", "nhwc", "nChw8c", "nChw16c" */
     const char *why;    /* of outputs: why it is in memory; else "" */
     int64_t source;     /* of inputs: the step that made it; -1: from outside */

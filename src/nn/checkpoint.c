@@ -8,7 +8,7 @@
 
 typedef struct checkpoint_attributes {
     uint64_t module; /* its address, and the number that it had: another module may come to lie there */
-    uint64_t number, training;
+    uint64_t number, training, precision;
     uint64_t seed, position; /* of random numbers, before the forward */
 } checkpoint_attributes;
 
@@ -43,6 +43,7 @@ static const cbm_op after_op = {
     .n_out = 1,
     .flags = CBM_OP_VIEW | CBM_OP_SAME,
     .differentiable_in = 1,
+    .autocast = CBM_AUTOCAST_NONE,
     .infer = same_infer,
     .vjp = after_vjp,
     .view = same_view,
@@ -62,6 +63,7 @@ static const cbm_op checkpoint_op = {
     .n_out = 1,
     .flags = CBM_OP_VIEW | CBM_OP_SAME,
     .saves = CBM_SAVES_IN(INPUT),
+    .autocast = CBM_AUTOCAST_NONE,
     .attributes_size = sizeof(checkpoint_attributes),
     .attributes = checkpoint_fields,
     .n_attributes = CBM_COUNTOF(checkpoint_fields),
@@ -120,7 +122,8 @@ cbm_tensor *cbm_checkpoint_forward(cbm_module *m, cbm_tensor *x)
         return m->forward(m, x);
     checkpoint_attributes a = { .module = (uint64_t)(uintptr_t)m,
                                 .number = m->parts->checkpoint,
-                                .training = m->training };
+                                .training = m->training,
+                                .precision = cx->scope->precision };
     cbm_random_state(cx, &a.seed, &a.position);
     cbm_scope *scope = quiet_scope(cx, true);
     cbm_tensor *y = m->forward(m, x);
@@ -209,11 +212,15 @@ static cbm_tensor *forward_again(repeat *r, const checkpoint_attributes *a, cbm_
         (a->training ? cbm_train : cbm_eval)(r->module);
     }
     uint64_t seed = cx->seed, position = cx->position;
+    cbm_scope *scope = cx->scope;
+    const uint8_t precision = scope->precision;
+    scope->precision = (uint8_t)a->precision;
     cx->seed = a->seed;
     cx->position = a->position;
     cx->recomputing++;
     cbm_tensor *y = r->module->forward(r->module, x);
     cx->recomputing--;
+    scope->precision = precision;
     cx->seed = seed;
     cx->position = position;
     return y;

@@ -144,6 +144,8 @@ static void describe_operand(maker *m, size_t s, size_t k)
     o->bytes = (uint64_t)cbm_shape_count(&o->shape) * cbm_dtype_size(w->dtype);
     if (at->base == CBM_BASE_ARENA) {
         o->place = "arena";
+    } else if (at->base == CBM_BASE_KEPT(m->plan)) {
+        o->place = "kept";
     } else if (at->base <= (int32_t)m->plan->n_leaves) {
         const cbm_value *v = CBM_AT(&m->b->g->leaves, cbm_value *, at->base - 1);
         o->place = o->name = v->variable ? "variable" : "data";
@@ -157,7 +159,7 @@ static void describe_operand(maker *m, size_t s, size_t k)
     }
     if (output) {
         o->name = step->why ? m->r->steps[s].operands[0].name : node_at(m, step->node)->op->name;
-        o->why = at->base == CBM_BASE_ARENA ? "" : why_kept(m, at->base);
+        o->why = at->base == CBM_BASE_ARENA || at->base == CBM_BASE_KEPT(m->plan) ? "" : why_kept(m, at->base);
         return;
     }
     size_t number;
@@ -292,6 +294,7 @@ static void describe_step(maker *m, size_t s)
                                .outputs = step->n_out,
                                .scratch_bytes = step->workspace_bytes,
                                .commit = step->commit,
+                               .constant = step->constant,
                                .flops = step_flops(step),
                                .seconds = NAN,
                                .last_begin = NAN,
@@ -312,6 +315,7 @@ static void describe_plan(maker *m)
                           .steps = plan->steps.count,
                           .results = plan->results.count,
                           .arena_bytes = plan->arena,
+                          .kept_bytes = plan->kept,
                           .huge_pages = plan->arena >= HUGE_ARENA,
                           .seconds = NAN };
     for (size_t i = 0; i < m->b->lifetimes.count; i++)
@@ -406,8 +410,10 @@ void cbm_profile(cbm_context *cx, bool on)
 
 void cbm_dry_run(cbm_context *cx, bool on)
 {
-    if (!cx->broken)
-        cx->dry_run = on;
+    if (cx->broken || cx->dry_run == on)
+        return;
+    cbm_plans_drop(cx); /* what they keep from run to run has, or will have, no values */
+    cx->dry_run = on;
 }
 
 static const cbm_plan *plan_at(const cbm_context *cx, size_t number)

@@ -41,7 +41,7 @@ static void test_prediction_is_what_is_taken(void **state)
                              recipe->name, (long long)m.batch, inference, (unsigned long long)m.peak,
                              (unsigned long long)s.bytes_peak, (unsigned long long)m.arena,
                              (unsigned long long)s.arena_bytes);
-                assert_int_equal(m.peak, m.parameters + m.optimizer + m.data + m.arena + m.results + m.rest);
+                assert_int_equal(m.peak, m.parameters + m.optimizer + m.data + m.arena + m.results + m.kept + m.rest);
                 assert_true(m.rest < m.peak && m.scratch <= m.arena);
             }
 }
