@@ -21,23 +21,20 @@ static cbm_status crop_result(const cbm_transform *self, cbm_shape *shape, cbm_d
     return CBM_OK;
 }
 
-/* The rows of one plane, each moved by (top, left) elements; what comes from outside is zero. */
+/* The rows of one plane, each moved by (top, left) elements, into zeros; what comes from outside is left out. */
 static void crop_plane(const uint8_t *in, uint8_t *out, int64_t height, int64_t width, int64_t top, int64_t left,
                        size_t element)
 {
     int64_t first = left < 0 ? -left : 0, end = left > 0 ? width - left : width;
+    int64_t upper = top < 0 ? -top : 0, lower = top > 0 ? height - top : height;
     size_t row = (size_t)width * element;
-    for (int64_t y = 0; y < height; ++y, out += row) {
-        int64_t from = y + top;
-        if (from < 0 || from >= height || first >= end) {
-            memset(out, 0, row);
-            continue;
-        }
-        size_t before = (size_t)first * element, kept = (size_t)(end - first) * element;
-        memset(out, 0, before);
-        memcpy(out + before, in + (size_t)from * row + (size_t)(first + left) * element, kept);
-        memset(out + before + kept, 0, row - before - kept);
-    }
+    if (first >= end || upper >= lower)
+        return;
+    size_t kept = (size_t)(end - first) * element;
+    const uint8_t *from = in + (size_t)(upper + top) * row + (size_t)(first + left) * element;
+    uint8_t *to = out + (size_t)upper * row + (size_t)first * element;
+    for (int64_t y = upper; y < lower; ++y, from += row, to += row)
+        memcpy(to, from, kept);
 }
 
 static cbm_status crop(const cbm_transform *self, const cbm_transform_call *call)
@@ -48,6 +45,7 @@ static cbm_status crop(const cbm_transform *self, const cbm_transform_call *call
     int64_t left = cbm_transform_random(call, 1, 2 * padding + 1) - padding;
     size_t element = cbm_dtype_size(call->in_dtype), plane = (size_t)(height * width) * element;
     int64_t planes = plane ? cbm_shape_count(s) / (height * width) : 0;
+    memset(call->out, 0, (size_t)planes * plane);
     for (int64_t i = 0; i < planes; ++i)
         crop_plane((const uint8_t *)call->in + (size_t)i * plane, (uint8_t *)call->out + (size_t)i * plane, height,
                    width, top, left, element);
