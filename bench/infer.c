@@ -1,8 +1,10 @@
 /* infer.c: time of a prediction of the networks in networks/ in evaluation mode, their batch norms folded, on made-up data.
      infer NETWORK [THREADS] [SECONDS | serve] [BATCH]
-   Algorithms are measured once (the context's tune) unless CAMBIUM_BENCH_UNTUNED is set. Rests on measure.h. */
+   Algorithms are measured once (the context's tune) unless CAMBIUM_BENCH_UNTUNED is set;
+   CAMBIUM_BENCH_PROFILE: also prints the steps with their times. Rests on measure.h. */
 #include "bench/measure.h"
 #include "bench/networks/networks.h"
+#include "bench/profile.h"
 
 typedef struct predicting {
     cbm_context *cx;
@@ -39,6 +41,7 @@ int main(int argc, char **argv)
     const long threads = argc > 2 ? strtol(argv[2], NULL, 10) : 2;
     const int64_t batch = argc > 4 ? strtol(argv[4], NULL, 10) : 1;
     predicting p = { .cx = cbm_open_with(.threads = threads, .tune = !getenv("CAMBIUM_BENCH_UNTUNED")) };
+    cbm_profile(p.cx, bench_profiled());
     p.net = network->make(p.cx);
     bench_fill(p.net);
     cbm_eval(p.net);
@@ -48,6 +51,8 @@ int main(int argc, char **argv)
     const long runs = bench_warm(&subject);
     cbm_reset_peak(p.cx);
     bench_report(&subject, runs, argc > 3 ? argv[3] : "3");
+    if (bench_profiled())
+        bench_print_profile(p.cx);
     cbm_close(p.cx);
     return 0;
 }

@@ -4,6 +4,7 @@
    also prints why plans were made. Rests on measure.h. */
 #include "bench/measure.h"
 #include "bench/networks/networks.h"
+#include "bench/profile.h"
 
 typedef struct training {
     cbm_context *cx;
@@ -42,6 +43,7 @@ int main(int argc, char **argv)
     const long threads = argc > 2 ? strtol(argv[2], NULL, 10) : 2;
     const int64_t batch = argc > 4 ? strtol(argv[4], NULL, 10) : t.network->batch;
     t.cx = cbm_open_with(.threads = threads, .tune = !getenv("CAMBIUM_BENCH_UNTUNED"));
+    cbm_profile(t.cx, bench_profiled());
     t.net = t.network->make(t.cx);
     bench_fill(t.net);
     t.opt = cbm_sgd(t.net, .lr = 1e-4, .momentum = 0.9);
@@ -50,6 +52,8 @@ int main(int argc, char **argv)
     const long runs = bench_warm(&subject);
     cbm_reset_peak(t.cx);
     bench_report(&subject, runs, argc > 3 ? argv[3] : "3");
+    if (bench_profiled())
+        bench_print_profile(t.cx);
     if (getenv("CAMBIUM_BENCH_EXPLAIN"))
         fputs(cbm_explain(t.cx), stderr);
     cbm_close(t.cx);

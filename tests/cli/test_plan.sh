@@ -11,7 +11,7 @@ well_formed()
 expect 0 "$C" plan mnist-cnn --batch 4 --trace trace.json --dot plan.dot
 silent err
 for text in "training step, batch of 4" "operations in" "memory:  arena" "estimated" conv2d_weight_grad \
-    "[conv2d] is a kernel that does not do this to its result" "reads   0.weight f32 (32, 1, 3, 3)" "of step 0" "in place" \
+    "[matmul] is a kernel that does not do this to its result" "reads   0.weight f32 (32, 1, 3, 3)" "of step 0" "in place" \
     "overwrites variables" "exp_avg"; do
     says out "$text"
 done
