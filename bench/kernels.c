@@ -146,29 +146,98 @@ static void product(const char *name, int64_t m, int64_t n, int64_t k, bool turn
     free(y.data);
 }
 
-static void planes(void)
+/* ---- memory ---- */
+
+static void copy_part(void *user, int64_t begin, int64_t end)
 {
-    const cbm_shape shape = CBM_SHAPE(64, 64, 24, 24);
+    cbm_buffer *b = user;
+    memcpy((char *)b[1].data + begin, (char *)b[0].data + begin, (size_t)(end - begin));
+}
+static void run_copy(void *user)
+{
+    cbm_buffer *b = user;
+    cbm_parallel_for(b[0].count * 4, 1, threads, copy_part, b);
+}
+static void run_reorder(void *user)
+{
+    cbm_buffer *b = user;
+    cbm_cpu_reorder(&b[0], &b[1], threads);
+}
+
+/* What memory gives, to read the others by. */
+static void memory(void)
+{
+    cbm_buffer b[2] = { make(CBM_F32, CBM_SHAPE(128, 128, 32, 32)), make(CBM_F32, CBM_SHAPE(128, 128, 32, 32)) };
+    static const struct {
+        const char *name;
+        cbm_layout from, to;
+    } reorders[] = { { "reorder plain to 16 channels", CBM_LAYOUT_PLAIN, CBM_LAYOUT_BLOCKED_16 },
+                     { "reorder 16 channels to plain", CBM_LAYOUT_BLOCKED_16, CBM_LAYOUT_PLAIN },
+                     { "reorder plain to channels last", CBM_LAYOUT_PLAIN, CBM_LAYOUT_CHANNELS_LAST },
+                     { "reorder 16 channels to channels last", CBM_LAYOUT_BLOCKED_16, CBM_LAYOUT_CHANNELS_LAST } };
+    const double bytes = 8.0 * (double)b[0].count;
+    if (strstr("copy 64 MB", wanted))
+        report("copy 64 MB", least((timing){ run_copy, b }), 0, bytes, "");
+    for (size_t i = 0; i < sizeof reorders / sizeof *reorders; i++) {
+        b[0].layout = (int32_t)reorders[i].from;
+        b[1].layout = (int32_t)reorders[i].to;
+        if (strstr(reorders[i].name, wanted))
+            report(reorders[i].name, least((timing){ run_reorder, b }), 0, bytes, "");
+    }
+    b[0].layout = CBM_LAYOUT_PLAIN;
+    const cbm_reduce_attributes all = { .axes = CBM_SHAPE(0, 1, 2, 3) };
+    cbm_buffer y = make(CBM_F32, CBM_SHAPE());
+    time_kernel("sum 64 MB", "sum", &all, &b[0], 1, &y, 1, 0, bytes / 2);
+    static const int64_t widths[] = { 10, 128, 1000, 4096 };
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
+        const int64_t n = b[0].count / widths[i];
+        cbm_buffer x = { .data = b[0].data, .dtype = CBM_F32, .contiguous = 1, .rank = 2, .count = n * widths[i] };
+        x.shape[0] = n;
+        x.shape[1] = x.stride[0] = widths[i];
+        x.stride[1] = 1;
+        cbm_buffer r = make(CBM_F32, CBM_SHAPE(widths[i]));
+        char name[60];
+        const cbm_reduce_attributes rows = { .axes = CBM_SHAPE(0) };
+        snprintf(name, sizeof name, "column sums of (%d, %d)", (int)n, (int)widths[i]);
+        time_kernel(name, "sum", &rows, &x, 1, &r, 1, 0, bytes / 2);
+        free(r.data);
+    }
+    free(b[0].data);
+    free(b[1].data);
+    free(y.data);
+}
+
+static void planes(cbm_layout layout, const char *in_words)
+{
+    const cbm_shape shape = CBM_SHAPE(128, 64, 32, 32), halves = CBM_SHAPE(128, 64, 16, 16);
     cbm_buffer x = make(CBM_F32, shape), y = make(CBM_F32, CBM_SHAPE(64)), z = make(CBM_F32, shape);
+    cbm_buffer half[2] = { make(CBM_F32, halves), make(CBM_U8, halves) }, dx = make(CBM_F32, shape);
+    cbm_buffer *const in_layout[] = { &x, &z, &half[0], &half[1], &dx };
     const double bytes = 4.0 * (double)x.count;
+    char name[80];
+    for (size_t i = 0; i < sizeof in_layout / sizeof *in_layout; i++)
+        in_layout[i]->layout = (int32_t)layout;
+#define NAME(what) (snprintf(name, sizeof name, what "%s", in_words), name)
     cbm_reduce_attributes r = { .axes = CBM_SHAPE(0, 2, 3) };
-    time_kernel("sum (N, C, H, W) to C", "sum", &r, &x, 1, &y, 1, 0, bytes);
+    time_kernel(NAME("sum (N, C, H, W) to C"), "sum", &r, &x, 1, &y, 1, 0, bytes);
     cbm_pool2d_attributes p = {
         .kernel = CBM_SHAPE(2, 2), .stride = CBM_SHAPE(2, 2), .padding = CBM_SHAPE(0, 0), .input_shape = shape
     };
-    cbm_buffer half[2] = { make(CBM_F32, CBM_SHAPE(64, 64, 12, 12)), make(CBM_I64, CBM_SHAPE(64, 64, 12, 12)) };
-    time_kernel("max_pool2d 2", "max_pool2d", &p, &x, 1, half, 2, 0, bytes * 1.75);
-    time_kernel("max_pool2d 2 backward", "max_pool2d_backward", &p, half, 2, &z, 1, 0, bytes * 1.75);
-    time_kernel("avg_pool2d 2", "avg_pool2d", &p, &x, 1, half, 1, 0, bytes * 1.25);
+    time_kernel(NAME("max_pool2d 2"), "max_pool2d", &p, &x, 1, half, 2, 0, bytes * 1.3125);
+    time_kernel(NAME("max_pool2d 2 backward"), "max_pool2d_backward", &p, half, 2, &z, 1, 0, bytes * 1.3125);
+    time_kernel(NAME("avg_pool2d 2"), "avg_pool2d", &p, &x, 1, half, 1, 0, bytes * 1.25);
     const cbm_shape_attributes nhwc = { CBM_SHAPE(0, 2, 3, 1) };
-    time_kernel("permute to (N, H, W, C)", "permute", &nhwc, &x, 1, &z, 1, 0, bytes * 2);
-    cbm_buffer norm_in[5] = { x, y, y, y, z },
-               norm_out[3] = { z, make(CBM_F32, CBM_SHAPE(64)), make(CBM_F32, CBM_SHAPE(64)) };
-    const cbm_batch_norm_attributes eps = { 1e-5 };
-    time_kernel("batch_norm", "batch_norm", &eps, norm_in, 3, norm_out, 3, 0, bytes * 2);
-    cbm_buffer dx = make(CBM_F32, shape), back_out[3] = { dx, norm_out[1], norm_out[2] };
-    time_kernel("batch_norm backward", "batch_norm_backward", &eps, norm_in, 5, back_out, 3, 0, bytes * 3);
-    cbm_buffer *const all[] = { &x, &y, &z, &half[0], &half[1], &norm_out[1], &norm_out[2], &dx };
+    if (layout == CBM_LAYOUT_PLAIN)
+        time_kernel("permute to (N, H, W, C)", "permute", &nhwc, &x, 1, &z, 1, 0, bytes * 2);
+    cbm_buffer vector[2] = { make(CBM_F32, CBM_SHAPE(64)), make(CBM_F32, CBM_SHAPE(64)) };
+    cbm_buffer norm_in[6] = { x, y, y, y, z, z }, norm_out[3] = { z, vector[0], vector[1] };
+    cbm_buffer relu_in[6] = { x, y, y, y, y, z }, back_out[3] = { dx, vector[0], vector[1] };
+    const cbm_batch_norm_attributes eps = { 1e-5 }; /* bytes moved: x twice, and g */
+    time_kernel(NAME("batch_norm"), "batch_norm", &eps, norm_in, 3, norm_out, 3, 0, bytes * 3);
+    time_kernel(NAME("batch_norm backward"), "batch_norm_backward", NULL, norm_in, 5, back_out, 3, 0, bytes * 5);
+    time_kernel(NAME("batch_norm, relu backward"), "batch_norm_relu_backward", NULL, relu_in, 6, back_out, 3, 0,
+                bytes * 5);
+    cbm_buffer *const all[] = { &x, &y, &z, &half[0], &half[1], &vector[0], &vector[1], &dx };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]->data);
 }
@@ -260,7 +329,11 @@ int main(int argc, char **argv)
     product("matmul 32x2 2x16 turned", 32, 16, 2, false, true);
     product("matmul 1x1000 1000x1000", 1, 1000, 1000, false, false);
     product("matmul 1x1000 1000x1000 turned", 1, 1000, 1000, false, true);
-    planes();
+    memory();
+    planes(CBM_LAYOUT_PLAIN, "");
+    planes(CBM_LAYOUT_CHANNELS_LAST, ", channels last");
+    planes(CBM_LAYOUT_BLOCKED_8, ", 8 channels");
+    planes(CBM_LAYOUT_BLOCKED_16, ", 16 channels");
     rows();
     passes();
     return 0;

@@ -13,7 +13,8 @@ enum {
     PARTS_MOST = 256,
     ROWS_OF_PART = 512, /* rows added up in f32 at most before joining */
     WIDE_ROW = 4096,    /* a row of results this long is cut across */
-    STRIP = 2048
+    STRIP = 2048,
+    NARROW_ROW = 64 /* a row this short costs more to call for than to add up */
 };
 
 typedef struct axis {
@@ -276,6 +277,16 @@ static cbm_status prepare(cbm_prepare *prepare)
         return CBM_OK;
     }
     make_plan(prepare->launch, p);
+    const bool sums = strcmp(prepare->launch->op->name, "max") != 0;
+    if (sums && p->row && p->n_kept == 0 && p->n_reduced == 1 && p->length <= NARROW_ROW) {
+        p->lanes = p->length;
+        p->groups = p->samples = p->cells = 1;
+        p->places = p->terms;
+        p->parts = clamp(p->members * p->lanes / PART, 1, clamp(p->members, 1, 32));
+        prepare->workspace = (size_t)(p->parts * p->lanes) * sizeof(double);
+        prepare->state = p;
+        return CBM_OK;
+    }
     if (p->parts > 1 && !(p->row && p->split_length))
         prepare->workspace =
             (size_t)(p->cells * p->parts) * (p->row ? (size_t)p->length * sizeof(float) : sizeof(double));
