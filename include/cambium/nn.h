@@ -148,8 +148,8 @@ CBM_API cbm_status cbm_nn_fold_batch_norm(cbm_module *network, cbm_tensor *input
 
 /* Recomputation (Chen et al. 2016, "Training deep nets with sublinear memory cost"): from now on module keeps nothing but
    its input for backward, which records its forward once more, when the gradient of its output is known, and
-   differentiates that. Values and gradients are the same bit for bit: random numbers repeat, and variables that the forward
-   assigns (running statistics) change once. Costs another forward; saves the memory of what is inside. Returns module, with
+   differentiates that. Values and gradients are the same (bit for bit where the plan keeps the same layouts): random numbers
+   repeat, and variables that the forward assigns (running statistics) change once. Costs another forward; saves the memory of what is inside. Returns module, with
    its parameters' names as they were: cbm_sequential(cx, cbm_nn_checkpoint(cx, block1), cbm_nn_checkpoint(cx, block2), CBM_END).
    Modules inside may be checkpointed too. The forward must depend on nothing but its input, its modules and their
    parameters (at most 62 that are trainable), and must not keep tensors past its end. (Not to be confused with

@@ -2,6 +2,7 @@
 #ifndef CAMBIUM_AUTOGRAD_INTERNAL_H
 #define CAMBIUM_AUTOGRAD_INTERNAL_H
 
+#include "op/families.h" /* first: recording here names no lines */
 #include <cambium/autograd.h>
 
 /* cbm_grad_with, but grads[i] is NULL where y does not depend on xs[i]. */

@@ -1,7 +1,7 @@
 /* backward.c: gradients by walking recorded nodes from the newest to the oldest and asking each operation's vjp, which
    records operations itself. Sums over broadcast axes happen here, for every operation. Rests on op/. */
-#include "autograd/autograd.h"
 #include "op/families.h"
+#include "autograd/autograd.h"
 #include "autograd/repeat.h"
 #include <cambium/autograd.h>
 #include <cambium/ops.h>

@@ -1,9 +1,9 @@
 /* checkpoint.c: modules whose inside is recomputed in backward. The forward is recorded without history; a node that gives
    its result as it is stands for it, and the node's gradient records the forward again, this time with history, and
    differentiates it. Rests on autograd/, op/record.c's rule for assignments, and plans that look through such nodes. */
+#include "op/families.h"
 #include "autograd/autograd.h"
 #include "nn/parts.h"
-#include "op/families.h"
 #include <string.h>
 
 typedef struct checkpoint_attributes {
