@@ -1,10 +1,12 @@
-/* profile.h: with CAMBIUM_BENCH_PROFILE set, the benchmark programs also print the newest plan's steps, slowest first. */
+/* profile.h: with CAMBIUM_BENCH_PROFILE set, the benchmark programs also print the newest plan's steps, slowest first; in the
+   order in which they run if it is "order". */
 #ifndef BENCH_PROFILE_H
 #define BENCH_PROFILE_H
 
 #include <cambium/cambium.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static inline bool bench_profiled(void)
 {
@@ -29,7 +31,8 @@ static inline void bench_print_profile(cbm_context *cx)
             break;
         sum += steps[count].seconds;
     }
-    qsort(steps, count, sizeof *steps, bench_slower);
+    if (strcmp(getenv("CAMBIUM_BENCH_PROFILE"), "order") != 0)
+        qsort(steps, count, sizeof *steps, bench_slower);
     fprintf(stderr, "%zu steps, %.3f ms\n", count, sum * 1e3);
     for (size_t i = 0; i < count && i < SHOWN; i++)
         fprintf(stderr, "%9.1f us %6.1f GFLOP/s %6.1f GB/s  %s (%s) %s %s\n", steps[i].seconds * 1e6,
