@@ -142,6 +142,7 @@ const cbm_recipe *cbm_find_recipe(const char *name);
 typedef struct cbm_common {
     int64_t threads;
     const char *device, *precision; /* NULL: not said */
+    bool tune;                      /* measure algorithms, take the fastest */
     bool json;
 } cbm_common;
 /* Opens it; a device or precision that there is not is the context's error. */
@@ -162,6 +163,11 @@ void cbm_use_precision_of_run(const cbm_recipe *recipe, const char *weights, cbm
     {                                                                                                                  \
         "precision", 0, CBM_OPTION_TEXT, offsetof(type, common.precision), "NAME",                                     \
             "f32, or bf16: activations and products in bfloat16", 0, 0                                                 \
+    }
+#define CBM_OPTION_TUNE(type)                                                                                          \
+    {                                                                                                                  \
+        "tune", 0, CBM_OPTION_FLAG, offsetof(type, common.tune), NULL,                                                 \
+            "time convolution algorithms once, take the fastest (kept in ~/.cache/cambium)", 0, 0                      \
     }
 #define CBM_OPTION_JSON(type, what)                                                                                    \
     {                                                                                                                  \

@@ -16,7 +16,7 @@ cbm_context *cbm_open_common(const cbm_common *common, uint64_t seed, bool deter
     const bool half = strcmp(name, cbm_precision_name(CBM_PRECISION_BF16)) == 0;
     cbm_context *cx = cbm_open_with(.device = common->device ? common->device : "cpu", .threads = common->threads,
                                     .seed = seed, .deterministic = deterministic, .log = on_log,
-                                    .precision = half ? CBM_PRECISION_BF16 : CBM_PRECISION_F32);
+                                    .precision = half ? CBM_PRECISION_BF16 : CBM_PRECISION_F32, .tune = common->tune);
     if (!half && strcmp(name, cbm_precision_name(CBM_PRECISION_F32)) != 0)
         cbm_fail(cx, CBM_ERROR_INVALID, "[open] no precision \"%s\". HINT: \"f32\" or \"bf16\"", name);
     return cx;

@@ -339,6 +339,7 @@ static const cbm_option table[] = {
     CBM_OPTION_THREADS(plan_options),
     CBM_OPTION_DEVICE(plan_options),
     CBM_OPTION_PRECISION(plan_options),
+    CBM_OPTION_TUNE(plan_options),
     CBM_OPTION_JSON(plan_options, "the plan as JSON"),
 };
 

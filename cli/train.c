@@ -257,6 +257,7 @@ static int run(const void *options, const cbm_arguments *arguments)
     cbm_common common = o->common;
     if (!common.precision && s.precision != CBM_PRECISION_OUTER)
         common.precision = cbm_precision_name(s.precision);
+    common.tune = s.tune = s.tune || common.tune;
     cbm_context *cx = cbm_open_common(&common, s.seed, o->deterministic);
     cbm_interrupt_watch(cx);
     FILE *out = o->common.json ? stderr : stdout;
@@ -292,6 +293,7 @@ static const cbm_option table[] = {
     CBM_OPTION_THREADS(train_options),
     CBM_OPTION_DEVICE(train_options),
     CBM_OPTION_PRECISION(train_options),
+    CBM_OPTION_TUNE(train_options),
     { "deterministic", 0, CBM_OPTION_FLAG, offsetof(train_options, deterministic), NULL,
       "choose algorithms by fixed rules only", 0, 0 },
     { "verbose", 'v', CBM_OPTION_FLAG, offsetof(train_options, verbose), NULL,

@@ -19,6 +19,7 @@ typedef struct cbm_recipe_settings {
     cbm_precision precision; /* of the run that the settings are of; else OUTER. The context's own is what counts */
     const char *data_dir;    /* where the data set lies, for example "data/mnist" */
     const char *run_dir;     /* NULL: nothing is written */
+    bool tune;               /* algorithms are measured; kept with the run, which a resumed one follows */
     bool resume;
     bool overwrite; /* replace the run that run_dir holds */
 } cbm_recipe_settings;

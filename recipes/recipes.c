@@ -93,11 +93,11 @@ static char *config_text(const cbm_recipe *recipe, cbm_context *cx, const cbm_re
                          const cbm_optimizer *opt)
 {
     json_t *object = json_pack(
-        "{s:s, s:I, s:I, s:I, s:I, s:f, s:I, s:s, s:s, s:s, s:s, s:I}", "recipe", recipe->name, "epochs",
+        "{s:s, s:I, s:I, s:I, s:I, s:f, s:I, s:s, s:s, s:s, s:s, s:I, s:b}", "recipe", recipe->name, "epochs",
         (json_int_t)s->epochs, "batch_size", (json_int_t)s->batch_size, "max_steps", (json_int_t)s->max_steps, "limit",
         (json_int_t)s->limit, "lr", s->lr, "seed", (json_int_t)s->seed, "optimizer", cbm_optimizer_name(opt), "data",
         s->data_dir ? s->data_dir : "", "device", cbm_context_device(cx), "precision",
-        cbm_precision_name(cbm_context_precision(cx)), "threads", (json_int_t)cbm_context_threads(cx));
+        cbm_precision_name(cbm_context_precision(cx)), "threads", (json_int_t)cbm_context_threads(cx), "tune", s->tune);
     char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
     json_decref(object);
     return text;
@@ -134,6 +134,7 @@ bool cbm_recipe_settings_of_run(const cbm_recipe *recipe, const char *run_dir, c
     for (cbm_precision p = CBM_PRECISION_F32; well && precision && p <= CBM_PRECISION_BF16; p++)
         if (strcmp(precision, cbm_precision_name(p)) == 0)
             s->precision = p;
+    s->tune = json_is_true(json_object_get(object, "tune"));
     json_decref(object);
     return well;
 }
