@@ -99,6 +99,8 @@ typedef struct cbm_backend {
     const struct cbm_backend *fallback;
     cbm_status (*fused_prepare)(const cbm_fused_launch *shapes, void **state);
     void (*fused_run)(const cbm_fused_launch *launch);
+    /* Several passes none of which reads what another writes, in any order. NULL: one after the other. */
+    void (*fused_run_all)(const cbm_fused_launch *const *launches, size_t count);
     void (*fused_release)(void *state);
     /* Copies `from` into `to`: the same shape (N, C, ...) and dtype, each in its own layout, both without gaps. */
     void (*reorder)(const cbm_buffer *from, const cbm_buffer *to, int64_t threads);

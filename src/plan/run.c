@@ -79,20 +79,27 @@ static void bind_numbers(cbm_step *step, const cbm_collected *g)
     }
 }
 
-static cbm_status run_step(cbm_context *cx, cbm_step *step, const cbm_collected *g, bool stale)
+/* This time's buffers and numbers. false: there is no element to compute. */
+static bool bind_step(cbm_context *cx, cbm_step *step, const cbm_collected *g)
 {
     char *const *bases = ((cbm_planner *)cx->planner)->bases.data;
     int64_t work = 0;
-    if (step->constant && !stale)
-        return CBM_OK;
     for (size_t i = 0; i < step->n_in + step->n_out; i++) {
         char *base = bases[step->places[i].base]; /* NULL: an arena of no bytes */
         step->buffers[i].data = base ? base + step->places[i].offset : NULL;
         work += i >= step->n_in ? step->buffers[i].count : 0;
     }
     if (!work && step->n_out)
-        return CBM_OK; /* no element to compute */
+        return false;
     bind_numbers(step, g);
+    return true;
+}
+
+static cbm_status run_step(cbm_context *cx, cbm_step *step, const cbm_collected *g, bool stale)
+{
+    char *const *bases = ((cbm_planner *)cx->planner)->bases.data;
+    if ((step->constant && !stale) || !bind_step(cx, step, g))
+        return CBM_OK;
     if (!step->run) {
         cx->backend->fused_run(&step->pass);
         return CBM_OK;
@@ -138,6 +145,23 @@ static cbm_status run_timed(cbm_context *cx, cbm_plan *plan, size_t step, const 
     return status;
 }
 
+/* The passes from step first on that overwrite variables, as one: each owns its variables and nobody else reads their old
+   values any more. Returns how many there are. */
+static size_t run_commits(cbm_context *cx, cbm_plan *plan, size_t first, const cbm_collected *g)
+{
+    const cbm_fused_launch *launches[64];
+    size_t count = 0, bound = 0;
+    for (; first + count < plan->steps.count && count < sizeof launches / sizeof *launches; count++) {
+        cbm_step *step = &CBM_AT(&plan->steps, cbm_step, first + count);
+        if (!step->commit || step->run)
+            break;
+        if (bind_step(cx, step, g))
+            launches[bound++] = &step->pass;
+    }
+    cx->backend->fused_run_all(launches, bound);
+    return count;
+}
+
 static cbm_status run_steps(cbm_context *cx, cbm_plan *plan, const cbm_collected *g, bool stale)
 {
     if (cx->dry_run)
@@ -149,6 +173,10 @@ static cbm_status run_steps(cbm_context *cx, cbm_plan *plan, const cbm_collected
         cbm_step *step = &CBM_AT(&plan->steps, cbm_step, i);
         if (!step->commit && __atomic_load_n(&cx->cancelled, __ATOMIC_RELAXED))
             return cbm_fail(cx, CBM_ERROR_CANCELLED, "[evaluate] cancelled; nothing was changed");
+        if (step->commit && !step->run && !timed && cx->backend->fused_run_all) {
+            i += run_commits(cx, plan, i, g) - 1;
+            continue;
+        }
         cbm_status status = timed ? run_timed(cx, plan, i, g, stale) : run_step(cx, step, g, stale);
         if (status != CBM_OK)
             return status;

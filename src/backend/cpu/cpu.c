@@ -14,6 +14,7 @@ const cbm_backend cbm_backend_cpu = {
     .fallback = &cbm_backend_reference,
     .fused_prepare = cbm_cpu_fused_prepare,
     .fused_run = cbm_cpu_fused_run,
+    .fused_run_all = cbm_cpu_fused_run_all,
     .fused_release = cbm_cpu_fused_release,
     .reorder = cbm_cpu_reorder,
     .measured = cbm_tuning_text,

@@ -354,11 +354,10 @@ static void run_workers(void *user, int64_t begin, int64_t end)
     }
 }
 
-void cbm_cpu_fused_run(const cbm_fused_launch *launch)
+/* Uniform values of this run. */
+static void begin_run(const cbm_fused_launch *launch)
 {
     const cbm_pass *p = launch->state;
-    if (p->count <= 0)
-        return;
     for (size_t i = 0; i < p->n_uniforms; i++) {
         const cbm_pass_uniform *u = &p->uniforms[i];
         char *to = p->uniform_memory + i * CBM_TILE_UNIFORM;
@@ -377,8 +376,78 @@ void cbm_cpu_fused_run(const cbm_fused_launch *launch)
         const cbm_tile_operand o[3] = { { at[0], 1 }, { at[1], 1 }, { at[2], 1 } };
         s->fn(CBM_TILE_GROUP, at[3], o);
     }
+}
+
+void cbm_cpu_fused_run(const cbm_fused_launch *launch)
+{
+    const cbm_pass *p = launch->state;
+    if (p->count <= 0)
+        return;
+    begin_run(launch);
     run r = { p, launch, p->workers < launch->threads ? p->workers : launch->threads };
     if (r.workers < 1)
         r.workers = 1;
     cbm_parallel_for(r.workers, 1, r.workers, run_workers, &r);
+}
+
+/* ---- several passes as one ---- */
+
+enum { TOGETHER = 64 }; /* passes that share one parallel loop */
+
+typedef struct together {
+    run runs[TOGETHER];
+    int64_t ends[TOGETHER]; /* tiles of all passes up to and with this one */
+    int count;
+    int64_t workers;
+} together;
+
+static void run_together(void *user, int64_t begin, int64_t end)
+{
+    const together *t = user;
+    char scratch[CBM_PASS_STACK] __attribute__((aligned(64)));
+    const int64_t tiles = t->ends[t->count - 1];
+    for (int64_t w = begin; w < end; w++) {
+        const int64_t from = w * tiles / t->workers, to = (w + 1) * tiles / t->workers;
+        for (int i = 0; i < t->count; i++) {
+            const cbm_pass *p = t->runs[i].pass;
+            const int64_t start = i > 0 ? t->ends[i - 1] : 0;
+            const int64_t first = from > start ? from : start, last = to < t->ends[i] ? to : t->ends[i];
+            const int64_t stop = (last - start) * p->tile;
+            if (first < last)
+                run_range(&t->runs[i], scratch, (first - start) * p->tile, stop < p->count ? stop : p->count);
+        }
+    }
+}
+
+static void finish_together(together *t, int64_t elements, int64_t threads)
+{
+    t->workers = elements > CBM_CPU_GRAIN ? threads : 1;
+    if (t->count > 0)
+        cbm_parallel_for(t->workers, 1, t->workers, run_together, t);
+    t->count = 0;
+}
+
+void cbm_cpu_fused_run_all(const cbm_fused_launch *const *launches, size_t count)
+{
+    together t = { .count = 0 };
+    int64_t elements = 0;
+    for (size_t i = 0; i < count; i++) {
+        const cbm_pass *p = launches[i]->state;
+        if (p->count <= 0)
+            continue;
+        if (p->scratch_memory) { /* its registers are counted out for its own workers */
+            cbm_cpu_fused_run(launches[i]);
+            continue;
+        }
+        begin_run(launches[i]);
+        t.runs[t.count] = (run){ p, launches[i], 1 };
+        t.ends[t.count] = (t.count > 0 ? t.ends[t.count - 1] : 0) + (p->count + p->tile - 1) / p->tile;
+        elements += p->count;
+        if (++t.count == TOGETHER || i + 1 == count) {
+            finish_together(&t, elements, launches[i]->threads);
+            elements = 0;
+        }
+    }
+    if (t.count > 0)
+        finish_together(&t, elements, launches[0]->threads);
 }
