@@ -56,6 +56,29 @@ static bool describe(const cbm_build *b, const cbm_unit *pass, cbm_ref ref, cbm_
     return true;
 }
 
+/* Whether ref is made from one of this node's results: then the node cannot wait for it. */
+static bool depends_on(cbm_build *b, cbm_ref ref, int32_t node)
+{
+    const int32_t last = ref < 0 ? -1 : ref / CBM_MAX_OUTPUTS;
+    if (last <= node)
+        return false;
+    uint8_t *depends = cbm_heap_take_zero(b->heap, (size_t)(last - node) + 1);
+    if (!depends)
+        return true;
+    depends[0] = 1;
+    for (int32_t i = node + 1; i <= last; i++) {
+        const cbm_node *n = node_at(b, i);
+        for (size_t k = 0; k < n->n_in; k++) {
+            const cbm_ref in = cbm_ref_input(n, k);
+            if (in >= 0 && in / CBM_MAX_OUTPUTS >= node && depends[in / CBM_MAX_OUTPUTS - node])
+                depends[i - node] = 1;
+        }
+    }
+    const bool found = depends[last - node] != 0;
+    cbm_heap_give(b->heap, depends, (size_t)(last - node) + 1);
+    return found;
+}
+
 static bool can_absorb(const cbm_build *b, const cbm_unit *u)
 {
     if (u->group >= 0)
@@ -91,7 +114,8 @@ void cbm_absorb_passes(cbm_build *b)
                                    ? NULL
                                    : &CBM_AT(&b->units, cbm_unit, b->unit_of[ref / CBM_MAX_OUTPUTS]);
             if (!kernel || kernel == pass || kernel->absorbs || b->read[ref] != 1 || b->results[ref] >= 0 ||
-                !can_absorb(b, kernel) || !describe(b, pass, ref, kernel))
+                !can_absorb(b, kernel) || !describe(b, pass, ref, kernel) ||
+                (kernel->after.add && depends_on(b, kernel->added, ref / CBM_MAX_OUTPUTS)))
                 continue;
             kernel->absorbs = p + 1;
             pass->absorbed = pass->done = true;

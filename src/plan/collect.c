@@ -229,7 +229,7 @@ static bool key_leaf(cbm_collected *g, const cbm_value *v)
     char *at = key_room(g, sizeof(cbm_shape) + 8);
     if (!at)
         return false;
-    at = put_word(at, v->dtype | ((uintptr_t)v->storage->data % 64 ? 256u : 0u));
+    at = put_word(at, v->dtype | ((uintptr_t)v->storage->data % 64 ? 256u : 0u) | (cbm_value_stays(v) ? 512u : 0u));
     for (int64_t k = 0; k <= v->shape.v[0]; k++)
         at = put_word(at, (uint64_t)v->shape.v[k]);
     g->key.count = (size_t)(at - (char *)g->key.data);
@@ -260,7 +260,8 @@ bool cbm_collect(cbm_context *cx, cbm_value *const *asked, size_t count, cbm_col
         return false;
     }
     uint64_t settings[3] = { (uint64_t)(uintptr_t)cx->backend, (uint64_t)g->nodes.count,
-                             (uint64_t)cx->threads | (uint64_t)cx->deterministic << 32 | (uint64_t)cx->naive << 33 | (uint64_t)cx->tune << 34 };
+                             (uint64_t)cx->threads | (uint64_t)cx->deterministic << 32 | (uint64_t)cx->naive << 33 |
+                                 (uint64_t)cx->tune << 34 };
     bool ok = cbm_array_append(&g->key, settings, sizeof settings);
     for (size_t i = 0; i < g->nodes.count && ok; i++) {
         cbm_node *n = CBM_AT(&g->nodes, cbm_node *, i);

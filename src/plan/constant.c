@@ -21,8 +21,7 @@ bool cbm_is_constant(const cbm_build *b, cbm_ref ref)
         return false;
     if (ref >= 0)
         return b->constant[ref / CBM_MAX_OUTPUTS] != 0;
-    const cbm_value *v = leaf_at(b->g, -1 - ref);
-    return v->variable && !v->storage->borrowed;
+    return cbm_value_stays(leaf_at(b->g, -1 - ref));
 }
 
 static bool is_constant_node(const cbm_build *b, int32_t i)
@@ -35,10 +34,25 @@ static bool is_constant_node(const cbm_build *b, int32_t i)
             return false;
     if (!n->n_in)
         return cbm_is_inline_scalar(n);
+    for (size_t k = 0; k < n->op->n_attributes; k++) /* where a slice begins, say, may change with every run */
+        if (n->op->attributes[k].at_run && !cbm_is_pointwise(n))
+            return false;
     for (size_t k = 0; k < n->n_in; k++)
         if (!cbm_is_constant(b, cbm_ref_input(n, k)))
             return false;
     return true;
+}
+
+/* A number in the graph is kept only where something constant reads it: others change as they like. */
+static bool read_by_constant(const cbm_build *b, int32_t i)
+{
+    for (int32_t j = i + 1; j < (int32_t)b->g->nodes.count; j++) {
+        const cbm_node *reader = node_at(b->g, j);
+        for (size_t k = 0; k < reader->n_in && b->constant[j]; k++)
+            if (cbm_ref_input(reader, k) == CBM_REF_NODE(i, 0))
+                return true;
+    }
+    return false;
 }
 
 /* What the kept memory is made from: every variable that may stand behind it, and numbers bound at run time. */
@@ -62,20 +76,30 @@ static bool note_sources(cbm_build *b)
     return ok;
 }
 
-/* A pass is constant with all its members or not at all. false: something had to be changed. */
+static int32_t constant_members(const cbm_build *b, const cbm_unit *unit)
+{
+    int32_t constant = 0;
+    for (int32_t m = 0; m < unit->count; m++)
+        constant += b->constant[CBM_AT(&b->members, int32_t, unit->first + m)];
+    return constant;
+}
+
+/* A pass, and a kernel with the pass that it absorbed, are constant with all their members or not at all. false: something
+   had to be changed. */
 static bool units_agree(cbm_build *b)
 {
     bool agree = true;
     for (size_t u = 0; u < b->units.count; u++) {
         const cbm_unit *unit = &CBM_AT(&b->units, cbm_unit, u);
         const int32_t *members = &CBM_AT(&b->members, int32_t, unit->first);
-        int32_t constant = 0;
-        for (int32_t m = 0; m < unit->count; m++)
-            constant += b->constant[members[m]];
-        if (constant == 0 || constant == unit->count)
+        const cbm_unit *pass = unit->absorbs ? &CBM_AT(&b->units, cbm_unit, unit->absorbs - 1) : NULL;
+        const int32_t constant = constant_members(b, unit) + (pass ? constant_members(b, pass) : 0);
+        if (constant == 0 || constant == unit->count + (pass ? pass->count : 0))
             continue;
         for (int32_t m = 0; m < unit->count; m++)
             b->constant[members[m]] = 0;
+        for (int32_t m = 0; pass && m < pass->count; m++)
+            b->constant[CBM_AT(&b->members, int32_t, pass->first + m)] = 0;
         agree = false;
     }
     return agree;
@@ -97,6 +121,9 @@ bool cbm_find_constants(cbm_build *b)
     while (!units_agree(b)) /* a unit that is not takes the constancy of what reads it */
         for (size_t i = 0; i < nodes; i++)
             b->constant[i] = b->constant[i] && is_constant_node(b, (int32_t)i);
+    for (size_t i = 0; i < nodes; i++)
+        if (b->constant[i] && cbm_is_inline_scalar(node_at(b->g, (int32_t)i)))
+            b->constant[i] = read_by_constant(b, (int32_t)i);
     return note_sources(b);
 }
 

@@ -169,9 +169,11 @@ static cbm_status run_steps(cbm_context *cx, cbm_plan *plan, const cbm_collected
     bool timed = cx->profile && plan->report;
     if (timed)
         cbm_report_begin(plan->report);
+    bool committing = false; /* from the first variable overwritten on there is no way back */
     for (size_t i = 0; i < plan->steps.count; i++) {
         cbm_step *step = &CBM_AT(&plan->steps, cbm_step, i);
-        if (!step->commit && __atomic_load_n(&cx->cancelled, __ATOMIC_RELAXED))
+        committing = committing || step->commit;
+        if (!committing && __atomic_load_n(&cx->cancelled, __ATOMIC_RELAXED))
             return cbm_fail(cx, CBM_ERROR_CANCELLED, "[evaluate] cancelled; nothing was changed");
         if (step->commit && !step->run && !timed && cx->backend->fused_run_all) {
             i += run_commits(cx, plan, i, g) - 1;

@@ -310,7 +310,7 @@ static bool prepare_kernel(cbm_build *b, const cbm_node *n, cbm_step *step, cons
         cbm_prepare p = { .launch = &prepared,
                           .threads = b->cx->threads,
                           .deterministic = b->cx->deterministic,
-                          .tune = b->cx->tune,
+                          .tune = b->cx->tune && !b->cx->dry_run,
                           .message = message,
                           .constant = constant,
                           .packs = -1 };
@@ -409,8 +409,8 @@ static int32_t dying_addend(cbm_build *b, const cbm_unit *u, const cbm_node *n, 
     bool is_operand = false;
     for (size_t k = 0; k < n->n_in; k++)
         is_operand = is_operand || cbm_spot_of(b, cbm_ref_input(n, k))->root == added->root;
-    if (plain_result || is_operand || r->base != CBM_BASE_ARENA || added->offset || !added->window.contiguous ||
-        cbm_spot_of(b, u->added)->root != added->root || read_later(b, added->root) ||
+    if (b->keeping || plain_result || is_operand || r->base != CBM_BASE_ARENA || added->offset ||
+        !added->window.contiguous || cbm_spot_of(b, u->added)->root != added->root || read_later(b, added->root) ||
         !free_to_share(b, r->lifetime, bytes_of(&added->window)))
         return -1;
     return r->lifetime;

@@ -99,6 +99,12 @@ struct cbm_tensor {
     int32_t versions; /* values that point here; the struct stays while there are any */
 };
 
+/* A variable's version in memory of the library's own: it stays as it is until a plan overwrites it. */
+static inline bool cbm_value_stays(const cbm_value *v)
+{
+    return v->variable && !v->storage->borrowed;
+}
+
 /* storage.c */
 cbm_storage *cbm_storage_new(cbm_heap *heap, size_t size); /* NULL: no memory */
 uint64_t cbm_storage_stamp(void);                          /* one that nothing has had before */

@@ -91,7 +91,7 @@ void cbm_replay_free(cbm_context *cx)
 static bool fits_leaf(const cbm_tape_leaf *leaf, const cbm_value *v)
 {
     return v->storage && v->dtype == leaf->dtype && cbm_shape_equal(&v->shape, &leaf->shape) &&
-           ((uintptr_t)v->storage->data % ALIGNMENT == 0) == leaf->aligned;
+           ((uintptr_t)v->storage->data % ALIGNMENT == 0) == leaf->aligned && cbm_value_stays(v) == leaf->stays;
 }
 
 /* Whether v is what the tape names ref. A leaf met for the first time gets its number. */
@@ -243,9 +243,11 @@ static bool name_input(cbm_replay *r, cbm_value *v, cbm_tape_ref *ref)
         return true;
     }
     if (v->period != r->period) {
-        cbm_tape_leaf leaf = {
-            .shape = v->shape, .dtype = v->dtype, .aligned = (uintptr_t)v->storage->data % ALIGNMENT == 0, .number = -1
-        };
+        cbm_tape_leaf leaf = { .shape = v->shape,
+                               .dtype = v->dtype,
+                               .aligned = (uintptr_t)v->storage->data % ALIGNMENT == 0,
+                               .stays = cbm_value_stays(v),
+                               .number = -1 };
         if (!cbm_array_push(&r->tape->leaves, &leaf) || !cbm_array_push(&r->leaves, &v))
             return false;
         v->period = r->period;

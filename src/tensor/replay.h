@@ -23,7 +23,7 @@ typedef int32_t cbm_tape_ref;
 typedef struct cbm_tape_leaf {
     cbm_shape shape;
     uint8_t dtype;
-    bool aligned;
+    bool aligned, stays;
     const cbm_op *maker; /* of an operand of a backward pass: what made it, or NULL */
     int32_t number;      /* among the plan's leaves; -1: only operations that were dropped read it */
 } cbm_tape_leaf;

@@ -39,10 +39,10 @@ static void test_remembered(void **state)
     assert_string_equal(found("work a"), "");
     cbm_tuning_add("work a", "direct");
     cbm_tuning_add("work b", "winograd");
-    cbm_tuning_add("work a", "library");
-    assert_string_equal(found("work a"), "library");
+    cbm_tuning_add("work a", "library"); /* plans may have been made with the first */
+    assert_string_equal(found("work a"), "direct");
     cbm_tuning_forget(); /* a new process: from the file */
-    assert_string_equal(found("work a"), "library");
+    assert_string_equal(found("work a"), "direct");
     assert_string_equal(found("work b"), "winograd");
     assert_string_equal(found("work"), "");
 }

@@ -60,20 +60,30 @@ static double seconds_of(const cbm_dnn_conv *c, cbm_conv_algorithm algorithm, in
     return best;
 }
 
+static bool known_choice(const cbm_dnn_conv *c, const char *key, cbm_conv_algorithm *choice)
+{
+    char known[CBM_TUNING_CHOICE];
+    cbm_tuning_find(key, known);
+    for (int a = 0; a < CBM_CONV_ALGORITHMS; a++)
+        if (strcmp(known, cbm_conv_algorithm_names[a]) == 0 && cbm_conv_suits(c, (cbm_conv_algorithm)a)) {
+            *choice = (cbm_conv_algorithm)a;
+            return true;
+        }
+    return false;
+}
+
 cbm_conv_algorithm cbm_conv_measured(const cbm_dnn_conv *c, int64_t threads)
 {
-    char key[CBM_TUNING_KEY], known[CBM_TUNING_CHOICE];
+    char key[CBM_TUNING_KEY];
     int suiting = 0;
     for (int a = 0; a < CBM_CONV_ALGORITHMS; a++)
         suiting += cbm_conv_suits(c, (cbm_conv_algorithm)a);
     if (suiting < 2)
         return cbm_conv_rule(c);
     key_of(c, cbm_parallel_threads(threads), key);
-    cbm_tuning_find(key, known);
-    for (int a = 0; a < CBM_CONV_ALGORITHMS; a++)
-        if (strcmp(known, cbm_conv_algorithm_names[a]) == 0 && cbm_conv_suits(c, (cbm_conv_algorithm)a))
-            return (cbm_conv_algorithm)a;
     cbm_conv_algorithm best = cbm_conv_rule(c);
+    if (known_choice(c, key, &best))
+        return best;
     double fastest = 1e29;
     for (int a = 0; a < CBM_CONV_ALGORITHMS; a++) {
         if (!cbm_conv_suits(c, (cbm_conv_algorithm)a))
@@ -85,5 +95,5 @@ cbm_conv_algorithm cbm_conv_measured(const cbm_dnn_conv *c, int64_t threads)
         }
     }
     cbm_tuning_add(key, cbm_conv_algorithm_names[best]);
-    return best;
+    return known_choice(c, key, &best) ? best : cbm_conv_rule(c); /* another thread's, or a full table */
 }

@@ -1,6 +1,7 @@
 /* convolution.c: the algorithms of convolution behind one type, and the rules that choose between them when nothing has
    been measured. Rests on onednn.h and winograd.h. */
 #include "backend/cpu/convolution.h"
+#include "backend/cpu/cpu.h"
 #include "backend/cpu/winograd.h"
 
 #include <stdlib.h>
@@ -10,6 +11,9 @@ const char *const cbm_conv_algorithm_names[CBM_CONV_ALGORITHMS] = { "direct", "l
 struct cbm_convolution {
     cbm_dnn *dnn;
     cbm_winograd *winograd;
+    int64_t gated; /* elements of y that are gated after oneDNN, whose own gates turn NaN into 0; 0: none */
+    float upper;
+    int64_t threads;
 };
 
 static bool three_by_three(const cbm_dnn_conv *c)
@@ -67,6 +71,13 @@ cbm_convolution *cbm_convolution_open(const cbm_dnn_conv *c, cbm_conv_algorithm 
     } else {
         cbm_dnn_conv exact = *c;
         exact.direct_only = algorithm == CBM_CONV_DIRECT;
+        if (c->relu && !c->packed_weight && !c->y_bf16) { /* training must see what has become NaN */
+            exact.relu = false;
+            exact.upper = 0;
+            *made = (cbm_convolution){ .gated = c->batch * c->out_channels * c->out_height * c->out_width,
+                                       .upper = c->upper,
+                                       .threads = threads };
+        }
         made->dnn = cbm_dnn_convolution(&exact, threads);
     }
     if (made->winograd || made->dnn)
@@ -80,6 +91,21 @@ size_t cbm_convolution_workspace(const cbm_convolution *c)
     return c->winograd ? cbm_winograd_workspace(c->winograd) : cbm_dnn_workspace(c->dnn);
 }
 
+typedef struct gate {
+    float *y;
+    float upper;
+} gate;
+
+/* min(max(y, 0), upper) in place; NaN stays. */
+static void pass_gate(void *user, int64_t begin, int64_t end)
+{
+    const gate *g = user;
+    for (int64_t i = begin; i < end; i++)
+        g->y[i] = g->y[i] < 0 ? 0 : g->y[i];
+    for (int64_t i = begin; i < end && g->upper > 0; i++)
+        g->y[i] = g->y[i] > g->upper ? g->upper : g->y[i];
+}
+
 bool cbm_convolution_run(cbm_convolution *c, void *x, void *weight, void *y, void *bias, void *workspace)
 {
     if (c->winograd) {
@@ -87,7 +113,12 @@ bool cbm_convolution_run(cbm_convolution *c, void *x, void *weight, void *y, voi
         return true;
     }
     void *const pointers[] = { x, weight, y, bias };
-    return cbm_dnn_run(c->dnn, pointers, workspace);
+    if (!cbm_dnn_run(c->dnn, pointers, workspace))
+        return false;
+    const gate g = { y, c->upper };
+    if (c->gated)
+        cbm_parallel_for(c->gated, CBM_CPU_GRAIN, c->threads, pass_gate, (void *)(uintptr_t)&g);
+    return true;
 }
 
 size_t cbm_convolution_packed_bytes(const cbm_convolution *c)

@@ -70,10 +70,9 @@ static void put(const char *key, size_t key_length, const char *choice, size_t c
     if (!table.entries)
         table.entries = calloc(ENTRIES, sizeof *table.entries);
     entry *e = table.entries ? entry_of(key, key_length) : NULL;
-    if (!e && table.entries && table.count < ENTRIES)
-        e = &table.entries[table.count++];
-    if (!e)
-        return;
+    if (e || !table.entries || table.count == ENTRIES)
+        return; /* the first choice stays: plans have been made with it */
+    e = &table.entries[table.count++];
     memset(e, 0, sizeof *e);
     memcpy(e->key, key, key_length);
     memcpy(e->choice, choice, choice_length);

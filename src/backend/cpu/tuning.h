@@ -11,7 +11,8 @@ enum { CBM_TUNING_KEY = 120, CBM_TUNING_CHOICE = 16 }; /* characters, the end in
 
 /* The choice for key ("" when nothing was measured). */
 void cbm_tuning_find(const char *key, char choice[CBM_TUNING_CHOICE]);
-/* Remembers a choice and writes the file; one that cannot be written is no error. */
+/* Remembers a choice, if there is none for the key yet and the table has room, and writes the file; one that cannot be written
+   is no error. Ask cbm_tuning_find what holds then. */
 void cbm_tuning_add(const char *key, const char *choice);
 /* What the table holds, as text ("key = choice" lines under a line that names processor and libraries); malloc'ed; NULL
    when empty. merge takes such a text: false if it is not one, or another machine's. */
