@@ -146,6 +146,8 @@ static cbm_tensor *same_shape(program *p, cbm_tensor **pool, int count, cbm_tens
 static cbm_tensor *operation(program *p, cbm_tensor **pool, int count, int *at)
 {
     cbm_tensor *x = pool[draw(p, 3) ? count - 1 : draw(p, count)];
+    if (cbm_tensor_failed(x))
+        return x;
     switch (draw(p, 12)) {
     case 0:
     case 1:
