@@ -8,7 +8,7 @@
 typedef struct cbm_unit {
     int32_t first, count; /* in build.members */
     int32_t group;        /* -1: a single operation */
-    bool commit, done, entered, unneeded;
+    bool commit, done;
     cbm_layout layout;              /* of the operands that layouts.c gave one */
     uint32_t layout_in, layout_out; /* of a kernel: which of its operands; of a pass: all of its own shape */
     /* absorb.c: a kernel that also does the pass reading its first result; 1 + the pass's unit, or 0 */

@@ -91,19 +91,37 @@ size_t cbm_convolution_workspace(const cbm_convolution *c)
     return c->winograd ? cbm_winograd_workspace(c->winograd) : cbm_dnn_workspace(c->dnn);
 }
 
+/* min(max(y, 0), upper) in place, groups begin to end; NaN stays. */
 typedef struct gate {
+    float lower[CBM_TILE_GROUP], upper[CBM_TILE_GROUP]; /* as the tile functions take numbers */
     float *y;
-    float upper;
+    bool bounded;
 } gate;
 
-/* min(max(y, 0), upper) in place; NaN stays. */
 static void pass_gate(void *user, int64_t begin, int64_t end)
 {
     const gate *g = user;
-    for (int64_t i = begin; i < end; i++)
-        g->y[i] = g->y[i] < 0 ? 0 : g->y[i];
-    for (int64_t i = begin; i < end && g->upper > 0; i++)
-        g->y[i] = g->y[i] > g->upper ? g->upper : g->y[i];
+    const cbm_simd *simd = cbm_simd_get();
+    float *y = g->y + begin * CBM_TILE_GROUP;
+    const cbm_tile_operand low[3] = { { (const char *)y, 1 }, { (const char *)g->lower, 0 } };
+    const cbm_tile_operand high[3] = { { (const char *)y, 1 }, { (const char *)g->upper, 0 } };
+    const int64_t n = (end - begin) * CBM_TILE_GROUP;
+    simd->tile[CBM_EXPR_MAX][CBM_LANE_F32](n, y, low);
+    if (g->bounded)
+        simd->tile[CBM_EXPR_MIN][CBM_LANE_F32](n, y, high);
+}
+
+static void gate_all(const cbm_convolution *c, float *y)
+{
+    gate g __attribute__((aligned(64))) = { .y = y, .bounded = c->upper > 0 };
+    for (int i = 0; i < CBM_TILE_GROUP; i++)
+        g.upper[i] = c->upper;
+    const int64_t groups = c->gated / CBM_TILE_GROUP;
+    cbm_parallel_for(groups, CBM_CPU_GRAIN / CBM_TILE_GROUP, c->threads, pass_gate, &g);
+    for (int64_t i = groups * CBM_TILE_GROUP; i < c->gated; i++) {
+        y[i] = y[i] < 0 ? 0 : y[i];
+        y[i] = g.bounded && y[i] > c->upper ? c->upper : y[i];
+    }
 }
 
 bool cbm_convolution_run(cbm_convolution *c, void *x, void *weight, void *y, void *bias, void *workspace)
@@ -115,9 +133,8 @@ bool cbm_convolution_run(cbm_convolution *c, void *x, void *weight, void *y, voi
     void *const pointers[] = { x, weight, y, bias };
     if (!cbm_dnn_run(c->dnn, pointers, workspace))
         return false;
-    const gate g = { y, c->upper };
     if (c->gated)
-        cbm_parallel_for(c->gated, CBM_CPU_GRAIN, c->threads, pass_gate, (void *)(uintptr_t)&g);
+        gate_all(c, y);
     return true;
 }
 
