@@ -1,8 +1,8 @@
 # Headers, libraries, program, pkg-config files, CMake package.
 include(CMakePackageConfigHelpers)
 
-file(GLOB public_headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/include/cambium/*.h)
-install(FILES ${public_headers} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/cambium)
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/cambium DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+    FILES_MATCHING PATTERN "*.h")
 install(TARGETS cambium EXPORT cambium LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 if(CAMBIUM_MEDIA)
     install(FILES media/media.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/cambium)

@@ -37,6 +37,17 @@
         _Pragma("GCC diagnostic pop") CALL;                                                                            \
     })
 
+#ifdef __cplusplus
+/* The same in C++: NAME(..., options = {}) calls NAME_with with &o, the options with their size. */
+#define CBM_CPP_OPTIONS_(name, type, params, args)                                                                     \
+    static inline cbm_tensor *name params                                                                              \
+    {                                                                                                                  \
+        type o = options;                                                                                              \
+        o.struct_size = sizeof o;                                                                                      \
+        return name##_with args;                                                                                       \
+    }
+#endif
+
 /* Ends the lists of cbm_sequential and its like. It is not NULL: a NULL in a list is an error, not its end. */
 #define CBM_END ((cbm_module *)(uintptr_t)1)
 

@@ -22,6 +22,14 @@ function floor_of(path,    f) {
     return f
 }
 
+# A public header in the table: by its own name, or by its folder (ops/); "" if it is in neither way.
+function header_of(name) {
+    if (name in header_level)
+        return name
+    sub(/[^\/]*$/, "", name)
+    return name in header_level ? name : ""
+}
+
 # An include as a path in the project; "" for a system header.
 function resolve(from, name, quoted,    path) {
     if (!quoted)
@@ -41,8 +49,8 @@ function check_src(from, to, where,    mine, theirs, name) {
         return
     }
     if (to ~ /^include\/cambium\//) {
-        name = substr(to, length("include/cambium/") + 1)
-        if (!(name in header_level))
+        name = header_of(substr(to, length("include/cambium/") + 1))
+        if (name == "")
             complain(where ": " to " is not in the table")
         else if (header_level[name] > level[mine])
             complain(where ": floor " mine " may not include " to)
@@ -56,11 +64,11 @@ function check_src(from, to, where,    mine, theirs, name) {
 }
 
 function check_header(from, to, where,    mine, theirs) {
-    mine = substr(from, length("include/cambium/") + 1)
-    theirs = substr(to, length("include/cambium/") + 1)
-    if (!(mine in header_level))
+    mine = header_of(substr(from, length("include/cambium/") + 1))
+    theirs = header_of(substr(to, length("include/cambium/") + 1))
+    if (mine == "")
         complain(from ": not in the table")
-    else if (to !~ /^include\/cambium\// || header_level[theirs] > header_level[mine])
+    else if (to !~ /^include\/cambium\// || theirs == "" || header_level[theirs] > header_level[mine])
         complain(where ": the public header may not include " to)
 }
 

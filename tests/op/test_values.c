@@ -1,5 +1,5 @@
 /* test_values.c: every operation's values, on both backends, in f64 and f32, from memory in several layouts, against values
-   stored from PyTorch. tests/reference/make_values.py makes the file; `test_op_values --dump FILE` gives it the samples. */
+   stored from PyTorch. tests/reference/make_values.py makes the files; `test_op_values --dump FILE` gives it the samples. */
 #include "support/cases.h"
 
 #include <setjmp.h>
@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#define VALUES CBM_SOURCE_DIR "/tests/reference/values.bin"
+#define VALUES CBM_SOURCE_DIR "/tests/reference/values"
 #define F64_TOLERANCE 1e-9
 #define F32_TOLERANCE 2e-5
 
@@ -150,7 +150,7 @@ static void values_on_cpu(void **state)
 static int open_stored(void **state)
 {
     (void)state;
-    return cases_read(VALUES, &stored) ? 0 : -1;
+    return cases_read_folder(VALUES, &stored) ? 0 : -1;
 }
 
 static int close_stored(void **state)

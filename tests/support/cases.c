@@ -4,6 +4,7 @@
 #include "op/sample.h"
 #include <cambium/ops.h>
 
+#include <dirent.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,6 +125,43 @@ bool cases_read(const char *path, case_list *out)
     if (r.bad)
         cases_free(out);
     return !r.bad;
+}
+
+/* The cases of one file behind those in out. */
+static bool append_file(const char *path, case_list *out)
+{
+    case_list more;
+    if (!cases_read(path, &more))
+        return false;
+    op_case *grown = realloc(out->cases, (out->count + more.count) * sizeof *grown);
+    if (!grown) {
+        cases_free(&more);
+        return false;
+    }
+    memcpy(grown + out->count, more.cases, more.count * sizeof *grown);
+    out->cases = grown;
+    out->count += more.count;
+    free(more.cases);
+    return true;
+}
+
+bool cases_read_folder(const char *path, case_list *out)
+{
+    *out = (case_list){ 0 };
+    DIR *folder = opendir(path);
+    bool good = folder != NULL;
+    for (struct dirent *entry; good && (entry = readdir(folder)) != NULL;) {
+        char file[4096];
+        if (strstr(entry->d_name, ".bin") == NULL)
+            continue;
+        snprintf(file, sizeof file, "%s/%s", path, entry->d_name);
+        good = append_file(file, out);
+    }
+    if (folder)
+        closedir(folder);
+    if (!good)
+        cases_free(out);
+    return good && out->count > 0;
 }
 
 void cases_free(case_list *list)

@@ -38,7 +38,8 @@ typedef struct case_list {
 typedef enum case_layout { LAYOUT_PLAIN, LAYOUT_REVERSED_AXES, LAYOUT_EVERY_SECOND, LAYOUTS } case_layout;
 extern const char *const layout_names[LAYOUTS];
 
-bool cases_read(const char *path, case_list *out); /* false: missing or malformed */
+bool cases_read(const char *path, case_list *out);        /* false: missing or malformed */
+bool cases_read_folder(const char *path, case_list *out); /* all of a folder's files, in any order */
 bool cases_write(const char *path, const case_list *list);
 void cases_free(case_list *list);
 
