@@ -9,7 +9,7 @@ struct cbm_backend;
 
 /* malloc'ed text; NULL: nothing. */
 char *cbm_backend_measured(const struct cbm_backend *backend);
-/* Takes such a text over. false: it is damaged, or another machine's; nothing has changed then. */
+/* Takes such a text over, in place of other choices; plans already made keep theirs. false: it is damaged, or another machine's; nothing has changed then. */
 bool cbm_backend_remember(const struct cbm_backend *backend, const char *text, size_t length);
 
 #endif

@@ -255,8 +255,8 @@ static cbm_status read_state(const cbm_safetensors *f, const cbm_checkpoint *c, 
 {
     const char *text = cbm_safetensors_metadata(f, "cambium");
     const char *measured = cbm_safetensors_metadata(f, "tuning"); /* another machine's is of no use, and no error */
-    if (measured && f->cx->tune)
-        (void)cbm_backend_remember(f->cx->backend, measured, strlen(measured));
+    if (measured && f->cx->tune && cbm_backend_remember(f->cx->backend, measured, strlen(measured)))
+        cbm_trim(f->cx); /* plans made with other choices than the run's own */
     if (!text)
         return refuse(f, "not a checkpoint. HINT: cbm_load reads plain weights");
     size_t length = strlen(text);

@@ -344,8 +344,9 @@ static bool build(cbm_build *b)
     find_readers(b);
     if (!settle_in_place(b) || !number_results(b) || !place_leaves(b))
         return false;
-    cbm_absorb_passes(b);
-    if (!cbm_find_constants(b) || !cbm_choose_layouts(b) || !in_order(b))
+    if (!b->plain)
+        cbm_absorb_passes(b);
+    if (!cbm_find_constants(b) || (!b->plain && !cbm_choose_layouts(b)) || !in_order(b))
         return false;
     if (!cbm_arena_layout(b->heap, b->lifetimes.data, b->lifetimes.count, !b->cx->naive, &b->plan->arena))
         return false;
@@ -354,15 +355,13 @@ static bool build(cbm_build *b)
     return !b->cx->profile || cbm_report_make(b);
 }
 
-cbm_plan *cbm_plan_build(const cbm_collected *g)
+static cbm_plan *attempt(const cbm_collected *g, bool plain, bool *unable)
 {
     cbm_context *cx = g->cx;
     cbm_heap *heap = cx->heap;
     cbm_plan *plan = cbm_heap_take_zero(heap, sizeof *plan);
-    if (!plan) {
-        cbm_fail_memory(cx, "a plan");
+    if (!plan)
         return NULL;
-    }
     plan->heap = heap;
     plan->hash = g->hash;
     plan->backend = cx->backend;
@@ -383,8 +382,10 @@ cbm_plan *cbm_plan_build(const cbm_collected *g)
                     .roots = CBM_ARRAY(heap, cbm_root),
                     .lifetimes = CBM_ARRAY(heap, cbm_lifetime),
                     .copies = CBM_ARRAY(heap, cbm_copy),
-                    .step_workspace = CBM_ARRAY(heap, int32_t) };
-    bool ok = build(&b);
+                    .step_workspace = CBM_ARRAY(heap, int32_t),
+                    .plain = plain };
+    const bool ok = build(&b);
+    *unable = b.unable;
     size_t nodes = g->nodes.count, spots = nodes * CBM_MAX_OUTPUTS + g->leaves.count;
     cbm_heap_give(heap, b.groups, (nodes + 1) * sizeof *b.groups);
     cbm_heap_give(heap, b.unit_of, (nodes + 1) * sizeof *b.unit_of);
@@ -401,7 +402,16 @@ cbm_plan *cbm_plan_build(const cbm_collected *g)
     if (ok)
         return plan;
     cbm_plan_free(plan);
-    if (cx->status == CBM_OK)
-        cbm_fail_memory(cx, "a plan");
     return NULL;
+}
+
+cbm_plan *cbm_plan_build(const cbm_collected *g)
+{
+    bool unable = false;
+    cbm_plan *plan = attempt(g, false, &unable);
+    if (!plan && unable)
+        plan = attempt(g, true, &unable);
+    if (!plan && g->cx->status == CBM_OK)
+        cbm_fail_memory(g->cx, "a plan");
+    return plan;
 }

@@ -59,6 +59,8 @@ typedef struct cbm_build {
     int32_t *results;         /* per node result: its number in plan->results, or -1 */
     uint8_t *read;            /* per node result: how many operands of other units read it from memory; 255: many */
     cbm_array step_workspace; /* of int32_t */
+    bool plain;               /* no layouts, nothing absorbed: the second attempt, after a kernel was unable */
+    bool unable;              /* a kernel that was given a layout or a pass found that it cannot */
 } cbm_build;
 
 /* Nobody asks for this node's own result, and its readers read what it stands for (CBM_OP_SAME). */

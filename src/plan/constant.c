@@ -3,7 +3,9 @@
 #include "plan/build.h"
 #include <string.h>
 
-#define KEEPERS 4 /* plans of a context that may keep memory at one time */
+/* What the plans of a context may keep at one time: so many of them, and so many bytes together (one plan alone: any). */
+#define KEEPERS 4
+#define KEPT_BYTES ((size_t)1 << 30)
 
 static cbm_node *node_at(const cbm_collected *g, int32_t i)
 {
@@ -146,9 +148,14 @@ static uint64_t now(const cbm_kept *k, const cbm_collected *g)
 static void drop_others(cbm_planner *p, const cbm_plan *plan)
 {
     int keepers = 1;
-    for (cbm_plan *other = p->newest; other; other = other->older)
-        if (other != plan && other->kept_memory && ++keepers > KEEPERS)
+    size_t bytes = plan->kept;
+    for (cbm_plan *other = p->newest; other; other = other->older) {
+        if (other == plan || !other->kept_memory)
+            continue;
+        bytes = bytes > SIZE_MAX - other->kept ? SIZE_MAX : bytes + other->kept;
+        if (++keepers > KEEPERS || bytes > KEPT_BYTES)
             cbm_kept_drop(other);
+    }
 }
 
 bool cbm_kept_prepare(cbm_context *cx, cbm_plan *plan, const cbm_collected *g, bool *stale)

@@ -330,6 +330,9 @@ static bool prepare_kernel(cbm_build *b, const cbm_node *n, cbm_step *step, cons
     if (status == CBM_OK && step->run)
         return true;
     status = status == CBM_OK ? CBM_ERROR_UNSUPPORTED : status;
+    b->unable = status == CBM_ERROR_UNSUPPORTED && !b->plain && !b->cx->naive;
+    if (b->unable) /* the plan is made once more, without what asks more of kernels than plain operands do */
+        return false;
     cbm_fail(b->cx, status, "[%s] cannot be prepared: %s", n->op->name, message[0] ? message : cbm_status_name(status));
     cbm_locate(b->cx, n->file, n->line);
     return false;

@@ -72,6 +72,10 @@ static void test_damaged_files_are_ignored(void **state)
     assert_string_equal(found("work d"), "direct");
     assert_true(cbm_tuning_merge(good, strlen(good)));
     assert_string_equal(found("work a"), "direct");
+    char other[2000];
+    snprintf(other, sizeof other, "%.*swork a = winograd\n", (int)(strchr(good, '\n') + 1 - good), good);
+    assert_true(cbm_tuning_merge(other, strlen(other))); /* a checkpoint's choice counts, not this process's */
+    assert_string_equal(found("work a"), "winograd");
     assert_false(cbm_tuning_merge(good, strlen(good) / 2));
     assert_false(cbm_tuning_merge("nonsense", 8));
     free(good);

@@ -63,23 +63,24 @@ static entry *entry_of(const char *key, size_t length)
     return NULL;
 }
 
-static void put(const char *key, size_t key_length, const char *choice, size_t choice_length)
+/* replace: whether this choice counts if there is another one. Plans may have been made with that. */
+static void put(const char *key, size_t key_length, const char *choice, size_t choice_length, bool replace)
 {
     if (!is_text(key, key_length, CBM_TUNING_KEY) || !is_text(choice, choice_length, CBM_TUNING_CHOICE))
         return;
     if (!table.entries)
         table.entries = calloc(ENTRIES, sizeof *table.entries);
     entry *e = table.entries ? entry_of(key, key_length) : NULL;
-    if (e || !table.entries || table.count == ENTRIES)
-        return; /* the first choice stays: plans have been made with it */
-    e = &table.entries[table.count++];
+    if (!table.entries || (e && !replace) || (!e && table.count == ENTRIES))
+        return;
+    e = e ? e : &table.entries[table.count++];
     memset(e, 0, sizeof *e);
     memcpy(e->key, key, key_length);
     memcpy(e->choice, choice, choice_length);
 }
 
 /* Goes through the lines, and takes them over if told to. false: a line is damaged. */
-static bool each_line(const char *at, const char *end, bool take)
+static bool each_line(const char *at, const char *end, bool take, bool replace)
 {
     while (at < end) {
         const char *stop = memchr(at, '\n', (size_t)(end - at));
@@ -87,13 +88,13 @@ static bool each_line(const char *at, const char *end, bool take)
         if (!equals || equals - at < 2 || equals[-1] != ' ' || stop - equals < 3 || equals[1] != ' ')
             return false;
         if (take)
-            put(at, (size_t)(equals - 1 - at), equals + 2, (size_t)(stop - equals - 2));
+            put(at, (size_t)(equals - 1 - at), equals + 2, (size_t)(stop - equals - 2), replace);
         at = stop + 1;
     }
     return true;
 }
 
-static bool merge(const char *text, size_t length)
+static bool merge(const char *text, size_t length, bool replace)
 {
     char wanted[200];
     first_line(wanted);
@@ -101,7 +102,7 @@ static bool merge(const char *text, size_t length)
     if (length <= head || memcmp(text, wanted, head) != 0 || text[head] != '\n')
         return false;
     const char *lines = text + head + 1, *end = text + length;
-    return each_line(lines, end, false) && each_line(lines, end, true);
+    return each_line(lines, end, false, replace) && each_line(lines, end, true, replace);
 }
 
 static char *text_of_table(void)
@@ -156,7 +157,7 @@ static void read_file(void)
     const bool whole = feof(f) != 0;
     fclose(f);
     if (whole)
-        (void)merge(text, length); /* damaged, or another machine's: as if it were not there */
+        (void)merge(text, length, false); /* damaged, or another machine's: as if it were not there */
     free(text);
 }
 
@@ -193,7 +194,7 @@ void cbm_tuning_add(const char *key, const char *choice)
 {
     pthread_mutex_lock(&table.lock);
     read_file();
-    put(key, strlen(key), choice, strlen(choice));
+    put(key, strlen(key), choice, strlen(choice), false);
     write_file();
     pthread_mutex_unlock(&table.lock);
 }
@@ -211,7 +212,7 @@ bool cbm_tuning_merge(const char *text, size_t length)
 {
     pthread_mutex_lock(&table.lock);
     read_file();
-    const bool ok = merge(text, length);
+    const bool ok = merge(text, length, true);
     pthread_mutex_unlock(&table.lock);
     return ok;
 }
