@@ -39,13 +39,14 @@
 
 #ifdef __cplusplus
 /* The same in C++: NAME(..., options = {}) calls NAME_with with &o, the options with their size. */
-#define CBM_CPP_OPTIONS_(name, type, params, args)                                                                     \
-    static inline cbm_tensor *name params                                                                              \
+#define CBM_CPP_RESULT_(result, name, type, params, args)                                                              \
+    static inline result *name params                                                                                  \
     {                                                                                                                  \
         type o = options;                                                                                              \
         o.struct_size = sizeof o;                                                                                      \
         return name##_with args;                                                                                       \
     }
+#define CBM_CPP_OPTIONS_(name, type, params, args) CBM_CPP_RESULT_(cbm_tensor, name, type, params, args)
 #endif
 
 /* Ends the lists of cbm_sequential and its like. It is not NULL: a NULL in a list is an error, not its end. */

@@ -1,6 +1,6 @@
 /* fold.c: folding batch norms into the convolutions before them, for inference. Which norm follows which convolution is
    seen while one forward is recorded: names and containers do not tell. */
-#include "nn/init.h"
+#include "nn/layer.h"
 
 typedef struct fold {
     cbm_module *conv, *norm; /* norm NULL: none follows */

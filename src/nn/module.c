@@ -308,14 +308,3 @@ void cbm_module_set_precision(cbm_module *m, cbm_precision precision)
     else
         m->parts->precision = precision;
 }
-
-/* ---- options of layers ---- */
-
-bool cbm_options_wrong(cbm_context *cx, const char *who, const void *options, uint64_t have, uint64_t want)
-{
-    if (options && have == want)
-        return false;
-    cbm_fail(cx, CBM_ERROR_INVALID, "[%s] %s. HINT: use the macro, or start from the _options_init function", who,
-             options ? "the options' struct_size is not this library's" : "the options are NULL");
-    return true;
-}

@@ -31,7 +31,7 @@ struct cbm_module_parts {
     int64_t holders;                         /* modules that have this one as a child */
     cbm_watch *watch;
     cbm_precision precision; /* of calls */
-    uint64_t checkpoint; /* not 0: recomputed in backward (checkpoint.c); a number that no other module has */
+    uint64_t checkpoint;     /* not 0: recomputed in backward (checkpoint.c); a number that no other module has */
 };
 
 #define CBM_PART(array_, i) (((cbm_part *)(array_).data)[i])
@@ -43,11 +43,9 @@ cbm_tensor *cbm_checkpoint_forward(cbm_module *m, cbm_tensor *x);
 
 /* The dotted name of the first place below network where target is found; false: nowhere. */
 bool cbm_module_path(const cbm_module *network, const cbm_module *target, char *out, size_t size);
-/* An option struct of another size than this library's: fails and returns true. */
-bool cbm_options_wrong(cbm_context *cx, const char *who, const void *options, uint64_t have, uint64_t want);
 
-/* layers.c, for folding: a convolution; a batch norm of its outputs that was not retired; its eps; and making it the
-   identity in evaluation and an error in training, without parts. */
+/* conv.c and norm.c, for folding: a convolution; a batch norm of its outputs that was not retired; its eps; and making it
+   the identity in evaluation and an error in training, without parts. */
 bool cbm_is_conv2d(const cbm_module *m);
 bool cbm_is_batch_norm2d(const cbm_module *m);
 double cbm_batch_norm_eps(const cbm_module *m);

@@ -1,0 +1,89 @@
+/* layer.c: what the makers of layers share: checks of options, and making parameters as PyTorch does by default:
+   kaiming_uniform with a = sqrt(5), which is uniform in +-1/sqrt(fan in) for weights as for biases. */
+#include "nn/layer.h"
+
+void *cbm_layer_new(cbm_context *cx, size_t size, const char *type, cbm_forward_fn forward)
+{
+    cbm_module *m = cbm_module_new(cx, size, forward);
+    if (m)
+        m->type = type;
+    return m;
+}
+
+cbm_module *cbm_layer_finish(cbm_module *m)
+{
+    cbm_context *cx = m->cx;
+    if (cbm_context_status(cx) == CBM_OK)
+        return m;
+    cbm_module_release(m);
+    return cbm_module_failed(cx);
+}
+
+cbm_module *cbm_layer_plain(cbm_context *cx, const char *type, cbm_forward_fn forward)
+{
+    cbm_module *m = cbm_layer_new(cx, sizeof *m, type, forward);
+    return m ? m : cbm_module_failed(cx);
+}
+
+/* ---- options ---- */
+
+bool cbm_options_wrong(cbm_context *cx, const char *who, const void *options, uint64_t have, uint64_t want)
+{
+    if (options && have == want)
+        return false;
+    cbm_fail(cx, CBM_ERROR_INVALID, "[%s] %s. HINT: use the macro, or start from the _options_init function", who,
+             options ? "the options' struct_size is not this library's" : "the options are NULL");
+    return true;
+}
+
+bool cbm_layer_dtype(cbm_context *cx, const char *who, int64_t dtype)
+{
+    if (dtype == CBM_F32 || dtype == CBM_F64)
+        return true;
+    cbm_fail(cx, CBM_ERROR_DTYPE, "[%s] parameters are f32 or f64", who);
+    return false;
+}
+
+/* (height, width) of a kernel given as a number or, first of all, as a list. */
+bool cbm_layer_kernel(cbm_context *cx, const char *who, int64_t kernel, const cbm_shape *list, cbm_shape *out)
+{
+    int64_t n = list->v[0];
+    *out = n == 0 ? CBM_SHAPE(kernel, kernel) : n == 1 ? CBM_SHAPE(list->v[1], list->v[1]) : *list;
+    if (n >= 0 && n <= 2 && out->v[1] >= 1 && out->v[2] >= 1)
+        return true;
+    cbm_fail(cx, CBM_ERROR_INVALID, "[%s] a kernel is one or two numbers of at least 1", who);
+    return false;
+}
+
+/* ---- parameters ---- */
+
+cbm_scope *cbm_layer_scope(cbm_context *cx)
+{
+    cbm_scope_options options = { .struct_size = sizeof options, .no_grad = 1, .quiet = 1 };
+    return cbm_scope_begin_with(cx, &options);
+}
+
+cbm_status cbm_add_uniform(cbm_module *m, const char *name, cbm_dtype dtype, cbm_shape shape, double bound)
+{
+    cbm_scope *scope = cbm_layer_scope(m->cx);
+    cbm_tensor *variable = cbm_variable(cbm_uniform(m->cx, dtype, shape, -bound, bound), true);
+    cbm_status status = cbm_add_parameter(m, name, variable);
+    cbm_release(variable);
+    cbm_scope_end(scope);
+    return status;
+}
+
+cbm_status cbm_add_full(cbm_module *m, const char *name, cbm_dtype dtype, cbm_shape shape, double value, bool buffer)
+{
+    cbm_scope *scope = cbm_layer_scope(m->cx);
+    cbm_tensor *variable = cbm_variable(cbm_full(m->cx, dtype, shape, value), !buffer);
+    cbm_status status = buffer ? cbm_add_buffer(m, name, variable) : cbm_add_parameter(m, name, variable);
+    cbm_release(variable);
+    cbm_scope_end(scope);
+    return status;
+}
+
+cbm_tensor *cbm_layer_parameter(cbm_module *m, size_t i)
+{
+    return i < m->parts->parameters.count ? CBM_PART(m->parts->parameters, i).tensor : NULL;
+}
