@@ -260,6 +260,15 @@ INLINE bool vi_some(vi m)
     return any != 0;
 #endif
 }
+/* |x| <= limit in every lane; false with a NaN. */
+INLINE bool vf_all_within(vf x, float limit)
+{
+#if defined(__AVX512F__)
+    return _mm512_cmp_ps_mask((__m512)vf_abs(x), (__m512)vf_set(limit), _CMP_NLE_UQ) == 0;
+#else
+    return !vi_some(~(vf_abs(x) <= vf_set(limit)));
+#endif
+}
 /* The lanes turned by half, a quarter, ... of a vector: after each step the lanes left over hold the joint result. */
 #if VB == 64
 #define TURN_8 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7

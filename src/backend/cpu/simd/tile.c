@@ -17,12 +17,13 @@
     {                                                                                                                  \
         char *to = r;                                                                                                  \
         const char *px = o[0].p;                                                                                       \
+        const int64_t wx = WALK(0);                                                                                    \
         LOOP(n)                                                                                                        \
         {                                                                                                              \
             vf x = vf_load(px);                                                                                        \
             vf_store(to, EXPRESSION);                                                                                  \
             to += VB;                                                                                                  \
-            px += WALK(0);                                                                                             \
+            px += wx;                                                                                                  \
         }                                                                                                              \
     }
 #define BINARY_F(name, EXPRESSION)                                                                                     \
@@ -60,12 +61,13 @@
     {                                                                                                                  \
         char *to = r;                                                                                                  \
         const char *px = o[0].p;                                                                                       \
+        const int64_t wx = WALK(0);                                                                                    \
         LOOP(n)                                                                                                        \
         {                                                                                                              \
             vi x = vi_load(px);                                                                                        \
             vi_store(to, EXPRESSION);                                                                                  \
             to += VB;                                                                                                  \
-            px += WALK(0);                                                                                             \
+            px += wx;                                                                                                  \
         }                                                                                                              \
     }
 #define BINARY_I(name, EXPRESSION)                                                                                     \
