@@ -11,6 +11,7 @@
 #include <cambium/autograd.h>
 #include <cambium/nn.h>
 #include <cambium/optim.h>
+#include <cambium/schedule.h>
 #include <cambium/data.h>
 #include <cambium/io.h>
 #include <cambium/train.h>

@@ -7,7 +7,7 @@
 
 CBM_BEGIN_DECLS
 
-typedef struct cbm_schedule cbm_schedule; /* optim.h */
+typedef struct cbm_schedule cbm_schedule; /* schedule.h */
 
 /* ---- whole files ---- */
 /* Writes size bytes under a temporary name in path's folder, syncs file and folder, and renames: a crash or a full disk

@@ -5,7 +5,7 @@
 #include <cambium/data.h>
 #include <cambium/io.h>
 #include <cambium/nn.h>
-#include <cambium/optim.h>
+#include <cambium/schedule.h>
 
 CBM_BEGIN_DECLS
 
@@ -46,7 +46,8 @@ typedef struct cbm_fit_options {
     cbm_optimizer *optimizer CBM_DEFAULT(NULL); /* required */
     cbm_loader *train CBM_DEFAULT(NULL);        /* required */
     cbm_loader *validation CBM_DEFAULT(NULL);
-    cbm_schedule *schedule CBM_DEFAULT(NULL); /* moved on after each step */
+    cbm_schedule *schedule CBM_DEFAULT(NULL); /* moved on after each step; one that follows a measure observes the
+                                                 validation's loss after each epoch, or without one the training's */
     cbm_loss_fn loss CBM_DEFAULT(NULL);       /* NULL: cbm_loss_cross_entropy */
     void *loss_user CBM_DEFAULT(NULL);
     int64_t epochs CBM_DEFAULT(1);

@@ -4,8 +4,7 @@
 #include "backend/measured.h"
 #include "data/loader.h"
 #include "io/weights.h"
-#include <cambium/optim.h>
-#include <math.h>
+#include "optim/schedule.h"
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
@@ -68,32 +67,56 @@ static bool collect(cbm_context *cx, const cbm_checkpoint *c, cbm_array *pieces)
     return cbm_context_status(cx) == CBM_OK;
 }
 
+static bool write_optimizer(cbm_text *t, const cbm_optimizer *opt)
+{
+    char rate[40], base[40];
+    bool fine =
+        cbm_text_append(t, ",\"optimizer\":{\"name\":\"%s\",\"steps\":%lld,\"learning_rate\":\"%s\",\"groups\":[",
+                        cbm_optimizer_name(opt), (long long)cbm_step_count(opt),
+                        cbm_double_text(cbm_learning_rate(opt), rate, sizeof rate));
+    for (size_t i = 0; fine && i < (size_t)cbm_group_count(opt); ++i) {
+        const cbm_group_rates r = cbm_group_rates_of(opt, i);
+        fine = cbm_text_append(t, "%s{\"rate\":\"%s\",\"base\":\"%s\",\"parameters\":%zu}", i ? "," : "",
+                               cbm_double_text(r.rate, rate, sizeof rate), cbm_double_text(r.base, base, sizeof base),
+                               r.parameters);
+    }
+    return fine && cbm_text_append(t, "]}");
+}
+
+static bool write_schedule(cbm_text *t, const cbm_schedule *s)
+{
+    char best[40];
+    const cbm_plateau *p = cbm_schedule_plateau_of((cbm_schedule *)s);
+    bool fine = cbm_text_append(t, ",\"schedule\":{\"position\":%lld", (long long)cbm_schedule_position(s));
+    if (p && fine)
+        fine = cbm_text_append(t, ",\"best\":\"%s\",\"bad\":%lld,\"cooldown\":%lld",
+                               cbm_double_text(p->best, best, sizeof best), (long long)p->bad, (long long)p->cooldown);
+    return fine && cbm_text_append(t, "}");
+}
+
+static bool write_loader(cbm_text *t, const cbm_loader *loader)
+{
+    cbm_loader_position p = cbm_loader_state(loader);
+    return cbm_text_append(t,
+                           ",\"loader\":{\"epoch\":%lld,\"batch\":%lld,\"seed\":%lld,\"batch_size\":%lld,"
+                           "\"samples\":%lld,\"shuffle\":%d,\"drop_last\":%d}",
+                           (long long)p.epoch, (long long)p.batch, (long long)(int64_t)p.seed, (long long)p.batch_size,
+                           (long long)p.samples, p.shuffle != 0, p.drop_last != 0);
+}
+
 /* 64-bit numbers without sign are written as the signed ones of the same bits: JSON's integers here are int64_t. */
 static bool write_state(cbm_text *t, cbm_context *cx, const cbm_checkpoint *c, const uint64_t sums[SUMS])
 {
     uint64_t seed, position;
-    char rate[40];
     cbm_random_state(cx, &seed, &position);
     bool fine = cbm_text_append(t, "{\"version\":%d,\"random\":{\"seed\":%lld,\"position\":%lld}", VERSION,
                                 (long long)(int64_t)seed, (long long)(int64_t)position);
     for (int i = 0; i < SUMS && fine; ++i)
         fine = cbm_text_append(t, "%s\"%s\":%lld%s", i ? "," : ",\"sums\":{", sum_names[i], (long long)sums[i],
                                i == SUMS - 1 ? "}" : "");
-    if (c->optimizer && fine)
-        fine = cbm_text_append(t, ",\"optimizer\":{\"name\":\"%s\",\"steps\":%lld,\"learning_rate\":\"%s\"}",
-                               cbm_optimizer_name(c->optimizer), (long long)cbm_step_count(c->optimizer),
-                               cbm_double_text(cbm_learning_rate(c->optimizer), rate, sizeof rate));
-    if (c->schedule && fine)
-        fine = cbm_text_append(t, ",\"schedule\":{\"position\":%lld}", (long long)cbm_schedule_position(c->schedule));
-    if (c->loader && fine) {
-        cbm_loader_position p = cbm_loader_state(c->loader);
-        fine = cbm_text_append(t,
-                               ",\"loader\":{\"epoch\":%lld,\"batch\":%lld,\"seed\":%lld,\"batch_size\":%lld,"
-                               "\"samples\":%lld,\"shuffle\":%d,\"drop_last\":%d}",
-                               (long long)p.epoch, (long long)p.batch, (long long)(int64_t)p.seed,
-                               (long long)p.batch_size, (long long)p.samples, p.shuffle != 0, p.drop_last != 0);
-    }
-    return fine && cbm_text_append(t, "}");
+    return fine && (!c->optimizer || write_optimizer(t, c->optimizer)) &&
+           (!c->schedule || write_schedule(t, c->schedule)) && (!c->loader || write_loader(t, c->loader)) &&
+           cbm_text_append(t, "}");
 }
 
 static cbm_status write_pieces(cbm_context *cx, const char *path, const cbm_checkpoint *c, const cbm_array *pieces)
@@ -169,7 +192,9 @@ cbm_status cbm_checkpoint_save(const char *path, const cbm_checkpoint *checkpoin
 typedef struct state {
     uint64_t seed, position;
     int64_t steps, schedule;
-    double rate;
+    cbm_group_rates groups[CBM_MAX_GROUPS];
+    size_t n_groups;
+    cbm_plateau plateau;
     cbm_loader_position loader;
     uint64_t sums[SUMS];
 } state;
@@ -198,20 +223,74 @@ static bool get_bits(const json_t *object, const char *key, uint64_t *out)
     return true;
 }
 
+/* object[key] as a number that is written as text; not NaN, and not negative unless it may be. */
+static bool get_double(const json_t *object, const char *key, bool negative, double *out)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text && cbm_double_parse(text, out) && !isnan(*out) && (negative || (*out >= 0 && isfinite(*out)));
+}
+
+/* A file of version 0.1.0 has no groups: there was one. */
+static bool read_groups(const json_t *o, state *s)
+{
+    const json_t *groups = json_object_get(o, "groups");
+    s->n_groups = groups ? json_array_size(groups) : 1;
+    if (!groups) {
+        s->groups[0].base = NAN;
+        return get_double(o, "learning_rate", false, &s->groups[0].rate);
+    }
+    for (size_t i = 0; i < s->n_groups && i < CBM_MAX_GROUPS; ++i) {
+        const json_t *group = json_array_get(groups, i);
+        int64_t parameters;
+        if (!get_double(group, "rate", false, &s->groups[i].rate) ||
+            !get_double(group, "base", false, &s->groups[i].base) || !get_int(group, "parameters", 0, &parameters))
+            return false;
+        s->groups[i].parameters = (size_t)parameters;
+    }
+    return s->n_groups > 0 && s->n_groups <= CBM_MAX_GROUPS;
+}
+
+static cbm_status match_groups(const cbm_safetensors *f, const cbm_optimizer *opt, const state *s)
+{
+    const size_t count = (size_t)cbm_group_count(opt);
+    if (s->n_groups != count)
+        return cbm_fail(f->cx, CBM_ERROR_INVALID, "[checkpoint] %s: its optimizer has %zu parameter groups, not %zu",
+                        cbm_safetensors_shown(f), s->n_groups, count);
+    for (size_t i = 0; i < count; ++i) {
+        const size_t have = cbm_group_rates_of(opt, i).parameters;
+        if (!isnan(s->groups[i].base) && s->groups[i].parameters != have)
+            return cbm_fail(f->cx, CBM_ERROR_INVALID,
+                            "[checkpoint] %s: group %zu of its optimizer has %zu parameters, not %zu",
+                            cbm_safetensors_shown(f), i, s->groups[i].parameters, have);
+    }
+    return CBM_OK;
+}
+
 static cbm_status read_optimizer(const cbm_safetensors *f, const json_t *o, const cbm_optimizer *opt, state *s)
 {
     const char *name = json_string_value(json_object_get(o, "name"));
-    const char *rate = json_string_value(json_object_get(o, "learning_rate"));
     char shown[CBM_SHOWN];
     if (!o)
         return refuse(f, "it holds no optimizer");
-    if (!name || !rate || !cbm_double_parse(rate, &s->rate) || !isfinite(s->rate) || s->rate < 0 ||
-        !get_int(o, "steps", 0, &s->steps))
+    if (!name || !get_int(o, "steps", 0, &s->steps) || !read_groups(o, s))
         return refuse(f, "its optimizer is damaged");
     if (strcmp(name, cbm_optimizer_name(opt)) != 0)
         return cbm_fail(f->cx, CBM_ERROR_INVALID, "[checkpoint] %s: its optimizer is %s, not %s",
                         cbm_safetensors_shown(f), cbm_shown(name, shown), cbm_optimizer_name(opt));
-    return CBM_OK;
+    return match_groups(f, opt, s);
+}
+
+static cbm_status read_schedule(const cbm_safetensors *f, const json_t *o, cbm_schedule *schedule, state *s)
+{
+    cbm_plateau *p = &s->plateau;
+    if (!o)
+        return refuse(f, "it holds no schedule");
+    if (get_int(o, "position", 0, &s->schedule) &&
+        (!cbm_schedule_plateau_of(schedule) ||
+         (get_double(o, "best", true, &p->best) && get_int(o, "bad", 0, &p->bad) &&
+          get_int(o, "cooldown", 0, &p->cooldown))))
+        return CBM_OK;
+    return refuse(f, "its schedule is damaged, or follows no measure");
 }
 
 static cbm_status read_loader(const cbm_safetensors *f, const json_t *o, const cbm_loader *loader, state *s)
@@ -231,7 +310,7 @@ static cbm_status read_loader(const cbm_safetensors *f, const json_t *o, const c
 
 static cbm_status read_json(const cbm_safetensors *f, const json_t *root, const cbm_checkpoint *c, state *s)
 {
-    const json_t *random = json_object_get(root, "random"), *schedule = json_object_get(root, "schedule");
+    const json_t *random = json_object_get(root, "random");
     int64_t version;
     if (!get_int(root, "version", 1, &version))
         return refuse(f, "its state has no version");
@@ -244,8 +323,8 @@ static cbm_status read_json(const cbm_safetensors *f, const json_t *root, const 
             return refuse(f, "its checksums are damaged");
     if (c->optimizer && read_optimizer(f, json_object_get(root, "optimizer"), c->optimizer, s) != CBM_OK)
         return cbm_context_status(f->cx);
-    if (c->schedule && !get_int(schedule, "position", 0, &s->schedule))
-        return refuse(f, schedule ? "its schedule is damaged" : "it holds no schedule");
+    if (c->schedule && read_schedule(f, json_object_get(root, "schedule"), c->schedule, s) != CBM_OK)
+        return cbm_context_status(f->cx);
     if (c->loader && read_loader(f, json_object_get(root, "loader"), c->loader, s) != CBM_OK)
         return cbm_context_status(f->cx);
     return CBM_OK;
@@ -349,12 +428,16 @@ static cbm_status commit(cbm_context *cx, const cbm_checkpoint *c, const state *
     }
     if (cbm_flush(cx) != CBM_OK)
         return cbm_context_status(cx);
+    for (size_t i = 0; c->optimizer && i < s->n_groups; ++i)
+        cbm_group_put_rates(c->optimizer, i, NAN, s->groups[i].base);
     if (c->schedule)
         cbm_schedule_set_position(c->schedule, s->schedule);
-    if (c->optimizer) {
+    if (c->schedule && cbm_schedule_plateau_of(c->schedule))
+        *cbm_schedule_plateau_of(c->schedule) = s->plateau;
+    if (c->optimizer)
         cbm_set_step_count(c->optimizer, s->steps);
-        cbm_set_learning_rate(c->optimizer, s->rate);
-    }
+    for (size_t i = 0; c->optimizer && i < s->n_groups; ++i)
+        cbm_group_put_rates(c->optimizer, i, s->groups[i].rate, NAN);
     if (c->loader)
         cbm_loader_set_state(c->loader, &s->loader);
     cbm_set_random_state(cx, s->seed, s->position);

@@ -1,16 +1,19 @@
-/* optimizer.c: what all optimizers share: opening, the step, their parameters and state. An optimizer belongs to its
-   context. Rests on autograd's gradients, nn's names, and operations. */
+/* optimizer.c: what all optimizers share: opening, the step, weight decay. An optimizer belongs to its context. Rests on
+   autograd's gradients, nn's names, and operations. */
 #include "optim/optimizer.h"
-#include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 static cbm_optimizer failed_optimizer = { .failed = true };
 
-static cbm_scope *quiet_scope(cbm_context *cx)
+cbm_scope *cbm_quiet_scope(cbm_context *cx)
 {
     cbm_scope_options options = { .struct_size = sizeof options, .no_grad = 1, .quiet = 1 };
     return cbm_scope_begin_with(cx, &options);
+}
+
+bool cbm_optimizer_usable(const cbm_optimizer *opt)
+{
+    return opt && !opt->failed;
 }
 
 /* ---- life ---- */
@@ -21,10 +24,12 @@ static void free_optimizer(void *object)
     cbm_heap *heap = cbm_context_heap(opt->cx);
     for (size_t i = 0; i < opt->n_items; i++) {
         cbm_release(opt->items[i].parameter);
-        for (size_t j = 0; j < opt->n_states; j++)
+        for (size_t j = 0; j < CBM_MAX_OPTIMIZER_STATES; j++)
             cbm_release(opt->items[i].state[j]);
     }
     cbm_release(opt->item_steps);
+    cbm_release(opt->item_numbers);
+    cbm_array_free(&opt->groups);
     cbm_heap_give(heap, opt->items, opt->n_items * sizeof *opt->items);
     cbm_heap_give(heap, opt, sizeof *opt);
 }
@@ -35,13 +40,15 @@ static cbm_optimizer *make(cbm_context *cx)
     if (!opt)
         return NULL;
     opt->cx = cx;
+    opt->groups = CBM_ARRAY(cbm_context_heap(cx), cbm_group);
     if (cbm_context_own(cx, opt, free_optimizer))
         return opt;
     free_optimizer(opt);
     return NULL;
 }
 
-cbm_optimizer *cbm_optimizer_failed(cbm_context *cx)
+/* An inert one; its context has an error already. */
+static cbm_optimizer *failed(cbm_context *cx)
 {
     cbm_optimizer *opt = cx && !cx->broken ? make(cx) : NULL;
     if (!opt)
@@ -58,26 +65,50 @@ void cbm_optimizer_release(cbm_optimizer *opt)
     free_optimizer(opt);
 }
 
-static void fill_item(cbm_optimizer *opt, cbm_optimizer_item *item, const cbm_named *named)
+/* Group 0, and room for the items. */
+static bool furnish(cbm_optimizer *opt, const void *options, size_t count)
 {
-    memcpy(item->name, named->name, sizeof item->name);
-    item->parameter = cbm_retain(named->tensor);
-    for (size_t j = 0; j < opt->n_states; j++)
-        item->state[j] =
-            cbm_variable(cbm_zeros(opt->cx, cbm_tensor_dtype(named->tensor), cbm_tensor_shape(named->tensor)), false);
+    cbm_group *group = cbm_array_push(&opt->groups, NULL);
+    opt->items = cbm_heap_take_zero(cbm_context_heap(opt->cx), count * sizeof *opt->items);
+    if (!group || !opt->items) {
+        cbm_fail_memory(opt->cx, "an optimizer's state");
+        return false;
+    }
+    opt->n_items = count;
+    memcpy(&group->options, options, opt->kind->options_size);
+    group->base_lr = group->options.common.lr;
+    return true;
 }
 
-cbm_optimizer *cbm_optimizer_open(cbm_module *net, const cbm_optimizer_kind *kind, size_t n_states, double lr)
+static void fill_items(cbm_optimizer *opt, const cbm_module *net)
+{
+    cbm_scope *scope = cbm_quiet_scope(opt->cx);
+    cbm_shape one_each = CBM_SHAPE((int64_t)opt->n_items);
+    cbm_named named;
+    for (size_t i = 0; i < opt->n_items && cbm_parameter_at(net, i, &named); i++) {
+        cbm_optimizer_item *item = &opt->items[i];
+        memcpy(item->name, named.name, sizeof item->name);
+        item->parameter = cbm_retain(named.tensor);
+        item->number = 1;
+        cbm_item_states(opt, item, &CBM_GROUP(opt, 0)->options);
+    }
+    opt->item_steps = cbm_variable(cbm_zeros(opt->cx, CBM_I64, one_each), false);
+    if (opt->kind->number_name)
+        opt->item_numbers = cbm_variable(cbm_ones(opt->cx, CBM_F64, one_each), false);
+    cbm_scope_end(scope);
+}
+
+cbm_optimizer *cbm_optimizer_open(cbm_module *net, const cbm_optimizer_kind *kind, const void *options)
 {
     cbm_context *cx = net ? net->cx : NULL;
     if (!cx)
         return &failed_optimizer;
-    if (!cbm_context_ready(cx))
-        return cbm_optimizer_failed(cx);
+    if (!cbm_context_ready(cx) || !cbm_optimizer_options_fit(cx, kind, options))
+        return failed(cx);
     size_t count = cbm_parameter_count(net);
     if (count == 0) {
         cbm_fail(cx, CBM_ERROR_INVALID, "[%s] the network has no parameters", kind->name);
-        return cbm_optimizer_failed(cx);
+        return failed(cx);
     }
     cbm_optimizer *opt = make(cx);
     if (!opt) {
@@ -85,21 +116,8 @@ cbm_optimizer *cbm_optimizer_open(cbm_module *net, const cbm_optimizer_kind *kin
         return &failed_optimizer;
     }
     opt->kind = kind;
-    opt->lr = lr;
-    opt->n_states = n_states;
-    opt->items = cbm_heap_take_zero(cbm_context_heap(cx), count * sizeof *opt->items);
-    if (!opt->items) {
-        cbm_fail_memory(cx, "an optimizer's state");
-        opt->failed = true;
-        return opt;
-    }
-    opt->n_items = count;
-    cbm_scope *scope = quiet_scope(cx);
-    cbm_named named;
-    for (size_t i = 0; i < count && cbm_parameter_at(net, i, &named); i++)
-        fill_item(opt, &opt->items[i], &named);
-    opt->item_steps = cbm_variable(cbm_zeros(cx, CBM_I64, CBM_SHAPE((int64_t)count)), false);
-    cbm_scope_end(scope);
+    if (furnish(opt, options, count))
+        fill_items(opt, net);
     opt->failed = cbm_context_status(cx) != CBM_OK;
     return opt;
 }
@@ -117,76 +135,77 @@ bool cbm_optimizer_number(cbm_context *cx, const char *kind, const char *name, d
 
 /* ---- the step ---- */
 
-static bool usable(const cbm_optimizer *opt)
+cbm_tensor *cbm_sign_of(cbm_tensor *x)
 {
-    return opt && !opt->failed;
+    cbm_context *cx = x->cx;
+    cbm_dtype dtype = cbm_tensor_dtype(x);
+    cbm_tensor *zero = cbm_scalar(cx, dtype, 0);
+    cbm_tensor *below = cbm_where(cbm_less(x, zero), cbm_scalar(cx, dtype, -1), zero);
+    return cbm_where(cbm_greater(x, zero), cbm_scalar(cx, dtype, 1), below);
 }
 
-/* The items' steps as a checkpoint may have written them. */
-static void read_item_steps(cbm_optimizer *opt)
+/* What all kinds do with a gradient first, then the kind's own rule. */
+static void update(cbm_optimizer *opt, cbm_optimizer_item *item, cbm_tensor *g)
 {
-    size_t size = opt->n_items * sizeof(int64_t);
-    int64_t *steps = cbm_heap_take(cbm_context_heap(opt->cx), size);
-    if (!steps) {
-        cbm_fail_memory(opt->cx, "an optimizer's step counts");
-        return;
-    }
-    if (cbm_read(opt->item_steps, steps, size) == CBM_OK) {
-        for (size_t i = 0; i < opt->n_items; i++)
-            opt->items[i].steps = steps[i] > 0 ? steps[i] : 0;
-        opt->item_steps_lent = false;
-    }
-    cbm_heap_give(cbm_context_heap(opt->cx), steps, size);
+    const cbm_optimizer_options *options = &CBM_GROUP(opt, item->group)->options;
+    const cbm_common_options *o = &options->common;
+    cbm_tensor *p = item->parameter;
+    if (o->maximize)
+        g = cbm_neg(g);
+    if (o->weight_decay != 0 && o->decoupled_weight_decay)
+        p = cbm_mul_scalar(p, 1 - o->lr * o->weight_decay);
+    else if (o->weight_decay != 0)
+        g = cbm_add(g, cbm_mul_scalar(p, o->weight_decay));
+    if (o->l1_decay != 0)
+        g = cbm_add(g, cbm_mul_scalar(cbm_sign_of(item->parameter), o->l1_decay));
+    opt->kind->update(options, item, p, g);
 }
 
-static void write_item_steps(cbm_optimizer *opt)
+static cbm_status ready(cbm_optimizer *opt)
 {
-    size_t size = opt->n_items * sizeof(int64_t);
-    int64_t *steps = cbm_heap_take(cbm_context_heap(opt->cx), size);
-    if (!steps) {
-        cbm_fail_memory(opt->cx, "an optimizer's step counts");
-        return;
-    }
-    for (size_t i = 0; i < opt->n_items; i++)
-        steps[i] = opt->items[i].steps;
-    cbm_write(opt->item_steps, steps, size);
-    cbm_heap_give(cbm_context_heap(opt->cx), steps, size);
+    if (!opt || !opt->cx)
+        return CBM_ERROR_STATE;
+    if (!cbm_context_ready(opt->cx))
+        return cbm_context_status(opt->cx);
+    if (opt->failed)
+        return cbm_fail(opt->cx, CBM_ERROR_STATE, "[step] the optimizer is a failed one");
+    return CBM_OK;
 }
 
 cbm_status cbm_step(cbm_optimizer *opt)
 {
-    if (!opt || !opt->cx)
-        return CBM_ERROR_STATE;
-    cbm_context *cx = opt->cx;
-    if (!cbm_context_ready(cx))
-        return cbm_context_status(cx);
-    if (opt->failed)
-        return cbm_fail(cx, CBM_ERROR_STATE, "[step] the optimizer is a failed one");
-    if (opt->item_steps_lent)
-        read_item_steps(opt);
-    cbm_scope *scope = quiet_scope(cx);
+    cbm_status status = ready(opt);
+    if (status != CBM_OK)
+        return status;
+    cbm_take_counts(opt);
+    cbm_scope *scope = cbm_quiet_scope(opt->cx);
     for (size_t i = 0; i < opt->n_items; i++) {
         cbm_optimizer_item *item = &opt->items[i];
         cbm_tensor *gradient = cbm_gradient(item->parameter);
         item->updated = gradient != NULL;
         if (!gradient)
             continue;
-        opt->kind->update(opt, item, gradient);
+        update(opt, item, gradient);
         cbm_clear_gradient(item->parameter);
     }
     cbm_scope_end(scope);
-    cbm_status status = cbm_flush(cx);
+    status = cbm_flush(opt->cx);
     if (status != CBM_OK)
         return status;
     opt->steps++;
-    for (size_t i = 0; i < opt->n_items; i++)
-        opt->items[i].steps += opt->items[i].updated;
+    for (size_t i = 0; i < opt->n_items; i++) {
+        cbm_optimizer_item *item = &opt->items[i];
+        if (!item->updated)
+            continue;
+        item->steps++;
+        item->number = opt->kind->number_name ? item->next_number : item->number;
+    }
     return CBM_OK;
 }
 
 void cbm_zero_grad(cbm_optimizer *opt)
 {
-    for (size_t i = 0; usable(opt) && i < opt->n_items; i++)
+    for (size_t i = 0; cbm_optimizer_usable(opt) && i < opt->n_items; i++)
         cbm_clear_gradient(opt->items[i].parameter);
 }
 
@@ -197,7 +216,7 @@ cbm_status cbm_backward_into(cbm_tensor *loss, cbm_optimizer *opt)
     cbm_context *cx = loss->cx;
     if (!cbm_usable(cx, loss))
         return cbm_context_status(cx);
-    if (!usable(opt))
+    if (!cbm_optimizer_usable(opt))
         return cbm_fail(cx, CBM_ERROR_INVALID, "[backward_into] the optimizer is %s", opt ? "a failed one" : "NULL");
     cbm_heap *heap = cbm_context_heap(cx);
     size_t size = opt->n_items * sizeof(cbm_tensor *);
@@ -209,90 +228,4 @@ cbm_status cbm_backward_into(cbm_tensor *loss, cbm_optimizer *opt)
     cbm_status status = cbm_backward_variables(loss, variables, opt->n_items);
     cbm_heap_give(heap, variables, size);
     return status;
-}
-
-/* ---- looking at it ---- */
-
-double cbm_learning_rate(const cbm_optimizer *opt)
-{
-    return opt ? opt->lr : 0;
-}
-
-void cbm_set_learning_rate(cbm_optimizer *opt, double lr)
-{
-    if (usable(opt) && cbm_optimizer_number(opt->cx, opt->kind->name, "lr", lr, 0, INFINITY))
-        opt->lr = lr;
-}
-
-int64_t cbm_step_count(const cbm_optimizer *opt)
-{
-    return opt ? opt->steps : 0;
-}
-
-void cbm_set_step_count(cbm_optimizer *opt, int64_t steps)
-{
-    if (!usable(opt))
-        return;
-    opt->steps = steps > 0 ? steps : 0;
-    if (opt->item_steps_lent) /* whoever restores the state restores these too */
-        return;
-    for (size_t i = 0; i < opt->n_items; i++)
-        opt->items[i].steps = opt->steps;
-}
-
-const char *cbm_optimizer_name(const cbm_optimizer *opt)
-{
-    return opt && opt->kind ? opt->kind->name : "failed";
-}
-
-cbm_context *cbm_optimizer_context(const cbm_optimizer *opt)
-{
-    return opt ? opt->cx : NULL;
-}
-
-size_t cbm_optimizer_parameter_count(const cbm_optimizer *opt)
-{
-    return usable(opt) ? opt->n_items : 0;
-}
-
-bool cbm_optimizer_parameter_at(const cbm_optimizer *opt, size_t index, cbm_named *out)
-{
-    if (index >= cbm_optimizer_parameter_count(opt) || !out)
-        return false;
-    memcpy(out->name, opt->items[index].name, sizeof out->name);
-    out->tensor = opt->items[index].parameter;
-    out->buffer = false;
-    return true;
-}
-
-/* The items' states, and last their step counts ("steps"). */
-size_t cbm_optimizer_state_count(const cbm_optimizer *opt)
-{
-    return usable(opt) ? opt->n_items * opt->n_states + 1 : 0;
-}
-
-bool cbm_optimizer_state_at(const cbm_optimizer *opt, size_t index, cbm_named *out)
-{
-    if (index >= cbm_optimizer_state_count(opt) || !out)
-        return false;
-    out->buffer = true;
-    if (index == opt->n_items * opt->n_states) {
-        cbm_optimizer *own = (cbm_optimizer *)opt; /* the numbers are the same before and after */
-        if (!own->item_steps_lent)
-            write_item_steps(own);
-        own->item_steps_lent = true;
-        snprintf(out->name, sizeof out->name, "steps");
-        out->tensor = opt->item_steps;
-        return true;
-    }
-    const cbm_optimizer_item *item = &opt->items[index / opt->n_states];
-    size_t j = index % opt->n_states;
-    size_t length = strlen(item->name), more = strlen(opt->kind->state_names[j]) + 1;
-    if (length + 1 + more > sizeof out->name)
-        length = sizeof out->name - 1 - more;
-    memcpy(out->name, item->name, length);
-    out->name[length] = '.';
-    memcpy(out->name + length + 1, opt->kind->state_names[j], more);
-    out->tensor = item->state[j];
-    return true;
 }

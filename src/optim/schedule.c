@@ -1,123 +1,161 @@
-/* schedule.c: learning rates that follow a formula of the number of steps taken. */
-#include "optim/optimizer.h"
-#include <math.h>
-
-typedef double (*rate_fn)(const cbm_schedule *s, int64_t t);
-
-struct cbm_schedule {
-    cbm_context *cx;
-    cbm_optimizer *opt;
-    rate_fn rate;
-    double base;
-    int64_t t;
-    union {
-        cbm_schedule_step_options step;
-        cbm_schedule_cosine_options cosine;
-    } options;
-};
+/* schedule.c: what all schedules share: opening, moving, and setting the rates of an optimizer's groups. */
+#include "optim/schedule.h"
+#include <string.h>
 
 static cbm_schedule failed_schedule; /* without optimizer: inert */
 
-static double step_rate(const cbm_schedule *s, int64_t t)
-{
-    return s->base * pow(s->options.step.gamma, (double)(t / s->options.step.step_size));
-}
-
-static double cosine_rate(const cbm_schedule *s, int64_t t)
-{
-    const cbm_schedule_cosine_options *o = &s->options.cosine;
-    if (t < o->warmup)
-        return s->base * (double)(t + 1) / (double)(o->warmup + 1);
-    if (t >= o->steps)
-        return o->minimum;
-    double part = (double)(t - o->warmup) / (double)(o->steps - o->warmup);
-    return o->minimum + (s->base - o->minimum) * (1 + cos(3.14159265358979323846 * part)) / 2;
-}
+/* ---- life ---- */
 
 static void free_schedule(void *object)
 {
     cbm_schedule *s = object;
+    if (s->begun && s->kind->end)
+        s->kind->end(s);
+    cbm_array_free(&s->milestones);
+    cbm_array_free(&s->parts);
     cbm_heap_give(cbm_context_heap(s->cx), s, sizeof *s);
 }
 
-static cbm_schedule *open_schedule(cbm_optimizer *opt, rate_fn rate)
+cbm_schedule *cbm_schedule_make(cbm_optimizer *opt, const cbm_schedule_kind *kind)
 {
-    cbm_context *cx = opt->cx;
-    cbm_schedule *s = cbm_heap_take_zero(cbm_context_heap(cx), sizeof *s);
+    if (!cbm_optimizer_usable(opt) || !cbm_context_ready(opt->cx))
+        return &failed_schedule;
+    cbm_heap *heap = cbm_context_heap(opt->cx);
+    cbm_schedule *s = cbm_heap_take_zero(heap, sizeof *s);
     if (!s) {
-        cbm_fail_memory(cx, "a schedule");
+        cbm_fail_memory(opt->cx, "a schedule");
         return &failed_schedule;
     }
-    s->cx = cx;
+    s->cx = opt->cx;
     s->opt = opt;
-    s->rate = rate;
-    s->base = cbm_learning_rate(opt);
-    if (cbm_context_own(cx, s, free_schedule))
+    s->kind = kind;
+    s->milestones = CBM_ARRAY(heap, int64_t);
+    s->parts = CBM_ARRAY(heap, cbm_schedule *);
+    if (cbm_context_own(opt->cx, s, free_schedule))
         return s;
     free_schedule(s);
     return &failed_schedule;
 }
 
-static bool ready(cbm_optimizer *opt)
+cbm_schedule *cbm_schedule_begin(cbm_schedule *s, bool furnished)
 {
-    return opt && !opt->failed && cbm_context_ready(opt->cx);
+    if (!s->opt)
+        return s;
+    if (furnished)
+        cbm_schedule_set_position(s, 0);
+    s->begun = furnished && cbm_context_status(s->cx) == CBM_OK;
+    if (s->begun)
+        return s;
+    for (size_t i = 0; i < s->parts.count; i++) /* they stay the caller's */
+        CBM_AT(&s->parts, cbm_schedule *, i)->whole = NULL;
+    s->parts.count = 0;
+    cbm_schedule_release(s);
+    return &failed_schedule;
 }
 
-cbm_schedule *cbm_schedule_step_with(cbm_optimizer *opt, const cbm_schedule_step_options *o)
+static bool options_fit(cbm_context *cx, const cbm_schedule_kind *kind, const void *options)
 {
-    if (!ready(opt))
-        return &failed_schedule;
-    if (!o || o->struct_size != sizeof *o || o->step_size < 1 || !isfinite(o->gamma) || o->gamma < 0) {
-        cbm_fail(opt->cx, CBM_ERROR_INVALID, "[schedule_step] needs step_size >= 1 and a finite gamma >= 0");
-        return &failed_schedule;
-    }
-    cbm_schedule *s = open_schedule(opt, step_rate);
-    if (s != &failed_schedule)
-        s->options.step = *o;
-    cbm_schedule_set_position(s, 0);
-    return s;
+    uint64_t size = 0;
+    if (options)
+        memcpy(&size, options, sizeof size);
+    if (size == kind->options_size && kind->fits(options))
+        return true;
+    cbm_fail(cx, CBM_ERROR_INVALID, "[%s] needs %s", kind->name, kind->needs);
+    return false;
 }
 
-cbm_schedule *cbm_schedule_cosine_with(cbm_optimizer *opt, const cbm_schedule_cosine_options *o)
+cbm_schedule *cbm_schedule_open(cbm_optimizer *opt, const cbm_schedule_kind *kind, const void *options)
 {
-    if (!ready(opt))
-        return &failed_schedule;
-    if (!o || o->struct_size != sizeof *o || o->steps < 1 || o->warmup < 0 || o->warmup >= o->steps ||
-        !isfinite(o->minimum) || o->minimum < 0) {
-        cbm_fail(opt->cx, CBM_ERROR_INVALID,
-                 "[schedule_cosine] needs steps >= 1, 0 <= warmup < steps and a finite minimum >= 0");
-        return &failed_schedule;
+    cbm_schedule *s = cbm_schedule_make(opt, kind);
+    if (!s->opt)
+        return s;
+    bool fits = options_fit(s->cx, kind, options);
+    if (fits)
+        memcpy(&s->options, options, kind->options_size);
+    return cbm_schedule_begin(s, fits && (!kind->furnish || kind->furnish(s)));
+}
+
+bool cbm_schedule_take_milestones(cbm_schedule *s, const int64_t *milestones, size_t count)
+{
+    bool fine = cbm_array_append(&s->milestones, milestones, count);
+    if (!fine)
+        cbm_fail_memory(s->cx, "a list of milestones");
+    return fine;
+}
+
+void cbm_schedule_release(cbm_schedule *s)
+{
+    if (!s || s == &failed_schedule || s->whole)
+        return;
+    for (size_t i = 0; i < s->parts.count; i++) {
+        cbm_schedule *part = CBM_AT(&s->parts, cbm_schedule *, i);
+        part->whole = NULL;
+        cbm_schedule_release(part);
     }
-    cbm_schedule *s = open_schedule(opt, cosine_rate);
-    if (s != &failed_schedule)
-        s->options.cosine = *o;
-    cbm_schedule_set_position(s, 0);
-    return s;
+    cbm_context_disown(s->cx, s);
+    free_schedule(s);
+}
+
+cbm_plateau *cbm_schedule_plateau_of(cbm_schedule *s)
+{
+    return s && s->opt && !s->kind->rate ? &s->plateau : NULL;
+}
+
+/* ---- moving ---- */
+
+const cbm_option *cbm_momentum_of(const cbm_optimizer *opt)
+{
+    const cbm_option *option = cbm_option_named(opt->kind, "momentum");
+    return option ? option : cbm_option_named(opt->kind, "beta1");
+}
+
+/* The rates of all groups at t, checked before any is set. */
+static bool set_rates(cbm_schedule *s, int64_t t)
+{
+    double rates[CBM_MAX_GROUPS];
+    cbm_optimizer *opt = s->opt;
+    char number[40];
+    for (size_t i = 0; i < opt->groups.count; i++) {
+        rates[i] = s->kind->rate(s, t, i, CBM_GROUP(opt, i)->base_lr);
+        if (isfinite(rates[i]) && rates[i] >= 0)
+            continue;
+        cbm_fail(s->cx, CBM_ERROR_RANGE, "[%s] the learning rate of group %zu would be %s at t = %lld", s->kind->name,
+                 i, cbm_double_text(rates[i], number, sizeof number), (long long)t);
+        return false;
+    }
+    for (size_t i = 0; i < opt->groups.count; i++)
+        CBM_GROUP(opt, i)->options.common.lr = rates[i];
+    return true;
+}
+
+static bool set_momenta(cbm_schedule *s, int64_t t)
+{
+    double momentum = s->kind->momentum ? s->kind->momentum(s, t) : NAN;
+    const cbm_option *option = isnan(momentum) ? NULL : cbm_momentum_of(s->opt);
+    for (size_t i = 0; option && i < s->opt->groups.count; i++)
+        if (cbm_group_change(s->opt, i, option, momentum) != CBM_OK)
+            return false;
+    return true;
+}
+
+void cbm_schedule_set_position(cbm_schedule *s, int64_t position)
+{
+    if (!s || !s->opt || !cbm_context_ready(s->cx))
+        return;
+    int64_t t = position > 0 ? position : 0;
+    if (s->whole)
+        cbm_fail(s->cx, CBM_ERROR_STATE, "[%s] it is a part of another schedule, which moves it", s->kind->name);
+    else if (!s->kind->rate || (set_momenta(s, t) && set_rates(s, t)))
+        s->t = t;
 }
 
 void cbm_schedule_next(cbm_schedule *s)
 {
-    if (s && s->opt && s->t < INT64_MAX)
+    if (s && s->opt && s->kind->rate && s->t < INT64_MAX)
         cbm_schedule_set_position(s, s->t + 1);
 }
 
 int64_t cbm_schedule_position(const cbm_schedule *s)
 {
     return s ? s->t : 0;
-}
-
-void cbm_schedule_set_position(cbm_schedule *s, int64_t position)
-{
-    if (!s || !s->opt)
-        return;
-    s->t = position > 0 ? position : 0;
-    cbm_set_learning_rate(s->opt, s->rate(s, s->t));
-}
-
-void cbm_schedule_release(cbm_schedule *s)
-{
-    if (!s || s == &failed_schedule)
-        return;
-    cbm_context_disown(s->cx, s);
-    free_schedule(s);
 }

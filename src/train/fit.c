@@ -211,6 +211,7 @@ static verdict finish_epoch(fit *f)
         return FAILED;
     }
     f->result->last = epoch;
+    cbm_schedule_observe(f->o->schedule, isnan(e.loss) ? epoch.train_loss : e.loss);
     json_t *metrics = f->state.metrics;
     int64_t done = f->state.epoch + 1, total = f->state.total_steps;
     f->state = (cbm_run_state){ .epoch = done, .total_steps = total, .metrics = metrics };

@@ -1,4 +1,5 @@
-/* Checkpoints of a tiny run: what is refused must leave every bit of the run as it was. */
+/* Checkpoints of two tiny runs, the second with parameter groups and a schedule that follows a measure: what is refused must
+   leave every bit of the run as it was. */
 #include "fuzz/parse.h"
 #include <string.h>
 
@@ -8,7 +9,7 @@ typedef struct run {
     cbm_checkpoint parts;
 } run;
 
-static run make_run(cbm_context *cx)
+static run make_run(cbm_context *cx, bool groups)
 {
     CBM_SCOPE(scope, cx);
     const float x[4] = { 0, 1, 2, 3 };
@@ -18,9 +19,10 @@ static run make_run(cbm_context *cx)
     cbm_dataset *d = cbm_dataset_tensors(cx, cbm_tensor_from(cx, CBM_F32, CBM_SHAPE(4, 1), x),
                                          cbm_tensor_from(cx, CBM_I64, CBM_SHAPE(4), y));
     cbm_loader *loader = cbm_loader_open(d, .batch_size = 2, .shuffle = true, .workers = 0);
-    run r = {
-        { .module = net, .optimizer = opt, .schedule = cbm_schedule_step(opt, .step_size = 2), .loader = loader }
-    };
+    if (groups)
+        cbm_add_group(opt, .suffix = "bias", .lr = 0.2);
+    cbm_schedule *schedule = groups ? cbm_schedule_plateau(opt, .patience = 1) : cbm_schedule_step(opt, .step_size = 2);
+    run r = { { .module = net, .optimizer = opt, .schedule = schedule, .loader = loader } };
     if (cbm_context_status(cx) != CBM_OK)
         abort();
     return r;
@@ -41,28 +43,35 @@ static size_t snapshot(cbm_context *cx, const run *r, uint8_t *out)
         memcpy(out + used, cbm_tensor_data(named.tensor), bytes);
         used += bytes;
     }
-    uint64_t words[6];
+    uint64_t words[8];
     cbm_loader_position p = cbm_loader_state(r->parts.loader);
     cbm_random_state(cx, &words[0], &words[1]);
     words[2] = (uint64_t)cbm_step_count(r->parts.optimizer);
     words[3] = (uint64_t)cbm_schedule_position(r->parts.schedule);
     words[4] = (uint64_t)p.epoch ^ p.seed;
     words[5] = (uint64_t)p.batch;
+    for (int g = 0; g < 2; ++g) {
+        double rate = g < cbm_group_count(r->parts.optimizer) ? cbm_optimizer_option(r->parts.optimizer, g, "lr") : 0;
+        memcpy(&words[6 + g], &rate, sizeof rate);
+    }
     memcpy(out + used, words, sizeof words);
     return used + sizeof words;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static run r;
+    static run runs[2];
     static uint8_t before[BYTES_MAX], after[BYTES_MAX];
     cbm_context *cx = fuzz_context();
-    if (!r.parts.module)
-        r = make_run(cx);
-    size_t n = snapshot(cx, &r, before);
-    cbm_status status = cbm_checkpoint_load_memory(data, size, &r.parts);
-    fuzz_end(cx, status != CBM_OK);
-    if (status != CBM_OK && (snapshot(cx, &r, after) != n || memcmp(before, after, n) != 0))
-        abort();
+    for (int i = 0; i < 2; ++i) {
+        run *r = &runs[i];
+        if (!r->parts.module)
+            *r = make_run(cx, i == 1);
+        size_t n = snapshot(cx, r, before);
+        cbm_status status = cbm_checkpoint_load_memory(data, size, &r->parts);
+        fuzz_end(cx, status != CBM_OK);
+        if (status != CBM_OK && (snapshot(cx, r, after) != n || memcmp(before, after, n) != 0))
+            abort();
+    }
     return 0;
 }

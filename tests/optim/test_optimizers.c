@@ -1,5 +1,6 @@
 /* test_optimizers.c: what optimizers promise besides PyTorch's numbers (tests/trajectory): one plan for all steps,
-   accumulation, frozen parameters, clipping, schedules, state for checkpoints, all or nothing, errors. */
+   accumulation, frozen parameters, clipping, state for checkpoints, all or nothing, errors. test_kinds.c asks the same of
+   every kind. */
 #include <cambium/cambium.h>
 #include <math.h>
 #include <stdarg.h>
@@ -120,6 +121,30 @@ static void test_frozen(void **state)
     cbm_close(cx);
 }
 
+/* Gradients 3 and -4, their norm of any kind, and what is left of them. */
+static void test_norm_types(void **state)
+{
+    (void)state;
+    const double types[] = { 1, 2, 3, INFINITY }, norms[] = { 7, 5, cbrt(27 + 64), 4 };
+    cbm_context *cx = cbm_open_with(.device = "reference");
+    cbm_module *a = one_weight(cx, 0), *b = one_weight(cx, 0);
+    cbm_optimizer *opt = cbm_sgd(cbm_sequential(cx, a, b, CBM_END), .lr = 1);
+    for (size_t i = 0; i < 4; i++) {
+        CBM_SCOPE(scope, cx);
+        cbm_backward(cbm_add(linear_loss(a, 3), linear_loss(b, -4)));
+        close_to(cbm_item(cbm_clip_grad_norm_of(opt, 2, types[i])), norms[i], 1e-12);
+        close_to(cbm_item(cbm_gradient(cbm_parameter(b, "weight"))), -4 * 2 / (norms[i] + 1e-6), 1e-9);
+        cbm_zero_grad(opt);
+        cbm_backward(cbm_add(linear_loss(a, 3), linear_loss(b, -4)));
+        cbm_clip_grad_value(opt, 3.5);
+        close_to(cbm_item(cbm_gradient(cbm_parameter(a, "weight"))), 3, 0);
+        close_to(cbm_item(cbm_gradient(cbm_parameter(b, "weight"))), -3.5, 0);
+        cbm_zero_grad(opt);
+    }
+    good(cx);
+    cbm_close(cx);
+}
+
 static void test_clipping(void **state)
 {
     (void)state;
@@ -139,35 +164,12 @@ static void test_clipping(void **state)
     good(cx);
     cbm_clip_grad_norm(opt, -1);
     refused(cx, CBM_ERROR_INVALID, "max_norm");
-    cbm_close(cx);
-}
-
-static void test_schedules(void **state)
-{
-    (void)state;
-    cbm_context *cx = cbm_open(NULL);
-    cbm_module *m = one_weight(cx, 1);
-    cbm_optimizer *opt = cbm_sgd(m, .lr = 1);
-    cbm_schedule *s = cbm_schedule_step(opt, .step_size = 3, .gamma = 0.5);
-    for (int t = 0; t < 10; t++) {
-        close_to(cbm_learning_rate(opt), pow(0.5, t / 3), 1e-15);
-        cbm_schedule_next(s);
-    }
-    assert_int_equal(cbm_schedule_position(s), 10);
-    cbm_schedule_set_position(s, 4);
-    close_to(cbm_learning_rate(opt), 0.5, 1e-15);
-    cbm_schedule_release(s);
-    cbm_set_learning_rate(opt, 2);
-    s = cbm_schedule_cosine(opt, .steps = 14, .warmup = 4, .minimum = 0.2);
-    for (int t = 0; t < 20; t++) {
-        double want = t < 4 ? 2.0 * (t + 1) / 5 : t >= 14 ? 0.2 : 0.2 + 1.8 * (1 + cos(acos(-1) * (t - 4) / 10)) / 2;
-        close_to(cbm_learning_rate(opt), want, 1e-14);
-        cbm_schedule_next(s);
-    }
-    cbm_schedule_cosine(opt, .steps = 2, .warmup = 2);
-    refused(cx, CBM_ERROR_INVALID, "[schedule_cosine]");
-    cbm_schedule_step(opt, .step_size = 0);
-    refused(cx, CBM_ERROR_INVALID, "[schedule_step]");
+    cbm_clip_grad_norm_of(opt, 1, 0);
+    refused(cx, CBM_ERROR_INVALID, "norm_type");
+    cbm_clip_grad_value(opt, NAN);
+    refused(cx, CBM_ERROR_INVALID, "clip_value is nan");
+    assert_true(cbm_tensor_failed(cbm_clip_grad_norm(NULL, 1)));
+    assert_int_equal(cbm_clip_grad_value(NULL, 1), CBM_ERROR_STATE);
     cbm_close(cx);
 }
 
@@ -268,7 +270,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_plan),       cmocka_unit_test(test_accumulation), cmocka_unit_test(test_frozen),
-        cmocka_unit_test(test_clipping),       cmocka_unit_test(test_schedules),    cmocka_unit_test(test_state),
+        cmocka_unit_test(test_clipping),       cmocka_unit_test(test_norm_types),   cmocka_unit_test(test_state),
         cmocka_unit_test(test_all_or_nothing), cmocka_unit_test(test_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -316,6 +316,30 @@ static void test_bad_label(void **state)
     cbm_close(cx);
 }
 
+/* A plateau is shown each epoch's validation loss, or the training's, and what it remembers is resumed. */
+static void test_plateau(void **state)
+{
+    (void)state;
+    for (int validated = 0; validated < 2; validated++) {
+        cbm_fit_result r;
+        for (int part = 0; part < 2; part++) {
+            world w = open_world(1e-9); /* nothing becomes better */
+            w.schedule =
+                cbm_schedule_plateau(w.opt, .patience = 0, .factor = 0.5, .threshold = 1, .absolute = true, .eps = 0);
+            cbm_status status = cbm_fit(w.net, &r, .optimizer = w.opt, .schedule = w.schedule, .train = w.train,
+                                        .validation = validated ? w.test : NULL, .epochs = part ? 5 : 3,
+                                        .directory = directory, .resume = part == 1);
+            good(w.cx);
+            assert_int_equal(status, CBM_OK);
+            assert_int_equal(cbm_schedule_position(w.schedule), part ? 5 : 3);
+            assert_true(cbm_learning_rate(w.opt) == (part ? 1e-9 / 16 : 1e-9 / 4)); /* the first is the best */
+            assert_true(r.last.learning_rate == 2 * cbm_learning_rate(w.opt));      /* the rate it was trained with */
+            cbm_close(w.cx);
+        }
+        clean();
+    }
+}
+
 /* ---- the rest ---- */
 
 static void test_max_steps(void **state)
@@ -386,6 +410,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_whole_run, setup, teardown),
         cmocka_unit_test_setup_teardown(test_resume, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_plateau, setup, teardown),
         cmocka_unit_test(test_cancelled_at_once),
         cmocka_unit_test(test_divergence),
         cmocka_unit_test(test_bad_input),

@@ -1,8 +1,10 @@
 """Makes tests/trajectory/data/*.safetensors: 100 training steps in float64 by PyTorch, for each network and optimizer.
 
 A file holds x (10, batch, ...) and y (10, batch), the batches used in turn; init.NAME, the weights before; grad.NAME, the
-first gradient; and for each optimizer OPT.losses (100) and OPT.final.NAME, the state after. Run:
-python make_trajectories.py, with PyTorch installed. The numbers are the reference of test_pytorch.c."""
+first gradient; and for each optimizer OPT.losses (100) and OPT.final.NAME, the state after. schedules.safetensors holds
+for each schedule NAME.lr (60, 2), the rates of two parameter groups from t = 0 on, NAME.momentum (60) where it has one,
+and "measures" (60), what the plateaus observe. Run: python make_trajectories.py, with PyTorch installed. The numbers are
+the reference of test_pytorch.c and test_schedules.c."""
 import json
 import os
 import struct
@@ -32,23 +34,99 @@ def norm():
         nn.Linear(16, 10, bias=False), nn.BatchNorm1d(10), nn.Tanh(), nn.Linear(10, CLASSES))
 
 
+def by_groups(net):
+    """No decay for biases, another rate for the first layer's weight, which is named first."""
+    named = dict(net.named_parameters())
+    first = [p for n, p in named.items() if n == "0.weight"]
+    biases = [p for n, p in named.items() if n.endswith("bias")]
+    rest = [p for n, p in named.items() if n != "0.weight" and not n.endswith("bias")]
+    return [{"params": rest}, {"params": biases, "weight_decay": 0.0}, {"params": first, "lr": 0.001}]
+
+
 NETS = {"mlp": (mlp, (8,)), "cnn": (cnn, (1, 8, 8)), "norm": (norm, (2, 8, 8))}
 
+O = torch.optim
+# What a course needs of the network: an optimizer of it.
 OPTIMIZERS = {
-    "sgd": lambda p: torch.optim.SGD(p, lr=0.05),
-    "momentum": lambda p: torch.optim.SGD(p, lr=0.02, momentum=0.9, dampening=0.3, weight_decay=0.01),
-    "nesterov": lambda p: torch.optim.SGD(p, lr=0.02, momentum=0.9, nesterov=True, weight_decay=0.01),
-    "adam": lambda p: torch.optim.Adam(p, lr=0.003, weight_decay=0.01),
-    "adamw": lambda p: torch.optim.AdamW(p, lr=0.003, betas=(0.8, 0.99), eps=1e-6, weight_decay=0.05),
-    # the next two change the rate, clip the gradients
-    "step": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9),
-    "cosine": lambda p: torch.optim.Adam(p, lr=0.01),
+    "sgd": lambda n: O.SGD(n.parameters(), lr=0.05),
+    "momentum": lambda n: O.SGD(n.parameters(), lr=0.02, momentum=0.9, dampening=0.3, weight_decay=0.01),
+    "nesterov": lambda n: O.SGD(n.parameters(), lr=0.02, momentum=0.9, nesterov=True, weight_decay=0.01),
+    "adam": lambda n: O.Adam(n.parameters(), lr=0.003, weight_decay=0.01),
+    "adamw": lambda n: O.AdamW(n.parameters(), lr=0.003, betas=(0.8, 0.99), eps=1e-6, weight_decay=0.05),
+    "amsgrad": lambda n: O.Adam(n.parameters(), lr=0.01, betas=(0.9, 0.9), amsgrad=True),
+    "adamax": lambda n: O.Adamax(n.parameters(), lr=0.005, weight_decay=0.01),
+    "nadam": lambda n: O.NAdam(n.parameters(), lr=0.003, weight_decay=0.01),
+    "nadamw": lambda n: O.NAdam(n.parameters(), lr=0.003, momentum_decay=0.01, weight_decay=0.05,
+                                decoupled_weight_decay=True),
+    "radam": lambda n: O.RAdam(n.parameters(), lr=0.003, weight_decay=0.01),
+    "radamw": lambda n: O.RAdam(n.parameters(), lr=0.005, betas=(0.8, 0.9), weight_decay=0.05,
+                                decoupled_weight_decay=True),
+    "rmsprop": lambda n: O.RMSprop(n.parameters(), lr=0.002, alpha=0.9, weight_decay=0.01),
+    "centered": lambda n: O.RMSprop(n.parameters(), lr=0.001, momentum=0.5, centered=True),
+    "adagrad": lambda n: O.Adagrad(n.parameters(), lr=0.02, lr_decay=0.01, initial_accumulator_value=0.1,
+                                   weight_decay=0.01),
+    "adadelta": lambda n: O.Adadelta(n.parameters(), lr=0.5, rho=0.8, weight_decay=0.01),
+    "rprop": lambda n: O.Rprop(n.parameters(), lr=0.005, step_sizes=(1e-5, 0.02)),
+    "l1": lambda n: O.SGD(n.parameters(), lr=0.02, momentum=0.9),
+    "maximize": lambda n: O.Adam(n.parameters(), lr=0.003, maximize=True),
+    "groups": lambda n: O.AdamW(by_groups(n), lr=0.003, weight_decay=0.1),
+    # the others change the rate and the momentum, or clip the gradients
+    "step": lambda n: O.SGD(n.parameters(), lr=0.1, momentum=0.9),
+    "cosine": lambda n: O.Adam(n.parameters(), lr=0.01),
+    "one_cycle": lambda n: O.Adam(n.parameters(), lr=0.001),
+    "cyclic": lambda n: O.SGD(n.parameters(), lr=0.001, momentum=0.5),
+    "grouped": lambda n: O.SGD(by_groups(n), lr=0.05, momentum=0.9),
 }
+R = torch.optim.lr_scheduler
 SCHEDULES = {
-    "step": lambda o: torch.optim.lr_scheduler.StepLR(o, 30, 0.5),
-    "cosine": lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, STEPS, 1e-4),
+    "step": lambda o: R.StepLR(o, 30, 0.5),
+    "cosine": lambda o: R.CosineAnnealingLR(o, STEPS, 1e-4),
+    "one_cycle": lambda o: R.OneCycleLR(o, 0.01, STEPS),
+    "cyclic": lambda o: R.CyclicLR(o, 0.005, 0.05, step_size_up=15, step_size_down=25, mode="triangular2"),
+    "grouped": lambda o: R.ExponentialLR(o, 0.98),
 }
-CLIP = {"step": 0.5}
+CLIP = {"step": lambda p: nn.utils.clip_grad_norm_(p, 0.5), "cyclic": lambda p: nn.utils.clip_grad_value_(p, 0.05),
+        "grouped": lambda p: nn.utils.clip_grad_norm_(p, 0.1, norm_type=float("inf"))}
+# What is added to the loss, for the optimizers that do it by themselves here.
+EXTRA = {"l1": lambda net: 0.002 * sum(p.abs().sum() for p in net.parameters())}
+SIGN = {"maximize": -1.0}
+
+# ---- schedules: of an optimizer with two groups whose rates are 0.1 and 0.02 ----
+RATES, LENGTH = (0.1, 0.02), 60
+
+
+def chain(o):
+    return R.ChainedScheduler([R.ConstantLR(o, 0.1, 8), R.ExponentialLR(o, 0.95), R.StepLR(o, 20, 0.5)])
+
+
+def sequence(o):
+    return R.SequentialLR(o, [R.LinearLR(o, 0.1, 1.0, 10), R.CosineAnnealingLR(o, 25, 0.001), R.ExponentialLR(o, 0.9)],
+                          [10, 35])
+
+
+RULES = {
+    "step": lambda o: R.StepLR(o, 7, 0.5),
+    "multi_step": lambda o: R.MultiStepLR(o, [5, 20, 20, 41], 0.3),
+    "exponential": lambda o: R.ExponentialLR(o, 0.93),
+    "constant": lambda o: R.ConstantLR(o, 0.25, 12),
+    "linear": lambda o: R.LinearLR(o, 0.2, 0.9, 17),
+    "polynomial": lambda o: R.PolynomialLR(o, 40, 1.7),
+    "cosine": lambda o: R.CosineAnnealingLR(o, 59, 0.003),
+    "cosine_restarts": lambda o: R.CosineAnnealingWarmRestarts(o, 5, 2, 0.001),
+    "cosine_restarts_equal": lambda o: R.CosineAnnealingWarmRestarts(o, 7),
+    "cyclic": lambda o: R.CyclicLR(o, 0.01, 0.2, 7, 4),
+    "cyclic_triangular2": lambda o: R.CyclicLR(o, 0.01, 0.2, 6, mode="triangular2", base_momentum=0.7, max_momentum=0.95),
+    "cyclic_exp_range": lambda o: R.CyclicLR(o, 0.01, 0.2, 5, 8, mode="exp_range", gamma=0.97, cycle_momentum=False),
+    "one_cycle": lambda o: R.OneCycleLR(o, 0.3, LENGTH),
+    "one_cycle_three": lambda o: R.OneCycleLR(o, 0.3, LENGTH, pct_start=0.4, anneal_strategy="linear", three_phase=True,
+                                              div_factor=10.0, final_div_factor=100.0, base_momentum=0.6),
+    "lambda": lambda o: R.LambdaLR(o, [lambda t: 1 / (1 + t), lambda t: 0.9 ** t]),
+    "chained": chain,
+    "sequential": sequence,
+    "plateau": lambda o: R.ReduceLROnPlateau(o, factor=0.5, patience=3, cooldown=2, min_lr=0.003),
+    "plateau_most": lambda o: R.ReduceLROnPlateau(o, mode="max", factor=0.2, patience=1, threshold=0.05,
+                                                  threshold_mode="abs", eps=1e-4),
+}
 
 
 def write(path, tensors):
@@ -66,6 +144,44 @@ def write(path, tensors):
         f.write(struct.pack("<Q", len(text)) + text + b"".join(blobs))
 
 
+def course(net, x, y, kind, out):
+    opt = OPTIMIZERS[kind](net)
+    schedule = SCHEDULES[kind](opt) if kind in SCHEDULES else None
+    losses = []
+    for i in range(STEPS):
+        opt.zero_grad()
+        loss = F.cross_entropy(net(x[i % BATCHES]), y[i % BATCHES])
+        losses.append(loss.item())
+        if kind in EXTRA:
+            loss = loss + EXTRA[kind](net)
+        (SIGN.get(kind, 1.0) * loss).backward()
+        if i == 0 and kind == "sgd":
+            out.update({"grad." + k: p.grad.clone() for k, p in net.named_parameters()})
+        if kind in CLIP:
+            CLIP[kind](net.parameters())
+        opt.step()
+        if schedule:
+            schedule.step()
+    out[kind + ".losses"] = torch.tensor(losses)
+    out.update({kind + ".final." + k: v.clone() for k, v in net.state_dict().items()})
+
+
+def rates(rule, measures, out, name):
+    parameters = [torch.nn.Parameter(torch.zeros(1)) for _ in RATES]
+    opt = O.SGD([{"params": [p], "lr": r} for p, r in zip(parameters, RATES)], lr=1.0, momentum=0.5)
+    schedule = rule(opt)
+    lr, momentum = [], []
+    for t in range(LENGTH):
+        lr.append([g["lr"] for g in opt.param_groups])
+        momentum.append(opt.param_groups[0]["momentum"])
+        opt.step()
+        if t + 1 < LENGTH:
+            schedule.step(measures[t]) if "plateau" in name else schedule.step()
+    out[name + ".lr"] = torch.tensor(lr)
+    if any(m != 0.5 for m in momentum):
+        out[name + ".momentum"] = torch.tensor(momentum)
+
+
 def main():
     torch.set_default_dtype(torch.float64)
     torch.set_num_threads(1)
@@ -78,26 +194,16 @@ def main():
         init = {k: v.clone() for k, v in net.state_dict().items()}
         out = {"x": x, "y": y}
         out.update({"init." + k: v for k, v in init.items()})
-        for kind, make_optimizer in OPTIMIZERS.items():
+        for kind in OPTIMIZERS:
             net.load_state_dict(init)
-            opt = make_optimizer(net.parameters())
-            schedule = SCHEDULES[kind](opt) if kind in SCHEDULES else None
-            losses = []
-            for i in range(STEPS):
-                opt.zero_grad()
-                loss = F.cross_entropy(net(x[i % BATCHES]), y[i % BATCHES])
-                loss.backward()
-                if i == 0:
-                    out.update({"grad." + k: p.grad.clone() for k, p in net.named_parameters()})
-                if kind in CLIP:
-                    nn.utils.clip_grad_norm_(net.parameters(), CLIP[kind])
-                opt.step()
-                if schedule:
-                    schedule.step()
-                losses.append(loss.item())
-            out[kind + ".losses"] = torch.tensor(losses)
-            out.update({kind + ".final." + k: v.clone() for k, v in net.state_dict().items()})
+            course(net, x, y, kind, out)
         write(os.path.join(HERE, name + ".safetensors"), out)
+    torch.manual_seed(7)
+    measures = 1 / (1 + torch.arange(LENGTH).double()) + 0.05 * torch.rand(LENGTH)
+    out = {"measures": measures}
+    for name, rule in RULES.items():
+        rates(rule, measures.tolist(), out, name)
+    write(os.path.join(HERE, "schedules.safetensors"), out)
 
 
 if __name__ == "__main__":

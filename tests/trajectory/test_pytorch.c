@@ -66,6 +66,75 @@ static cbm_optimizer *adamw(cbm_module *net)
 {
     return cbm_adamw(net, .lr = 0.003, .beta1 = 0.8, .beta2 = 0.99, .eps = 1e-6, .weight_decay = 0.05);
 }
+static cbm_optimizer *amsgrad(cbm_module *net)
+{
+    return cbm_adam(net, .lr = 0.01, .beta2 = 0.9, .amsgrad = true);
+}
+static cbm_optimizer *adamax(cbm_module *net)
+{
+    return cbm_adamax(net, .lr = 0.005, .weight_decay = 0.01);
+}
+static cbm_optimizer *nadam(cbm_module *net)
+{
+    return cbm_nadam(net, .lr = 0.003, .weight_decay = 0.01);
+}
+static cbm_optimizer *nadamw(cbm_module *net)
+{
+    return cbm_nadam(net, .lr = 0.003, .momentum_decay = 0.01, .weight_decay = 0.05, .decoupled_weight_decay = true);
+}
+static cbm_optimizer *radam(cbm_module *net)
+{
+    return cbm_radam(net, .lr = 0.003, .weight_decay = 0.01);
+}
+static cbm_optimizer *radamw(cbm_module *net)
+{
+    return cbm_radam(net, .lr = 0.005, .beta1 = 0.8, .beta2 = 0.9, .weight_decay = 0.05,
+                     .decoupled_weight_decay = true);
+}
+static cbm_optimizer *rmsprop(cbm_module *net)
+{
+    return cbm_rmsprop(net, .lr = 0.002, .alpha = 0.9, .weight_decay = 0.01);
+}
+static cbm_optimizer *centered(cbm_module *net)
+{
+    return cbm_rmsprop(net, .lr = 0.001, .momentum = 0.5, .centered = true);
+}
+static cbm_optimizer *adagrad(cbm_module *net)
+{
+    return cbm_adagrad(net, .lr = 0.02, .lr_decay = 0.01, .initial_accumulator_value = 0.1, .weight_decay = 0.01);
+}
+static cbm_optimizer *adadelta(cbm_module *net)
+{
+    return cbm_adadelta(net, .lr = 0.5, .rho = 0.8, .weight_decay = 0.01);
+}
+static cbm_optimizer *rprop(cbm_module *net)
+{
+    return cbm_rprop(net, .lr = 0.005, .step_size_min = 1e-5, .step_size_max = 0.02);
+}
+static cbm_optimizer *l1(cbm_module *net)
+{
+    return cbm_sgd(net, .lr = 0.02, .momentum = 0.9, .l1_decay = 0.002);
+}
+static cbm_optimizer *maximize(cbm_module *net)
+{
+    return cbm_adam(net, .lr = 0.003, .maximize = true);
+}
+
+/* No decay for biases, another rate for the first layer's weight. */
+static cbm_optimizer *by_groups(cbm_optimizer *opt)
+{
+    assert_int_equal(cbm_add_group(opt, .suffix = "bias", .weight_decay = 0), 1);
+    assert_int_equal(cbm_add_group(opt, .prefix = "0.weight", .lr = 0.001), 2);
+    return opt;
+}
+static cbm_optimizer *groups(cbm_module *net)
+{
+    return by_groups(cbm_adamw(net, .lr = 0.003, .weight_decay = 0.1));
+}
+static cbm_optimizer *grouped(cbm_module *net)
+{
+    return by_groups(cbm_sgd(net, .lr = 0.05, .momentum = 0.9));
+}
 static cbm_optimizer *sgd_fast(cbm_module *net)
 {
     return cbm_sgd(net, .lr = 0.1, .momentum = 0.9);
@@ -73,6 +142,10 @@ static cbm_optimizer *sgd_fast(cbm_module *net)
 static cbm_optimizer *adam_fast(cbm_module *net)
 {
     return cbm_adam(net, .lr = 0.01);
+}
+static cbm_optimizer *sgd_slow(cbm_module *net)
+{
+    return cbm_sgd(net, .lr = 0.001, .momentum = 0.5);
 }
 static cbm_schedule *by_steps(cbm_optimizer *opt)
 {
@@ -82,21 +155,64 @@ static cbm_schedule *by_cosine(cbm_optimizer *opt)
 {
     return cbm_schedule_cosine(opt, .steps = STEPS, .minimum = 1e-4);
 }
+static cbm_schedule *by_one_cycle(cbm_optimizer *opt)
+{
+    return cbm_schedule_one_cycle(opt, .max_lr = 0.01, .total_steps = STEPS);
+}
+static cbm_schedule *by_cycles(cbm_optimizer *opt)
+{
+    return cbm_schedule_cyclic(opt, .base_lr = 0.005, .max_lr = 0.05, .step_size_up = 15, .step_size_down = 25,
+                               .mode = CBM_CYCLIC_TRIANGULAR2);
+}
+static cbm_schedule *by_decay(cbm_optimizer *opt)
+{
+    return cbm_schedule_exponential(opt, .gamma = 0.98);
+}
+static void clip_norm(cbm_optimizer *opt)
+{
+    cbm_clip_grad_norm(opt, 0.5);
+}
+static void clip_value(cbm_optimizer *opt)
+{
+    cbm_clip_grad_value(opt, 0.05);
+}
+static void clip_largest(cbm_optimizer *opt)
+{
+    cbm_clip_grad_norm_of(opt, 0.1, INFINITY);
+}
 
 typedef struct course {
     const char *name;
     cbm_optimizer *(*make)(cbm_module *net);
     cbm_schedule *(*schedule)(cbm_optimizer *opt);
-    double clip;
+    void (*clip)(cbm_optimizer *opt);
+    double sign; /* of the loss that is differentiated; 0: as it is */
 } course;
 static const course courses[] = {
-    { "sgd", sgd, NULL, 0 },
-    { "momentum", momentum, NULL, 0 },
-    { "nesterov", nesterov, NULL, 0 },
-    { "adam", adam, NULL, 0 },
-    { "adamw", adamw, NULL, 0 },
-    { "step", sgd_fast, by_steps, 0.5 },
-    { "cosine", adam_fast, by_cosine, 0 },
+    { .name = "sgd", .make = sgd },
+    { .name = "momentum", .make = momentum },
+    { .name = "nesterov", .make = nesterov },
+    { .name = "adam", .make = adam },
+    { .name = "adamw", .make = adamw },
+    { .name = "amsgrad", .make = amsgrad },
+    { .name = "adamax", .make = adamax },
+    { .name = "nadam", .make = nadam },
+    { .name = "nadamw", .make = nadamw },
+    { .name = "radam", .make = radam },
+    { .name = "radamw", .make = radamw },
+    { .name = "rmsprop", .make = rmsprop },
+    { .name = "centered", .make = centered },
+    { .name = "adagrad", .make = adagrad },
+    { .name = "adadelta", .make = adadelta },
+    { .name = "rprop", .make = rprop },
+    { .name = "l1", .make = l1 },
+    { .name = "maximize", .make = maximize, .sign = -1 },
+    { .name = "groups", .make = groups },
+    { .name = "step", .make = sgd_fast, .schedule = by_steps, .clip = clip_norm },
+    { .name = "cosine", .make = adam_fast, .schedule = by_cosine },
+    { .name = "one_cycle", .make = adam_fast, .schedule = by_one_cycle },
+    { .name = "cyclic", .make = sgd_slow, .schedule = by_cycles, .clip = clip_value },
+    { .name = "grouped", .make = grouped, .schedule = by_decay, .clip = clip_largest },
 };
 
 /* ---- reading and comparing ---- */
@@ -219,11 +335,11 @@ static void follow(const network *n, const course *c, const limits *l)
         CBM_SCOPE(step, cx);
         cbm_tensor *loss =
             cbm_cross_entropy(cbm_call(net, batch_of(x, i % BATCHES, l->dtype)), batch_of(y, i % BATCHES, CBM_I64));
-        cbm_backward(loss);
-        if (i == 0)
+        cbm_backward(c->sign != 0 ? cbm_mul_scalar(loss, c->sign) : loss);
+        if (i == 0 && c->sign == 0)
             check_gradients(net, file, what, l->first_gradient * (l->dtype == CBM_F32 ? n->f32_slack : 1));
-        if (c->clip > 0)
-            cbm_clip_grad_norm(opt, c->clip);
+        if (c->clip)
+            c->clip(opt);
         assert_int_equal(cbm_step(opt), CBM_OK);
         if (schedule)
             cbm_schedule_next(schedule);
