@@ -15,5 +15,6 @@
 #include <cambium/data.h>
 #include <cambium/io.h>
 #include <cambium/train.h>
+#include <cambium/session.h>
 
 #endif

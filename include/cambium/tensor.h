@@ -58,6 +58,11 @@ CBM_API void cbm_assign(cbm_tensor *variable, cbm_tensor *value);
 /* The same from host memory; size must be the variable's bytes exactly. */
 CBM_API cbm_status cbm_write(cbm_tensor *variable, const void *data, size_t size);
 
+/* Gives the variable source's memory instead of its own, without copying. source is a computed tensor of the same shape
+   and dtype, of this or of another context, which no other thread may use meanwhile. From then on neither overwrites that
+   memory: an assignment to either makes a new version elsewhere. For one set of weights in many contexts (session.h). */
+CBM_API cbm_status cbm_share(cbm_tensor *variable, const cbm_tensor *source);
+
 /* Stamps the user's line on the operation that made t, or on the error that it met. Used by the operations' macros. */
 CBM_API cbm_tensor *cbm_at(cbm_tensor *t, const char *file, int line);
 

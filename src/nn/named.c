@@ -168,3 +168,31 @@ void cbm_module_set_trainable(cbm_module *m, bool trainable)
     for (size_t i = 0; cbm_parameter_at(m, i, &named); i++)
         cbm_set_trainable(named.tensor, trainable);
 }
+
+static cbm_status share_one(cbm_module *to, const cbm_named *mine, cbm_module *from)
+{
+    cbm_named theirs;
+    walk w = { .root = from, .state = true, .name = mine->name, .out = &theirs };
+    if (!descend(&w, from))
+        return cbm_fail(to->cx, CBM_ERROR_INVALID, "[share] the other network has no parameter or buffer named '%s'",
+                        mine->name);
+    return cbm_share(mine->tensor, theirs.tensor);
+}
+
+cbm_status cbm_module_share(cbm_module *to, cbm_module *from)
+{
+    cbm_named named;
+    if (!to || !to->cx || !from || !from->cx)
+        return CBM_ERROR_INVALID;
+    if (to->failed || from->failed)
+        return cbm_fail(to->cx, CBM_ERROR_STATE, "[share] a network is a failed one");
+    if (count(to, true) != count(from, true))
+        return cbm_fail(to->cx, CBM_ERROR_INVALID, "[share] the networks have %zu and %zu parameters and buffers",
+                        count(to, true), count(from, true));
+    if (cbm_flush(from->cx) != CBM_OK)
+        return cbm_fail(to->cx, cbm_context_status(from->cx), "[share] %s", cbm_message(from->cx));
+    for (size_t i = 0; cbm_state_at(to, i, &named); i++)
+        if (share_one(to, &named, from) != CBM_OK)
+            return cbm_context_status(to->cx);
+    return cbm_context_status(to->cx);
+}

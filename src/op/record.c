@@ -403,6 +403,37 @@ cbm_status cbm_write(cbm_tensor *variable, const void *data, size_t size)
     return cx->status;
 }
 
+cbm_status cbm_share(cbm_tensor *variable, const cbm_tensor *source)
+{
+    cbm_context *cx = cbm_tensor_context(variable);
+    char a[160], b[160];
+    if (!cbm_usable(cx, variable))
+        return cx->status;
+    if (!source || source->failed || source->dead || !source->value->storage || !variable->variable) {
+        cbm_fail(cx, CBM_ERROR_INVALID, "[share] %s",
+                 variable->variable ? "the source has not been computed. HINT: cbm_compute" : "not a variable");
+        return cbm_close_error(cx);
+    }
+    const cbm_value *x = variable->value, *y = source->value;
+    if (x->dtype != y->dtype || !cbm_shape_equal(&x->shape, &y->shape)) {
+        cbm_fail(cx, x->dtype != y->dtype ? CBM_ERROR_DTYPE : CBM_ERROR_SHAPE,
+                 "[share] the variable is %s %s, the source %s %s", cbm_dtype_name((cbm_dtype)x->dtype),
+                 cbm_shape_text(&x->shape, a, sizeof a), cbm_dtype_name((cbm_dtype)y->dtype),
+                 cbm_shape_text(&y->shape, b, sizeof b));
+        return cbm_close_error(cx);
+    }
+    cbm_storage_retain(y->storage);
+    cbm_value *v = cbm_value_leaf(cx, (cbm_dtype)y->dtype, &y->shape, y->storage);
+    if (!v)
+        return cbm_fail_memory(cx, "a tensor");
+    cbm_value_retain(v);
+    become(variable, v);
+    cbm_value_release(v);
+    if (!cx->pending)
+        cbm_commit(cx);
+    return cx->status;
+}
+
 cbm_tensor *cbm_detach(cbm_tensor *t)
 {
     cbm_context *cx = cbm_tensor_context(t);

@@ -1,6 +1,7 @@
 /* constant.c: what a plan computes from variables alone (folded statistics, weights in a kernel's own form) is kept from run
    to run while the variables stay as they are. Only plans that overwrite no variable do so. Rests on plan.h. */
 #include "plan/build.h"
+#include "plan/kept_pool.h"
 #include <string.h>
 
 /* What the plans of a context may keep at one time: so many of them, and so many bytes together (one plan alone: any). */
@@ -131,7 +132,7 @@ bool cbm_find_constants(cbm_build *b)
 
 void cbm_kept_drop(cbm_plan *plan)
 {
-    cbm_heap_give(plan->heap, plan->kept_memory, plan->kept);
+    cbm_storage_release(plan->kept_memory);
     plan->kept_memory = NULL;
 }
 
@@ -142,6 +143,17 @@ static uint64_t now(const cbm_kept *k, const cbm_collected *g)
         return leaf_at(g, k->leaf)->storage->stamp;
     memcpy(&bytes, (const char *)node_at(g, k->node)->attributes + k->offset, sizeof bytes);
     return bytes;
+}
+
+/* Borrowed memory may change without a sign. */
+static bool from_borrowed(const cbm_plan *plan, const cbm_collected *g)
+{
+    for (size_t i = 0; i < plan->kept_of.count; i++) {
+        const cbm_kept *k = &CBM_AT(&plan->kept_of, cbm_kept, i);
+        if (k->leaf >= 0 && leaf_at(g, k->leaf)->storage->borrowed)
+            return true;
+    }
+    return false;
 }
 
 /* The plans that were used least lately give up what they keep; they make it again when they run. */
@@ -158,23 +170,41 @@ static void drop_others(cbm_planner *p, const cbm_plan *plan)
     }
 }
 
+/* Notes what the sources hold now. true: something else than when the memory was filled. */
+static bool look_at_sources(cbm_plan *plan, const cbm_collected *g)
+{
+    bool changed = false;
+    for (size_t i = 0; i < plan->kept_of.count; i++) {
+        cbm_kept *k = &CBM_AT(&plan->kept_of, cbm_kept, i);
+        const uint64_t seen = now(k, g);
+        changed = changed || seen != k->seen;
+        k->seen = seen;
+    }
+    return changed;
+}
+
 bool cbm_kept_prepare(cbm_context *cx, cbm_plan *plan, const cbm_collected *g, bool *stale)
 {
     *stale = false;
     if (!plan->kept)
         return true;
-    if (!plan->kept_memory) {
+    const bool changed = look_at_sources(plan, g) || from_borrowed(plan, g);
+    if (plan->kept_memory && !changed)
+        return true;
+    cbm_storage *shared = cx->kept_pool ? cbm_kept_pool_find(cx->kept_pool, plan) : NULL;
+    const bool own = plan->kept_memory && __atomic_load_n(&plan->kept_memory->refs, __ATOMIC_ACQUIRE) == 1;
+    *stale = shared == NULL;
+    if (!shared && own)
+        return true; /* filled again where it is */
+    if (!plan->kept_memory)
         drop_others(cx->planner, plan);
-        plan->kept_memory = cbm_heap_take(plan->heap, plan->kept);
-        *stale = true;
-        if (!plan->kept_memory)
-            return false;
-    }
-    for (size_t i = 0; i < plan->kept_of.count; i++) {
-        cbm_kept *k = &CBM_AT(&plan->kept_of, cbm_kept, i);
-        const uint64_t seen = now(k, g);
-        *stale = *stale || seen != k->seen || (k->leaf >= 0 && leaf_at(g, k->leaf)->storage->borrowed);
-        k->seen = seen;
-    }
-    return true;
+    cbm_kept_drop(plan);
+    plan->kept_memory = shared ? shared : cbm_storage_new(plan->heap, plan->kept);
+    return plan->kept_memory != NULL;
+}
+
+void cbm_kept_made(cbm_context *cx, const cbm_plan *plan, const cbm_collected *g)
+{
+    if (cx->kept_pool && plan->kept_memory && !from_borrowed(plan, g))
+        cbm_kept_pool_add(cx->kept_pool, plan);
 }

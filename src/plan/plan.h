@@ -115,8 +115,8 @@ typedef struct cbm_plan {
     size_t bases;      /* 2 + leaves + results */
     /* Inference: what depends on variables alone is computed once and kept while they stay the same. */
     size_t kept;       /* bytes */
-    void *kept_memory; /* NULL: to be taken and filled */
-    cbm_array kept_of; /* of cbm_kept: what kept_memory was made from */
+    cbm_storage *kept_memory; /* NULL: to be taken and filled. Others than this plan may hold it */
+    cbm_array kept_of;        /* of cbm_kept: what kept_memory was made from */
     uint64_t runs;
     uint64_t copied;           /* versions that could not be overwritten in place */
     struct cbm_report *report; /* NULL: made while cbm_profile was off */
@@ -190,8 +190,10 @@ typedef struct cbm_lifetime {
 } cbm_lifetime;
 bool cbm_arena_layout(cbm_heap *heap, cbm_lifetime *lifetimes, size_t count, bool reuse, size_t *arena);
 
-/* constant.c: before the steps of a run: takes the memory, and tells whether what is kept must be made again. */
+/* constant.c: before the steps of a run: takes the memory, and tells whether what is kept must be made again; and after a
+   run that made it. */
 bool cbm_kept_prepare(cbm_context *cx, cbm_plan *plan, const cbm_collected *g, bool *stale);
+void cbm_kept_made(cbm_context *cx, const cbm_plan *plan, const cbm_collected *g);
 void cbm_kept_drop(cbm_plan *plan);
 
 /* run.c */

@@ -58,7 +58,7 @@ static bool fill_bases(cbm_context *cx, const cbm_plan *plan, const cbm_collecte
         bases[1 + i] = CBM_AT(&g->leaves, cbm_value *, i)->storage->data;
     for (size_t i = 0; i < plan->results.count; i++)
         bases[1 + plan->n_leaves + i] = CBM_AT(&p->storages, cbm_storage *, i)->data;
-    bases[CBM_BASE_KEPT(plan)] = plan->kept_memory;
+    bases[CBM_BASE_KEPT(plan)] = plan->kept_memory ? plan->kept_memory->data : NULL;
     return true;
 }
 
@@ -254,6 +254,8 @@ cbm_status cbm_plan_run(cbm_context *cx, cbm_plan *plan, const cbm_collected *g)
     }
     if (stale && cx->dry_run) /* nothing was computed that could be kept */
         cbm_kept_drop(plan);
+    else if (stale)
+        cbm_kept_made(cx, plan, g);
     plan->runs++;
     publish(cx, plan, g);
     hold_nodes(cx, g);

@@ -31,6 +31,8 @@ struct cbm_context {
     cbm_heap *heap;
     const cbm_engine *engine;
     struct cbm_planner *planner; /* plan/'s part */
+    struct cbm_kept_pool
+        *kept_pool; /* what plans keep, shared with other contexts (plan/kept_pool.h); NULL: with none */
     const struct cbm_backend *backend;
     cbm_status status;
     bool broken;  /* could not be opened: stays failed */

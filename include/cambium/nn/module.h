@@ -69,6 +69,9 @@ CBM_API int64_t cbm_parameter_elements(const cbm_module *module);
 /* Freezes (false) or thaws all parameters below module. */
 CBM_API void cbm_module_set_trainable(cbm_module *module, bool trainable);
 
+/* Gives to's parameters and buffers the memory of from's of the same names, which may be of another context (cbm_share). */
+CBM_API cbm_status cbm_module_share(cbm_module *to, cbm_module *from);
+
 CBM_API size_t cbm_child_count(const cbm_module *module);
 CBM_API cbm_module *cbm_child_at(const cbm_module *module, size_t index, const char **name); /* NULL past the end */
 
