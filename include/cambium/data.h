@@ -19,6 +19,9 @@ typedef struct cbm_sample_request {
     char *message; /* on failure: 256 bytes for the reason */
     void *
         scratch; /* the dataset's scratch_bytes for this thread alone, aligned to 64 bytes; holds nothing to begin with */
+    /* Of variable samples (see cbm_dataset_options): where read says how many entries of the first axis it has written;
+       whole to begin with. */
+    int64_t *input_length, *target_length;
 } cbm_sample_request;
 
 /* Reads a sample. Called from worker threads, several at a time: it may look at what user points to, but must not touch
@@ -40,6 +43,12 @@ typedef struct cbm_dataset_options {
     void *user CBM_DEFAULT(NULL);
     void (*destroy)(void *user) CBM_DEFAULT(NULL); /* called when the dataset is released, also when making it failed */
     int64_t scratch_bytes CBM_DEFAULT(0);          /* memory that read needs while it reads one sample */
+    /* 1: samples differ in the extent of their first axis, of which the shape gives the most. A batch is as long as its
+       longest sample; behind the end of the others stands the padding. */
+    uint64_t variable_input CBM_DEFAULT(0);
+    uint64_t variable_target CBM_DEFAULT(0);
+    double input_padding CBM_DEFAULT(0);
+    double target_padding CBM_DEFAULT(0);
 } cbm_dataset_options;
 CBM_API void cbm_dataset_options_init(cbm_dataset_options *options);
 
@@ -50,8 +59,23 @@ CBM_API cbm_dataset *cbm_dataset_with(cbm_context *cx, const cbm_dataset_options
 /* Samples in memory: row i of inputs with row i of targets (NULL: none). Both are read now (computed if needed) and
    copied. For i64 targets of one element a sample, classes is found from the largest. */
 CBM_API cbm_dataset *cbm_dataset_tensors(cbm_context *cx, cbm_tensor *inputs, cbm_tensor *targets);
-/* Samples first .. first + count - 1 of another dataset, which must outlive it; for validation splits. */
+
+/* ---- datasets made of others, which they keep alive ---- */
+
+/* Samples first .. first + count - 1. */
 CBM_API cbm_dataset *cbm_dataset_part(cbm_dataset *dataset, int64_t first, int64_t count);
+/* The samples with these indices, in this order; an index may appear several times. The list is copied. */
+CBM_API cbm_dataset *cbm_dataset_subset(cbm_dataset *dataset, const int64_t *indices, int64_t count);
+/* One after the other. Their samples have the same shapes and dtypes; classes is the most of theirs. */
+CBM_API cbm_dataset *cbm_dataset_concat(cbm_dataset *const *datasets, size_t count);
+/* Disjoint random parts of sizes[0], sizes[1], ... samples, together at most all: parts receives count datasets (NULL after
+   an error). The order follows from seed alone. */
+CBM_API cbm_status cbm_dataset_split(cbm_dataset *dataset, const int64_t *sizes, size_t count, uint64_t seed,
+                                     cbm_dataset **parts);
+/* k-fold cross-validation: the samples in an order from seed are cut into folds pieces, the first ones longer by one where
+   it does not come out even; validation receives piece number fold (from 0), train the others. */
+CBM_API cbm_status cbm_dataset_fold(cbm_dataset *dataset, int64_t folds, int64_t fold, uint64_t seed,
+                                    cbm_dataset **train, cbm_dataset **validation);
 
 typedef enum cbm_split { CBM_TRAIN = 0, CBM_TEST = 1 } cbm_split;
 
@@ -155,6 +179,13 @@ CBM_API cbm_status cbm_dataset_get(cbm_dataset *dataset, int64_t index, cbm_tens
 CBM_API void cbm_dataset_release(cbm_dataset *dataset);
 
 /* ---- the loader ---- */
+
+/* A user's own order: fills order with the count indices of an epoch's samples, each 0 to samples - 1. It follows from
+   seed and epoch alone, or runs do not repeat. Called from the context's thread. message: 256 bytes for the reason of a
+   failure. */
+typedef cbm_status (*cbm_order_fn)(void *user, uint64_t seed, int64_t epoch, int64_t samples, int64_t *order,
+                                   int64_t count, char *message);
+
 typedef struct cbm_loader_options {
     uint64_t struct_size;
     int64_t batch_size CBM_DEFAULT(64);
@@ -163,6 +194,17 @@ typedef struct cbm_loader_options {
     int64_t prefetch CBM_DEFAULT(0);   /* batches read ahead; 0: 2 for each worker */
     uint64_t drop_last CBM_DEFAULT(0); /* 1: a last batch of fewer samples is left out */
     uint64_t seed CBM_DEFAULT(0);      /* of the order */
+    /* Random samples in proportion to their weights, one for each sample of the dataset, at least 0, copied; with
+       replacement, or each at most once in an epoch. In place of shuffle. */
+    const double *weights CBM_DEFAULT(NULL);
+    uint64_t no_replacement CBM_DEFAULT(0);
+    cbm_order_fn order CBM_DEFAULT(NULL); /* an order of one's own, in place of shuffle and weights */
+    void *order_user CBM_DEFAULT(NULL);
+    int64_t draws CBM_DEFAULT(0); /* with weights or order: samples in an epoch; 0: as many as the dataset has */
+    /* Several processes that train together: this one, rank, gets samples rank, rank + ranks, ... of each epoch's order.
+       All get the same number: the first samples are repeated at the end, or with drop_last the last ones left out. */
+    int64_t rank CBM_DEFAULT(0);
+    int64_t ranks CBM_DEFAULT(1);
 } cbm_loader_options;
 CBM_API void cbm_loader_options_init(cbm_loader_options *options);
 
@@ -174,10 +216,11 @@ CBM_API cbm_loader *cbm_loader_open_with(cbm_dataset *dataset, const cbm_loader_
    cbm_next; a tensor retained (cbm_set, cbm_retain) stays good for as long as it is held. */
 typedef struct cbm_batch {
     cbm_tensor *input, *target;
-    int64_t size;           /* samples; less than the loader's batch size only in the last batch */
-    int64_t index;          /* of the batch in its epoch, from 0 */
-    int64_t epoch;          /* from 0 */
-    const int64_t *samples; /* the samples' indices in the dataset, size of them */
+    int64_t size;                               /* samples; less than the loader's batch size only in the last batch */
+    int64_t index;                              /* of the batch in its epoch, from 0 */
+    int64_t epoch;                              /* from 0 */
+    const int64_t *samples;                     /* the samples' indices in the dataset, size of them */
+    cbm_tensor *input_lengths, *target_lengths; /* (size) i64: of variable samples; otherwise NULL */
 } cbm_batch;
 
 /* The next batch. false at the end of an epoch (the next call begins the next one) and on error: ask
@@ -207,7 +250,7 @@ typedef struct cbm_loader_position {
     int64_t batch;
     uint64_t seed;
     int64_t batch_size;
-    int64_t samples; /* of the dataset */
+    int64_t samples; /* of an epoch of this loader */
     uint64_t shuffle, drop_last;
 } cbm_loader_position;
 CBM_API cbm_loader_position cbm_loader_state(const cbm_loader *loader);
@@ -297,7 +340,7 @@ static inline cbm_loader *cbm_loader_open(cbm_dataset *dataset, const cbm_loader
                                sizeof((const cbm_transform[]){ __VA_ARGS__ }) / sizeof(cbm_transform))
 
 /* cbm_loader_open(dataset, .batch_size = 64, .shuffle = true) */
-#define CBM_LOADER_DEFAULTS .batch_size = 64, .workers = 1, .seed = 0
+#define CBM_LOADER_DEFAULTS .batch_size = 64, .workers = 1, .seed = 0, .ranks = 1
 #define cbm_loader_open(...) CBM_LOADER_OPEN_(__VA_ARGS__, .struct_size = sizeof(cbm_loader_options))
 #define CBM_LOADER_OPEN_(dataset, ...)                                                                                 \
     CBM_OPTIONS_(cbm_loader_options, cbm_loader_open_with(dataset, &cbm_o_), CBM_LOADER_DEFAULTS, __VA_ARGS__)

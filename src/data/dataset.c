@@ -1,6 +1,7 @@
-/* dataset.c: numbered samples: a user's source, tensors in memory, and a part of another dataset. Rests on tensor. */
+/* dataset.c: numbered samples: a user's source, and tensors in memory. Rests on tensor. */
 #include "data/dataset.h"
 #include "tensor/context.h"
+#include <stdio.h>
 #include <string.h>
 
 void cbm_dataset_retain(cbm_dataset *dataset)
@@ -26,7 +27,26 @@ static void drop_owned(void *object)
 cbm_status cbm_dataset_read(const cbm_dataset *dataset, const cbm_sample_request *sample)
 {
     sample->message[0] = 0;
-    return dataset->read(dataset->user, sample);
+    const cbm_status status = dataset->read(dataset->user, sample);
+    const int64_t *lengths[2] = { sample->input_length, sample->target_length };
+    const int64_t most[2] = { dataset->input_shape.v[1], dataset->target_shape.v[1] };
+    for (int i = 0; i < 2 && status == CBM_OK; ++i)
+        if (dataset->variable[i] && (*lengths[i] < 0 || *lengths[i] > most[i])) {
+            snprintf(sample->message, 256, "its %s is %lld long, and may be 0 to %lld", i ? "target" : "input",
+                     (long long)*lengths[i], (long long)most[i]);
+            return CBM_ERROR_RANGE;
+        }
+    return status;
+}
+
+/* Whether an element of this type can hold the padding. */
+static bool holds(cbm_dtype dtype, double x)
+{
+    static const double low[CBM_DTYPE_COUNT] = { [CBM_I64] = -0x1p63, [CBM_I32] = INT32_MIN };
+    static const double high[CBM_DTYPE_COUNT] = {
+        [CBM_I64] = 0x1p62, [CBM_I32] = INT32_MAX, [CBM_U8] = 255, [CBM_BOOL] = 1
+    };
+    return high[dtype] == 0 || (x >= low[dtype] && x <= high[dtype] && x == (double)(int64_t)x);
 }
 
 static cbm_status check(cbm_context *cx, const cbm_dataset_options *o, cbm_dataset *d)
@@ -55,6 +75,11 @@ static cbm_status check(cbm_context *cx, const cbm_dataset_options *o, cbm_datas
                             "[dataset] '%s': a sample may have at most %d dimensions, none negative", d->name,
                             CBM_MAX_DIMS - 1);
         *bytes[i] = (size_t)total;
+        if (d->variable[i] && shapes[i]->v[0] < 1)
+            return cbm_fail(cx, CBM_ERROR_SHAPE, "[dataset] '%s': variable samples need a first axis", d->name);
+        if (d->variable[i] && !holds((cbm_dtype)dtypes[i], d->padding[i]))
+            return cbm_fail(cx, CBM_ERROR_RANGE, "[dataset] '%s': the padding %g is no %s", d->name, d->padding[i],
+                            cbm_dtype_name((cbm_dtype)dtypes[i]));
     }
     return CBM_OK;
 }
@@ -75,6 +100,8 @@ static cbm_dataset *make(cbm_context *cx, const cbm_dataset_options *o)
                         .has_target = !o->no_target,
                         .count = o->count,
                         .classes = o->classes,
+                        .variable = { o->variable_input != 0, o->variable_target != 0 && !o->no_target },
+                        .padding = { o->input_padding, o->target_padding },
                         .read = o->read,
                         .user = o->user,
                         .destroy = o->destroy };
@@ -91,6 +118,24 @@ static cbm_dataset *make(cbm_context *cx, const cbm_dataset_options *o)
 void cbm_dataset_options_init(cbm_dataset_options *options)
 {
     *options = (cbm_dataset_options){ .struct_size = sizeof *options, CBM_DATASET_DEFAULTS };
+}
+
+cbm_dataset_options cbm_dataset_like(const cbm_dataset *d)
+{
+    return (cbm_dataset_options){ .struct_size = sizeof(cbm_dataset_options),
+                                  .name = d->name,
+                                  .count = d->count,
+                                  .classes = d->classes,
+                                  .input_shape = d->input_shape,
+                                  .input_dtype = d->input_dtype,
+                                  .target_shape = d->target_shape,
+                                  .target_dtype = d->target_dtype,
+                                  .no_target = !d->has_target,
+                                  .scratch_bytes = (int64_t)d->scratch_bytes,
+                                  .variable_input = d->variable[0],
+                                  .variable_target = d->variable[1],
+                                  .input_padding = d->padding[0],
+                                  .target_padding = d->padding[1] };
 }
 
 cbm_dataset *cbm_dataset_with(cbm_context *cx, const cbm_dataset_options *options)
@@ -216,63 +261,6 @@ cbm_dataset *cbm_dataset_tensors(cbm_context *cx, cbm_tensor *inputs, cbm_tensor
     return make(cx, &o); /* destroys the table when something above has failed */
 }
 
-/* ---- a part of another dataset ---- */
-
-typedef struct part {
-    cbm_dataset *whole;
-    int64_t first;
-} part;
-
-static cbm_status read_part(void *user, const cbm_sample_request *s)
-{
-    const part *p = user;
-    cbm_sample_request inner = *s;
-    inner.index += p->first;
-    return cbm_dataset_read(p->whole, &inner);
-}
-
-static void destroy_part(void *user)
-{
-    part *p = user;
-    cbm_heap *heap = cbm_context_heap(p->whole->cx);
-    cbm_dataset_drop(p->whole);
-    cbm_heap_give(heap, p, sizeof *p);
-}
-
-cbm_dataset *cbm_dataset_part(cbm_dataset *dataset, int64_t first, int64_t count)
-{
-    if (!dataset || cbm_context_status(dataset->cx) != CBM_OK)
-        return NULL;
-    cbm_context *cx = dataset->cx;
-    if (first < 0 || count < 0 || first > dataset->count || count > dataset->count - first) {
-        cbm_fail(cx, CBM_ERROR_RANGE, "[dataset] samples %lld to %lld of '%s', which has %lld", (long long)first,
-                 (long long)(count < 0 ? count : first + count - 1), dataset->name, (long long)dataset->count);
-        return NULL;
-    }
-    part *p = cbm_heap_take(cbm_context_heap(cx), sizeof *p);
-    if (!p) {
-        cbm_fail_memory(cx, "a dataset");
-        return NULL;
-    }
-    *p = (part){ dataset, first };
-    cbm_dataset_retain(dataset);
-    cbm_dataset *d = make(cx, &(cbm_dataset_options){ .name = dataset->name,
-                                                      .count = count,
-                                                      .classes = dataset->classes,
-                                                      .input_shape = dataset->input_shape,
-                                                      .input_dtype = dataset->input_dtype,
-                                                      .target_shape = dataset->target_shape,
-                                                      .target_dtype = dataset->target_dtype,
-                                                      .no_target = !dataset->has_target,
-                                                      .read = read_part,
-                                                      .user = p,
-                                                      .destroy = destroy_part,
-                                                      .scratch_bytes = (int64_t)dataset->scratch_bytes });
-    if (d)
-        d->transforms = dataset->transforms;
-    return d;
-}
-
 /* ---- looking at a dataset ---- */
 
 const char *cbm_dataset_name(const cbm_dataset *dataset)
@@ -320,19 +308,54 @@ bool cbm_dataset_has_target(const cbm_dataset *dataset)
     return dataset && dataset->has_target;
 }
 
-static cbm_status fetch(cbm_dataset *d, int64_t index, uint8_t *input, uint8_t *target, void *scratch)
+/* A sample in memory of this call, and how much of its first axes it fills. */
+typedef struct sample {
+    uint8_t *memory, *input, *target;
+    size_t total;
+    int64_t lengths[2];
+} sample;
+
+static bool take_sample(const cbm_dataset *d, sample *s)
+{
+    const size_t middle = d->scratch_bytes + (d->input_bytes + 63) / 64 * 64;
+    *s = (sample){ .lengths = { d->input_shape.v[1], d->target_shape.v[1] } };
+    if (!__builtin_add_overflow(middle, d->target_bytes + 1, &s->total))
+        s->memory = cbm_heap_take_zero(cbm_context_heap(d->cx), s->total);
+    if (!s->memory)
+        return false;
+    s->input = s->memory + d->scratch_bytes;
+    s->target = d->has_target ? s->memory + middle : NULL;
+    return true;
+}
+
+static cbm_status fetch(cbm_dataset *d, int64_t index, sample *s)
 {
     char message[256] = "";
-    cbm_sample_request s = { .index = index, .input = input, .target = target, .message = message, .scratch = scratch };
-    cbm_status status = cbm_dataset_read(d, &s);
+    cbm_sample_request request = { .index = index,
+                                   .input = s->input,
+                                   .target = s->target,
+                                   .message = message,
+                                   .scratch = s->memory,
+                                   .input_length = &s->lengths[0],
+                                   .target_length = &s->lengths[1] };
+    cbm_status status = cbm_dataset_read(d, &request);
     if (status != CBM_OK)
         cbm_fail(d->cx, status, "[dataset] sample %lld of '%s': %.255s", (long long)index, d->name,
                  message[0] ? message : cbm_status_name(status));
     return status;
 }
 
+static cbm_tensor *as_tensor(const cbm_dataset *d, const sample *s, int target)
+{
+    cbm_shape shape = target ? d->target_shape : d->input_shape;
+    if (d->variable[target])
+        shape.v[1] = s->lengths[target];
+    return cbm_tensor_from(d->cx, target ? d->target_dtype : d->input_dtype, shape, target ? s->target : s->input);
+}
+
 cbm_status cbm_dataset_get(cbm_dataset *d, int64_t index, cbm_tensor **input, cbm_tensor **target)
 {
+    sample s;
     *input = NULL;
     if (target)
         *target = NULL;
@@ -341,19 +364,13 @@ cbm_status cbm_dataset_get(cbm_dataset *d, int64_t index, cbm_tensor **input, cb
     if (index < 0 || index >= d->count)
         return cbm_fail(d->cx, CBM_ERROR_RANGE, "[dataset] sample %lld of '%s', which has %lld", (long long)index,
                         d->name, (long long)d->count);
-    cbm_heap *heap = cbm_context_heap(d->cx);
-    size_t middle = d->scratch_bytes + (d->input_bytes + 63) / 64 * 64, total;
-    uint8_t *memory = NULL;
-    if (!__builtin_add_overflow(middle, d->target_bytes + 1, &total))
-        memory = cbm_heap_take_zero(heap, total);
-    if (!memory)
+    if (!take_sample(d, &s))
         return cbm_fail_memory(d->cx, "a sample");
-    uint8_t *in = memory + d->scratch_bytes, *tag = d->has_target ? memory + middle : NULL;
-    if (fetch(d, index, in, tag, memory) == CBM_OK) {
-        *input = cbm_tensor_from(d->cx, d->input_dtype, d->input_shape, in);
+    if (fetch(d, index, &s) == CBM_OK) {
+        *input = as_tensor(d, &s, 0);
         if (target && d->has_target)
-            *target = cbm_tensor_from(d->cx, d->target_dtype, d->target_shape, tag);
+            *target = as_tensor(d, &s, 1);
     }
-    cbm_heap_give(heap, memory, total);
+    cbm_heap_give(cbm_context_heap(d->cx), s.memory, s.total);
     return cbm_context_status(d->cx);
 }

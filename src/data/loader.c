@@ -3,6 +3,7 @@
    else. Rests on pool.h and tensor. */
 #include "data/loader.h"
 #include "data/pool.h"
+#include "data/sampler.h"
 #include "tensor/context.h"
 #include <stdio.h>
 #include <string.h>
@@ -19,31 +20,20 @@ struct cbm_loader {
     uint64_t seed;
     int64_t epoch, batch;             /* the position: batches of epoch handed out */
     int64_t issue_epoch, issue_batch; /* the next batch to be queued */
-    int64_t *order;                   /* of order_epoch, when shuffled */
-    int64_t order_epoch;
+    cbm_sampler sampler;
     cbm_tensor *input, *target; /* lent to the user */
+    cbm_tensor *input_lengths, *target_lengths;
 };
 
 /* ---- which samples, and when ---- */
 
 static int64_t batch_samples(const cbm_loader *l, int64_t batch)
 {
-    int64_t left = l->dataset->count - batch * l->batch_size;
+    int64_t left = l->sampler.share - batch * l->batch_size;
     return left < l->batch_size ? left : l->batch_size;
 }
 
-static void choose_samples(cbm_loader *l, cbm_slot *s)
-{
-    int64_t first = s->index * l->batch_size;
-    if (l->shuffle && l->order_epoch != s->epoch) {
-        cbm_philox_permutation(l->seed, (uint64_t)s->epoch, l->order, l->dataset->count);
-        l->order_epoch = s->epoch;
-    }
-    for (int64_t i = 0; i < s->size; ++i)
-        s->samples[i] = l->shuffle ? l->order[first + i] : first + i;
-}
-
-/* Queues the next batch. false: no memory for its slot. */
+/* Queues the next batch; one whose samples cannot be chosen is queued as failed. false: no memory for its slot. */
 static bool issue(cbm_loader *l)
 {
     cbm_pool *p = l->pool;
@@ -54,7 +44,9 @@ static bool issue(cbm_loader *l)
     s->index = l->issue_batch;
     s->seed = l->seed;
     s->size = batch_samples(l, s->index);
-    choose_samples(l, s);
+    s->failed_sample = -1;
+    s->status =
+        cbm_sampler_choose(&l->sampler, l->seed, s->epoch, s->index * l->batch_size, s->size, s->samples, s->message);
     if (++l->issue_batch >= l->batches) {
         l->issue_batch = 0;
         ++l->issue_epoch;
@@ -81,15 +73,19 @@ static void withdraw(cbm_loader *l)
 
 static void release_current(cbm_loader *l)
 {
-    cbm_set(&l->input, NULL);
-    cbm_set(&l->target, NULL);
+    cbm_tensor **lent[] = { &l->input, &l->target, &l->input_lengths, &l->target_lengths };
+    for (size_t i = 0; i < sizeof lent / sizeof *lent; ++i)
+        cbm_set(lent[i], NULL);
 }
 
-/* One tensor over memory of s. The slot counts it only if it was made. */
-static cbm_tensor *lend(cbm_loader *l, cbm_slot *s, cbm_dtype dtype, const cbm_shape *row, void *memory)
+/* One tensor over memory of s. The slot counts it only if it was made. longest: the extent of rows' first axis; -1: row's. */
+static cbm_tensor *lend(cbm_loader *l, cbm_slot *s, cbm_dtype dtype, const cbm_shape *row, int64_t longest,
+                        void *memory)
 {
     cbm_shape shape = { { row->v[0] + 1, s->size } };
     memcpy(&shape.v[2], &row->v[1], (size_t)row->v[0] * sizeof row->v[1]);
+    if (longest >= 0)
+        shape.v[2] = longest;
     int before = s->lent;
     cbm_slot_lend(s);
     cbm_tensor *t = cbm_tensor_borrow(l->cx, dtype, shape, memory, cbm_slot_unlend, s);
@@ -106,13 +102,21 @@ static bool hand_out(cbm_loader *l, cbm_slot *s, cbm_batch *batch)
     cbm_scope_options quiet = { .struct_size = sizeof quiet, .quiet = 1 };
     cbm_slot_lend(s); /* ours, while we look */
     cbm_scope *scope = cbm_scope_begin_with(l->cx, &quiet);
-    cbm_tensor *input = lend(l, s, d->input_dtype, &d->input_shape, s->input);
-    cbm_tensor *target = d->has_target ? lend(l, s, d->target_dtype, &d->target_shape, s->target) : NULL;
+    const cbm_shape one = { { 0 } };
+    cbm_tensor *input = lend(l, s, d->input_dtype, &d->input_shape, s->longest[0], s->input);
+    cbm_tensor *target = d->has_target ? lend(l, s, d->target_dtype, &d->target_shape, s->longest[1], s->target) : NULL;
+    cbm_tensor *lengths[2] = { NULL, NULL };
+    for (int i = 0; i < 2; ++i)
+        if (d->variable[i])
+            lengths[i] = lend(l, s, CBM_I64, &one, -1, s->lengths[i]);
     bool fine = cbm_context_status(l->cx) == CBM_OK;
     if (fine) {
         cbm_set(&l->input, input);
         cbm_set(&l->target, target);
-        *batch = (cbm_batch){ l->input, l->target, s->size, s->index, s->epoch, s->samples };
+        cbm_set(&l->input_lengths, lengths[0]);
+        cbm_set(&l->target_lengths, lengths[1]);
+        *batch = (cbm_batch){ l->input, l->target,  s->size,          s->index,
+                              s->epoch, s->samples, l->input_lengths, l->target_lengths };
     }
     cbm_scope_end(scope);
     if (fine) {
@@ -128,6 +132,11 @@ static bool hand_out(cbm_loader *l, cbm_slot *s, cbm_batch *batch)
 
 static void fail_sample(cbm_loader *l, const cbm_slot *s)
 {
+    if (s->failed_sample < 0) {
+        cbm_fail(l->cx, s->status, "[loader] the order of epoch %lld of '%s': %.255s", (long long)s->epoch,
+                 l->dataset->name, s->message[0] ? s->message : cbm_status_name(s->status));
+        return;
+    }
     cbm_fail(l->cx, s->status, "[loader] sample %lld of '%s': %.255s", (long long)s->failed_sample, l->dataset->name,
              s->message[0] ? s->message : cbm_status_name(s->status));
 }
@@ -168,7 +177,7 @@ static void destroy(void *object)
     release_current(l);
     if (l->pool)
         cbm_pool_close(l->pool, l->cx->generation != cbm_fork_generation());
-    cbm_heap_give(heap, l->order, (size_t)l->dataset->count * sizeof *l->order);
+    cbm_sampler_close(&l->sampler);
     cbm_dataset_drop(l->dataset);
     cbm_heap_give(heap, l, sizeof *l);
 }
@@ -183,20 +192,29 @@ static cbm_status check(const cbm_dataset *d, const cbm_loader_options *o)
     if (o->workers < 0 || o->workers > WORKERS_MAX || o->prefetch < 0 || o->prefetch > PREFETCH_MAX)
         return cbm_fail(d->cx, CBM_ERROR_INVALID, "[loader] workers must be 0 to %d, prefetch 0 to %d", WORKERS_MAX,
                         PREFETCH_MAX);
-    if (o->drop_last && d->count < o->batch_size)
-        return cbm_fail(d->cx, CBM_ERROR_INVALID,
-                        "[loader] drop_last leaves nothing: '%s' has %lld samples, a batch %lld", d->name,
-                        (long long)d->count, (long long)o->batch_size);
     return CBM_OK;
 }
 
-static bool furnish(cbm_loader *l, int64_t workers)
+/* Batches of the sampler's share. */
+static cbm_status count_batches(cbm_loader *l)
 {
-    cbm_heap *heap = cbm_context_heap(l->cx);
-    if (l->shuffle && !(l->order = cbm_heap_take(heap, (size_t)l->dataset->count * sizeof *l->order)))
-        return false;
-    l->pool = cbm_pool_open(heap, l->dataset, l->batch_size, workers);
-    return l->pool != NULL;
+    const int64_t samples = l->sampler.share;
+    if (l->drop_last && samples < l->batch_size)
+        return cbm_fail(l->cx, CBM_ERROR_INVALID,
+                        "[loader] drop_last leaves nothing: '%s' has %lld samples, a batch %lld", l->dataset->name,
+                        (long long)samples, (long long)l->batch_size);
+    l->batch_size = l->batch_size < samples ? l->batch_size : samples;
+    l->batches = samples / l->batch_size + (!l->drop_last && samples % l->batch_size != 0);
+    return CBM_OK;
+}
+
+static void furnish(cbm_loader *l, const cbm_loader_options *o)
+{
+    if (!cbm_sampler_open(&l->sampler, l->dataset, o) || count_batches(l) != CBM_OK)
+        return;
+    l->pool = cbm_pool_open(cbm_context_heap(l->cx), l->dataset, l->batch_size, o->workers);
+    if (!l->pool)
+        cbm_fail_memory(l->cx, "a loader");
 }
 
 void cbm_loader_options_init(cbm_loader_options *options)
@@ -220,19 +238,15 @@ cbm_loader *cbm_loader_open_with(cbm_dataset *dataset, const cbm_loader_options 
         cbm_fail_memory(cx, "a loader");
         return NULL;
     }
-    int64_t size = o.batch_size < dataset->count ? o.batch_size : dataset->count;
     *l = (cbm_loader){ .cx = cx,
                        .dataset = dataset,
-                       .batch_size = size,
+                       .batch_size = o.batch_size,
                        .shuffle = o.shuffle != 0,
                        .drop_last = o.drop_last != 0,
                        .seed = o.seed,
-                       .order_epoch = -1,
-                       .batches = dataset->count / size + (!o.drop_last && dataset->count % size != 0),
                        .prefetch = o.prefetch ? o.prefetch : 2 * (o.workers ? o.workers : 1) };
     cbm_dataset_retain(dataset);
-    if (!furnish(l, o.workers))
-        cbm_fail_memory(cx, "a loader");
+    furnish(l, &o);
     if (cbm_context_status(cx) == CBM_OK && cbm_context_own(cx, l, destroy)) {
         cbm_pool_start(l->pool);
         return l;
@@ -260,7 +274,7 @@ int64_t cbm_loader_samples(const cbm_loader *loader)
 {
     if (!loader)
         return 0;
-    return loader->drop_last ? loader->batches * loader->batch_size : loader->dataset->count;
+    return loader->drop_last ? loader->batches * loader->batch_size : loader->sampler.share;
 }
 
 int64_t cbm_loader_batch_size(const cbm_loader *loader)
@@ -286,7 +300,7 @@ cbm_loader_position cbm_loader_state(const cbm_loader *l)
                                   .batch = l->batch,
                                   .seed = l->seed,
                                   .batch_size = l->batch_size,
-                                  .samples = l->dataset->count,
+                                  .samples = l->sampler.share,
                                   .shuffle = l->shuffle,
                                   .drop_last = l->drop_last };
 }
@@ -297,7 +311,7 @@ bool cbm_loader_fits(const cbm_loader *l, const cbm_loader_position *p, char *wh
         const char *name;
         int64_t here, there;
     } same[] = {
-        { "samples", l->dataset->count, p->samples },
+        { "samples", l->sampler.share, p->samples },
         { "batch_size", l->batch_size, p->batch_size },
         { "shuffle", l->shuffle, p->shuffle != 0 },
         { "drop_last", l->drop_last, p->drop_last != 0 },
@@ -320,7 +334,7 @@ static void move_to(cbm_loader *l, uint64_t seed, int64_t epoch, int64_t batch)
 {
     release_current(l);
     if (seed != l->seed)
-        l->order_epoch = -1;
+        l->sampler.epoch = -1;
     l->seed = seed;
     l->epoch = epoch;
     l->batch = batch;

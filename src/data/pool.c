@@ -12,7 +12,7 @@
 static void fill(const cbm_pool *p, cbm_slot *s, int64_t thread)
 {
     const cbm_dataset *d = p->dataset;
-    s->status = CBM_OK;
+    const int64_t whole[2] = { d->input_shape.v[1], d->target_shape.v[1] };
     for (int64_t i = 0; i < s->size && s->status == CBM_OK; ++i) {
         cbm_sample_request sample = { .index = s->samples[i],
                                       .epoch = s->epoch,
@@ -20,10 +20,15 @@ static void fill(const cbm_pool *p, cbm_slot *s, int64_t thread)
                                       .input = s->input + (size_t)i * d->input_bytes,
                                       .target = d->has_target ? s->target + (size_t)i * d->target_bytes : NULL,
                                       .message = s->message,
+                                      .input_length = &s->lengths[0][d->variable[0] ? i : 0],
+                                      .target_length = &s->lengths[1][d->variable[1] ? i : 0],
                                       .scratch = p->scratch + (size_t)thread * d->scratch_bytes };
+        *sample.input_length = whole[0];
+        *sample.target_length = whole[1];
         s->status = cbm_dataset_read(d, &sample);
         s->failed_sample = s->samples[i];
     }
+    cbm_collate(d, s);
 }
 
 static void *work(void *user)
@@ -101,6 +106,8 @@ cbm_slot *cbm_slot_take(cbm_pool *p)
     *s = (cbm_slot){ .pool = p,
                      .input = memory + p->input_at,
                      .target = memory + p->target_at,
+                     .lengths = { (int64_t *)(void *)(memory + p->lengths_at[0]),
+                                  (int64_t *)(void *)(memory + p->lengths_at[1]) },
                      .samples = (int64_t *)(void *)(memory + (sizeof *s + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT) };
     return s;
 }
@@ -245,8 +252,13 @@ static bool lay_out(cbm_pool *p, int64_t batch_size)
     if (!add_bytes(&total, batch_size, p->dataset->input_bytes))
         return false;
     p->target_at = total;
-    if (!add_bytes(&total, batch_size, p->dataset->target_bytes) || !add_bytes(&total, 1, 1))
+    if (!add_bytes(&total, batch_size, p->dataset->target_bytes))
         return false;
+    for (int i = 0; i < 2; ++i) {
+        p->lengths_at[i] = total;
+        if (!add_bytes(&total, p->dataset->variable[i] ? batch_size : 1, sizeof(int64_t)))
+            return false;
+    }
     p->slot_bytes = total;
     return true;
 }

@@ -14,7 +14,7 @@ typedef enum cbm_slot_state {
     CBM_SLOT_LENT /* tensors stand on its memory */
 } cbm_slot_state;
 
-/* Memory for one batch: this header, the samples' indices, inputs, targets. */
+/* Memory for one batch: this header, the samples' indices, inputs, targets, their lengths. */
 typedef struct cbm_slot {
     struct cbm_pool *pool;
     struct cbm_slot *next; /* in the queue, or in the free list */
@@ -24,7 +24,9 @@ typedef struct cbm_slot {
     uint64_t seed;
     int64_t *samples;
     uint8_t *input, *target;
-    cbm_status status; /* of filling it */
+    int64_t *lengths[2]; /* of variable inputs and targets, a sample each */
+    int64_t longest[2];  /* to which they are filled up; -1: not variable */
+    cbm_status status;   /* of filling it; not OK when queued: nothing to be filled */
     int64_t failed_sample;
     char message[256];
 } cbm_slot;
@@ -33,7 +35,7 @@ typedef struct cbm_slot {
 typedef struct cbm_pool {
     cbm_heap *heap;
     cbm_dataset *dataset;
-    size_t slot_bytes, input_at, target_at;
+    size_t slot_bytes, input_at, target_at, lengths_at[2];
     int64_t refs; /* the loader, and each lent slot */
     bool closed;  /* the loader is gone: slots that come back are freed */
     cbm_slot *free;
@@ -65,6 +67,9 @@ void cbm_slot_return(cbm_slot *s);
 void cbm_slot_lend(cbm_slot *s);                /* one more stands on it (it must not be in the queue) */
 void cbm_slot_unlend(void *memory, void *slot); /* one less; a tensor's release function */
 void cbm_slot_unlend_none(cbm_slot *s);         /* takes back a slot of which nothing was lent after all */
+
+/* collate.c: samples of variable length, read at full distance from each other, become rows as long as the longest. */
+void cbm_collate(const cbm_dataset *dataset, cbm_slot *s);
 
 void cbm_pool_queue(cbm_pool *p, cbm_slot *s);
 /* The queue's first slot, filled; the queue must not be empty. */

@@ -116,21 +116,16 @@ static cbm_dataset *open_chain(chain *c, size_t scratch)
     const cbm_dataset *base = c->base;
     const stage *last = c->count ? &c->stages[c->count - 1] : NULL;
     int64_t transforms = base->transforms + c->count;
-    cbm_dataset *d = cbm_dataset_with(base->cx, &(cbm_dataset_options){
-                                                    .struct_size = sizeof(cbm_dataset_options),
-                                                    .name = base->name,
-                                                    .count = base->count,
-                                                    .classes = base->classes,
-                                                    .input_shape = last ? last->shape : base->input_shape,
-                                                    .input_dtype = last ? last->dtype : base->input_dtype,
-                                                    .target_shape = base->target_shape,
-                                                    .target_dtype = base->target_dtype,
-                                                    .no_target = !base->has_target,
-                                                    .read = read_chain,
-                                                    .user = c,
-                                                    .destroy = destroy_chain,
-                                                    .scratch_bytes = (int64_t)scratch,
-                                                });
+    cbm_dataset_options o = cbm_dataset_like(base);
+    if (last) {
+        o.input_shape = last->shape;
+        o.input_dtype = last->dtype;
+    }
+    o.read = read_chain;
+    o.user = c;
+    o.destroy = destroy_chain;
+    o.scratch_bytes = (int64_t)scratch;
+    cbm_dataset *d = cbm_dataset_with(base->cx, &o);
     if (d)
         d->transforms = transforms;
     return d;
@@ -142,6 +137,12 @@ cbm_dataset *cbm_dataset_transform_with(cbm_dataset *dataset, const cbm_transfor
         return NULL;
     if (count > COUNT_MAX || (count && !transforms)) {
         cbm_fail(dataset->cx, CBM_ERROR_INVALID, "[transform] %s", count > COUNT_MAX ? "too many" : "the list is NULL");
+        return NULL;
+    }
+    if (dataset->variable[0] && count) {
+        cbm_fail(dataset->cx, CBM_ERROR_UNSUPPORTED,
+                 "[transform] '%s' has inputs of variable length. HINT: change them in the dataset's read function",
+                 dataset->name);
         return NULL;
     }
     cbm_heap *heap = cbm_context_heap(dataset->cx);
