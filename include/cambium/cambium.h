@@ -14,6 +14,7 @@
 #include <cambium/schedule.h>
 #include <cambium/data.h>
 #include <cambium/io.h>
+#include <cambium/table.h>
 #include <cambium/train.h>
 #include <cambium/session.h>
 
