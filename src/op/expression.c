@@ -4,6 +4,7 @@
 
 #include "base/base.h"
 
+#include <math.h>
 #include <string.h>
 
 #define DEEPEST 32 /* nesting of parentheses and calls, so that a hostile expression cannot exhaust the stack */
@@ -23,31 +24,78 @@ typedef struct function {
 } function;
 
 static const function functions[] = {
-    { "exp", 1, CBM_EXPR_EXP },       { "log", 1, CBM_EXPR_LOG },   { "sqrt", 1, CBM_EXPR_SQRT },
-    { "abs", 1, CBM_EXPR_ABS },       { "tanh", 1, CBM_EXPR_TANH }, { "erf", 1, CBM_EXPR_ERF },
-    { "pow", 2, CBM_EXPR_POW },       { "max", 2, CBM_EXPR_MAX },   { "min", 2, CBM_EXPR_MIN },
-    { "select", 3, CBM_EXPR_SELECT }, { "cast", 1, CBM_EXPR_CAST }, { "uniform", 0, CBM_EXPR_UNIFORM },
+    { "exp", 1, CBM_EXPR_EXP },       { "exp2", 1, CBM_EXPR_EXP2 },   { "expm1", 1, CBM_EXPR_EXPM1 },
+    { "log", 1, CBM_EXPR_LOG },       { "log2", 1, CBM_EXPR_LOG2 },   { "log10", 1, CBM_EXPR_LOG10 },
+    { "log1p", 1, CBM_EXPR_LOG1P },   { "sqrt", 1, CBM_EXPR_SQRT },   { "abs", 1, CBM_EXPR_ABS },
+    { "sin", 1, CBM_EXPR_SIN },       { "cos", 1, CBM_EXPR_COS },     { "tan", 1, CBM_EXPR_TAN },
+    { "tanh", 1, CBM_EXPR_TANH },     { "erf", 1, CBM_EXPR_ERF },     { "erfc", 1, CBM_EXPR_ERFC },
+    { "floor", 1, CBM_EXPR_FLOOR },   { "ceil", 1, CBM_EXPR_CEIL },   { "round", 1, CBM_EXPR_ROUND },
+    { "trunc", 1, CBM_EXPR_TRUNC },   { "pow", 2, CBM_EXPR_POW },     { "max", 2, CBM_EXPR_MAX },
+    { "min", 2, CBM_EXPR_MIN },       { "atan2", 2, CBM_EXPR_ATAN2 }, { "mod", 2, CBM_EXPR_MOD },
+    { "select", 3, CBM_EXPR_SELECT }, { "cast", 1, CBM_EXPR_CAST },   { "uniform", 0, CBM_EXPR_UNIFORM },
     { "normal", 0, CBM_EXPR_NORMAL },
 };
 
 typedef struct infix {
     const char *sign;
-    int level; /* 0: comparison, 1: sum, 2: product */
+    int level; /* 0 binds loosest */
     cbm_expr_code code;
 } infix;
 
+#define UNARY_LEVEL 7
+
 /* Longer signs first. */
 static const infix infixes[] = {
-    { "<=", 0, CBM_EXPR_LE }, { ">=", 0, CBM_EXPR_GE }, { "==", 0, CBM_EXPR_EQ }, { "!=", 0, CBM_EXPR_NE },
-    { "<", 0, CBM_EXPR_LT },  { ">", 0, CBM_EXPR_GT },  { "+", 1, CBM_EXPR_ADD }, { "-", 1, CBM_EXPR_SUB },
-    { "*", 2, CBM_EXPR_MUL }, { "/", 2, CBM_EXPR_DIV },
+    { "<<", 4, CBM_EXPR_SHL }, { ">>", 4, CBM_EXPR_SHR }, { "<=", 3, CBM_EXPR_LE }, { ">=", 3, CBM_EXPR_GE },
+    { "==", 3, CBM_EXPR_EQ },  { "!=", 3, CBM_EXPR_NE },  { "<", 3, CBM_EXPR_LT },  { ">", 3, CBM_EXPR_GT },
+    { "|", 0, CBM_EXPR_OR },   { "^", 1, CBM_EXPR_XOR },  { "&", 2, CBM_EXPR_AND }, { "+", 5, CBM_EXPR_ADD },
+    { "-", 5, CBM_EXPR_SUB },  { "*", 6, CBM_EXPR_MUL },  { "/", 6, CBM_EXPR_DIV },
 };
 
 /* Each parsing function returns the place of its result, or -1. */
 static int parse_level(parser *p, int level);
 
+static bool is_number(const parser *p, int place)
+{
+    const int32_t code = p->out->code[place].code;
+    return code == CBM_EXPR_NUMBER || code == CBM_EXPR_FIELD;
+}
+
+/* Numbers are never shared, since each learns its dtype from what it is combined with; but equal ones stand for each
+   other where that is the same value. */
+static bool same_argument(const parser *p, int i, int j)
+{
+    const cbm_expr_instruction *a = &p->out->code[i], *b = &p->out->code[j];
+    return i == j || (is_number(p, i) && a->code == b->code && a->arg == b->arg && a->value == b->value);
+}
+
+static bool same_instruction(const parser *p, const cbm_expr_instruction *a, const cbm_expr_instruction *b)
+{
+    const int32_t count = cbm_expr_arguments(a->code);
+    const int32_t x[] = { a->x, a->y, a->z }, y[] = { b->x, b->y, b->z };
+    bool shared = count == 0;
+    if (a->code != b->code || a->arg != b->arg || a->code == CBM_EXPR_NUMBER || a->code == CBM_EXPR_FIELD)
+        return false;
+    for (int32_t i = 0; i < count; i++) {
+        if (!same_argument(p, x[i], y[i]))
+            return false;
+        shared = shared || (x[i] == y[i] && (a->code != CBM_EXPR_SELECT || i > 0));
+    }
+    return shared;
+}
+
+/* What is there already is not put there again, nor are the numbers that were put there for it. */
 static int emit(parser *p, cbm_expr_instruction instruction)
 {
+    for (int i = 0; i < p->out->length; i++) {
+        if (!same_instruction(p, &instruction, &p->out->code[i]))
+            continue;
+        const int32_t arguments[] = { instruction.z, instruction.y, instruction.x };
+        for (int k = 3 - cbm_expr_arguments(instruction.code); k < 3; k++)
+            if (arguments[k] == p->out->length - 1 && is_number(p, arguments[k]))
+                p->out->length--;
+        return i;
+    }
     if (p->out->length >= CBM_EXPR_MAX_LENGTH)
         return -1;
     p->out->code[p->out->length] = instruction;
@@ -157,12 +205,10 @@ static int parse_word(parser *p)
         const int32_t operand = word[0] - 'a';
         if (operand >= p->op->n_in)
             return -1;
-        /* An operand is read once, however often it is named. */
-        for (int i = 0; i < p->out->length; i++)
-            if (p->out->code[i].code == CBM_EXPR_INPUT && p->out->code[i].arg == operand)
-                return i;
         return emit(p, (cbm_expr_instruction){ .code = CBM_EXPR_INPUT, .arg = operand });
     }
+    if (strcmp(word, "inf") == 0)
+        return emit(p, (cbm_expr_instruction){ .code = CBM_EXPR_NUMBER, .value = HUGE_VAL });
     const int field = field_named(p->op, word);
     if (field < 0)
         return -1;
@@ -175,10 +221,11 @@ static int parse_unary(parser *p)
         return -1;
     int place = -1;
     skip_spaces(p);
-    if (accept(p, "-")) {
+    if (*p->at == '-' || *p->at == '~') {
+        const cbm_expr_code code = *p->at++ == '-' ? CBM_EXPR_NEG : CBM_EXPR_NOT;
         const int x = parse_unary(p);
         if (x >= 0)
-            place = emit(p, (cbm_expr_instruction){ .code = CBM_EXPR_NEG, .x = x });
+            place = emit(p, (cbm_expr_instruction){ .code = (int32_t)code, .x = x });
     } else if (accept(p, "(")) {
         place = parse_level(p, 0);
         if (!accept(p, ")"))
@@ -207,7 +254,7 @@ static const infix *accept_infix(parser *p, int level)
 
 static int parse_level(parser *p, int level)
 {
-    if (level == 3)
+    if (level == UNARY_LEVEL)
         return parse_unary(p);
     int x = parse_level(p, level + 1);
     const infix *sign = NULL;
@@ -278,51 +325,44 @@ static bool relate(classes *c, const cbm_expr_instruction *code, int i, const cb
     case CBM_EXPR_CAST:
     case CBM_EXPR_UNIFORM:
     case CBM_EXPR_NORMAL: return is(c, i, (int)out);
-    case CBM_EXPR_LT:
-    case CBM_EXPR_LE:
-    case CBM_EXPR_GT:
-    case CBM_EXPR_GE:
-    case CBM_EXPR_EQ:
-    case CBM_EXPR_NE: return is(c, i, (int)CBM_BOOL) && same(c, k->x, k->y);
     case CBM_EXPR_SELECT: return is(c, k->x, (int)CBM_BOOL) && same(c, k->y, k->z) && same(c, i, k->y);
-    case CBM_EXPR_ADD:
-    case CBM_EXPR_SUB:
-    case CBM_EXPR_MUL:
-    case CBM_EXPR_DIV:
-    case CBM_EXPR_POW:
-    case CBM_EXPR_MAX:
-    case CBM_EXPR_MIN: return same(c, k->x, k->y) && same(c, i, k->x);
-    case CBM_EXPR_NEG:
-    case CBM_EXPR_EXP:
-    case CBM_EXPR_LOG:
-    case CBM_EXPR_SQRT:
-    case CBM_EXPR_ABS:
-    case CBM_EXPR_TANH:
-    case CBM_EXPR_ERF: return same(c, i, k->x);
-    case CBM_EXPR_CODES: break;
+    default: break;
     }
-    return false;
+    if (cbm_expr_compares(k->code))
+        return is(c, i, (int)CBM_BOOL) && same(c, k->x, k->y);
+    return (cbm_expr_arguments(k->code) == 1 || same(c, k->x, k->y)) && same(c, i, k->x);
 }
 
 /* Which dtypes an instruction can compute in. */
 static bool computes(cbm_expr_code code, cbm_dtype dtype)
 {
+    const bool floating = dtype == CBM_F32 || dtype == CBM_F64 || dtype == CBM_BF16;
     switch (code) {
-    case CBM_EXPR_DIV:
-    case CBM_EXPR_POW:
-    case CBM_EXPR_EXP:
-    case CBM_EXPR_LOG:
-    case CBM_EXPR_SQRT:
-    case CBM_EXPR_TANH:
-    case CBM_EXPR_ERF:
-    case CBM_EXPR_UNIFORM:
-    case CBM_EXPR_NORMAL: return dtype == CBM_F32 || dtype == CBM_F64 || dtype == CBM_BF16;
+    case CBM_EXPR_INPUT:
+    case CBM_EXPR_NUMBER:
+    case CBM_EXPR_FIELD:
+    case CBM_EXPR_MAX:
+    case CBM_EXPR_MIN:
+    case CBM_EXPR_SELECT:
+    case CBM_EXPR_CAST: return true;
+    case CBM_EXPR_AND:
+    case CBM_EXPR_OR:
+    case CBM_EXPR_XOR: return !floating;
+    case CBM_EXPR_SHL:
+    case CBM_EXPR_SHR:
+    case CBM_EXPR_NOT: return !floating && dtype != CBM_BOOL;
     case CBM_EXPR_ADD:
     case CBM_EXPR_SUB:
     case CBM_EXPR_MUL:
+    case CBM_EXPR_DIV:
+    case CBM_EXPR_MOD:
     case CBM_EXPR_NEG:
-    case CBM_EXPR_ABS: return dtype != CBM_BOOL;
-    default: return true;
+    case CBM_EXPR_ABS:
+    case CBM_EXPR_FLOOR:
+    case CBM_EXPR_CEIL:
+    case CBM_EXPR_ROUND:
+    case CBM_EXPR_TRUNC: return dtype != CBM_BOOL;
+    default: return floating || cbm_expr_compares((int32_t)code);
     }
 }
 

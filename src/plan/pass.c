@@ -27,7 +27,11 @@ static bool is_exact(const builder *b, const cbm_fused_instruction *i)
     case CBM_EXPR_MAX:
     case CBM_EXPR_MIN: return exact[i->x] && exact[i->y];
     case CBM_EXPR_NEG:
-    case CBM_EXPR_ABS: return exact[i->x];
+    case CBM_EXPR_ABS:
+    case CBM_EXPR_FLOOR:
+    case CBM_EXPR_CEIL:
+    case CBM_EXPR_ROUND:
+    case CBM_EXPR_TRUNC: return exact[i->x];
     case CBM_EXPR_SELECT: return exact[i->y] && exact[i->z];
     case CBM_EXPR_CAST: return i->dtype == CBM_BF16 || (i->dtype == CBM_F32 && exact[i->x]);
     default: return i->dtype == CBM_BF16;

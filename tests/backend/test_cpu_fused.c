@@ -32,10 +32,11 @@ static bool floating(int32_t dtype)
 /* One instruction whose arguments are among the first n; false: try again. */
 static bool random_instruction(program *p, int32_t n, cbm_fused_instruction *c)
 {
-    static const int32_t binary[] = {
-        CBM_EXPR_ADD, CBM_EXPR_SUB, CBM_EXPR_MUL, CBM_EXPR_MAX, CBM_EXPR_MIN, CBM_EXPR_DIV
-    };
-    static const int32_t unary[] = { CBM_EXPR_NEG, CBM_EXPR_ABS, CBM_EXPR_SQRT };
+    static const int32_t binary[] = { CBM_EXPR_ADD, CBM_EXPR_SUB, CBM_EXPR_MUL, CBM_EXPR_MAX,
+                                      CBM_EXPR_MIN, CBM_EXPR_DIV, CBM_EXPR_MOD };
+    static const int32_t bits[] = { CBM_EXPR_AND, CBM_EXPR_OR, CBM_EXPR_XOR, CBM_EXPR_SHL, CBM_EXPR_SHR, CBM_EXPR_NOT };
+    static const int32_t unary[] = { CBM_EXPR_NEG,   CBM_EXPR_ABS,   CBM_EXPR_FLOOR, CBM_EXPR_CEIL,
+                                     CBM_EXPR_ROUND, CBM_EXPR_TRUNC, CBM_EXPR_SQRT };
     const int32_t x = (int32_t)draw_int(0, n - 1);
     const cbm_dtype dtype = (cbm_dtype)p->code[x].dtype;
     *c = (cbm_fused_instruction){ .x = x, .dtype = (int32_t)dtype };
@@ -43,10 +44,12 @@ static bool random_instruction(program *p, int32_t n, cbm_fused_instruction *c)
     case 0:
     case 1:
     case 2:
-        c->code = binary[draw_int(0, 5)];
-        c->y = pick(p, n, dtype);
-        break;
-    case 3: c->code = unary[draw_int(0, 2)]; return c->code != CBM_EXPR_SQRT || floating(c->dtype);
+        c->code = binary[draw_int(0, 6)];
+        if (!floating(c->dtype) && dtype != CBM_BF16 && draw() < 0.5)
+            c->code = bits[draw_int(0, dtype == CBM_BOOL ? 2 : 5)];
+        c->y = c->code == CBM_EXPR_NOT ? 0 : pick(p, n, dtype);
+        return c->y >= 0 && (c->code != CBM_EXPR_MOD || dtype != CBM_BOOL);
+    case 3: c->code = unary[draw_int(0, 6)]; return c->code != CBM_EXPR_SQRT || floating(c->dtype);
     case 4:
         c->code = (int32_t)draw_int(CBM_EXPR_LT, CBM_EXPR_NE);
         c->y = pick(p, n, dtype);
@@ -272,11 +275,12 @@ static void elementary_functions(void **state)
         int code;
         double (*f)(double);
         double most;
-    } functions[] = { { CBM_EXPR_EXP, exp, 1.5 },
-                      { CBM_EXPR_LOG, log, 1.5 },
-                      { CBM_EXPR_TANH, tanh, 2.5 },
-                      { CBM_EXPR_ERF, erf, 2 },
-                      { CBM_EXPR_SQRT, sqrt, 0.5 } };
+    } functions[] = { { CBM_EXPR_EXP, exp, 1.5 },   { CBM_EXPR_LOG, log, 1.5 },   { CBM_EXPR_TANH, tanh, 2.5 },
+                      { CBM_EXPR_ERF, erf, 2 },     { CBM_EXPR_SQRT, sqrt, 0.5 }, { CBM_EXPR_EXP2, exp2, 2 },
+                      { CBM_EXPR_EXPM1, expm1, 2 }, { CBM_EXPR_LOG2, log2, 3 },   { CBM_EXPR_LOG10, log10, 3 },
+                      { CBM_EXPR_LOG1P, log1p, 2 }, { CBM_EXPR_SIN, sin, 2 },     { CBM_EXPR_COS, cos, 2 },
+                      { CBM_EXPR_TAN, tan, 4 },     { CBM_EXPR_ERFC, erfc, 4 },   { CBM_EXPR_FLOOR, floor, 0 },
+                      { CBM_EXPR_CEIL, ceil, 0 },   { CBM_EXPR_ROUND, rint, 0 },  { CBM_EXPR_TRUNC, trunc, 0 } };
     enum { N = 1024, STRIDE = 7919 };
     static float x[N], y[N], r[N];
     for (int level = 0; level < N_LEVELS; level++) {
@@ -304,21 +308,44 @@ static void elementary_functions(void **state)
                         fail_msg("function %d at %s: f(%.9g) = %.9g or %.9g by its neighbours", functions[k].code,
                                  s->name, (double)x[i], (double)r[i], (double)y[i]);
             }
-        static const float odd[] = { 0, -0.0f, 1, -1, INFINITY, -INFINITY, NAN, 2, -2, 3, -3, 0.5f, -0.5f };
-        for (int round = 0; s && round < 200; round++) {
-            for (int i = 0; i < N; i++) {
-                x[i] = expf((float)(draw() - 0.5) * 40);
-                y[i] = (float)(draw() - 0.5) * 20;
-                if (round == 0 && i < 169) {
-                    x[i] = odd[i / 13];
-                    y[i] = odd[i % 13];
+    }
+}
+
+/* Of two operands: all magnitudes against each other, and magnitudes near each other. */
+static void elementary_functions_of_two(void **state)
+{
+    (void)state;
+    static const struct {
+        int code;
+        double (*f)(double, double);
+        double most;
+    } functions[] = { { CBM_EXPR_POW, pow, 1 }, { CBM_EXPR_ATAN2, atan2, 4 }, { CBM_EXPR_MOD, fmod, 0 } };
+    static const float odd[] = { 0, -0.0f, 1, -1, INFINITY, -INFINITY, NAN, 2, -2, 3, -3, 0.5f, -0.5f, 1e-40f, 3e38f };
+    enum { N = 1024, ODD = sizeof odd / sizeof *odd };
+    static float x[N], y[N], r[N];
+    const cbm_tile_operand o[3] = { { (const char *)x, 1 }, { (const char *)y, 1 }, { NULL, 0 } };
+    for (int level = 0; level < N_LEVELS; level++) {
+        const cbm_simd *s = cbm_simd_named(simd_levels[level]);
+        for (size_t k = 0; s && k < sizeof functions / sizeof *functions; k++)
+            for (int round = 0; round < 400; round++) {
+                for (int i = 0; i < N; i++) {
+                    const bool positive = functions[k].code == CBM_EXPR_POW;
+                    const uint32_t bits = (uint32_t)(draw() * 0x1p32);
+                    x[i] = expf((float)(draw() - 0.5) * 40) * (positive || draw() < 0.5 ? 1 : -1);
+                    y[i] = (float)(draw() - 0.5) * 20 * (positive || draw() < 0.5 ? 1 : x[i]);
+                    if (round % 2 && !positive)
+                        memcpy(&y[i], &bits, sizeof bits);
+                    if (round == 0 && i < ODD * ODD) {
+                        x[i] = odd[i / ODD];
+                        y[i] = odd[i % ODD];
+                    }
                 }
+                s->tile[functions[k].code][CBM_LANE_F32](N, r, o);
+                for (int i = 0; i < N; i++)
+                    if (units(r[i], functions[k].f((double)x[i], (double)y[i])) > functions[k].most)
+                        fail_msg("function %d at %s: f(%.9g, %.9g) = %.9g, not %.9g", functions[k].code, s->name,
+                                 (double)x[i], (double)y[i], (double)r[i], functions[k].f((double)x[i], (double)y[i]));
             }
-            s->tile[CBM_EXPR_POW][CBM_LANE_F32](N, r, o);
-            for (int i = 0; i < N; i++)
-                if (units(r[i], pow((double)x[i], (double)y[i])) > 1)
-                    fail_msg("pow(%.9g, %.9g) = %.9g at %s", (double)x[i], (double)y[i], (double)r[i], s->name);
-        }
     }
 }
 
@@ -348,6 +375,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(programs),
         cmocka_unit_test(elementary_functions),
+        cmocka_unit_test(elementary_functions_of_two),
         cmocka_unit_test(random_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -43,7 +43,9 @@ static double a_float(check_case *c, int code)
     if (!c->bench && check_uniform(c) < 0.1)
         return edges[check_int(c, 0, (int64_t)(sizeof edges / sizeof *edges) - 1)];
     const double v = 8 * check_uniform(c) - 4;
-    return code == CBM_EXPR_LOG || code == CBM_EXPR_SQRT || code == CBM_EXPR_POW ? fabs(v) : v;
+    const bool positive = code == CBM_EXPR_LOG || code == CBM_EXPR_LOG2 || code == CBM_EXPR_LOG10 ||
+                          code == CBM_EXPR_SQRT || code == CBM_EXPR_POW;
+    return positive ? fabs(v) : v;
 }
 static int64_t a_whole(check_case *c, bool wide)
 {
@@ -71,24 +73,61 @@ static void operand(check_case *c, int i, cbm_lane lane, int code)
 
 /* ---- one instruction: variant code, lane ---- */
 
+/* What the floats' result should be by the C library, and how near it must come in f32 (0: exactly). */
+typedef union of_floats {
+    double (*one)(double);
+    double (*two)(double, double);
+} of_floats;
 static const struct {
     int code, n_in;
     const char *name;
+    of_floats f;
+    double relative;
 } codes[] = {
-    { CBM_EXPR_ADD, 2, "add" },   { CBM_EXPR_SUB, 2, "sub" },   { CBM_EXPR_MUL, 2, "mul" },
-    { CBM_EXPR_DIV, 2, "div" },   { CBM_EXPR_POW, 2, "pow" },   { CBM_EXPR_MAX, 2, "max" },
-    { CBM_EXPR_MIN, 2, "min" },   { CBM_EXPR_NEG, 1, "neg" },   { CBM_EXPR_EXP, 1, "exp" },
-    { CBM_EXPR_LOG, 1, "log" },   { CBM_EXPR_SQRT, 1, "sqrt" }, { CBM_EXPR_ABS, 1, "abs" },
-    { CBM_EXPR_TANH, 1, "tanh" }, { CBM_EXPR_ERF, 1, "erf" },   { CBM_EXPR_LT, 2, "lt" },
-    { CBM_EXPR_LE, 2, "le" },     { CBM_EXPR_GT, 2, "gt" },     { CBM_EXPR_GE, 2, "ge" },
-    { CBM_EXPR_EQ, 2, "eq" },     { CBM_EXPR_NE, 2, "ne" },     { CBM_EXPR_SELECT, 3, "select" },
+    { CBM_EXPR_ADD, 2, "add", { 0 }, 0 },
+    { CBM_EXPR_SUB, 2, "sub", { 0 }, 0 },
+    { CBM_EXPR_MUL, 2, "mul", { 0 }, 0 },
+    { CBM_EXPR_DIV, 2, "div", { 0 }, 0 },
+    { CBM_EXPR_POW, 2, "pow", { .two = pow }, 1e-6 },
+    { CBM_EXPR_MAX, 2, "max", { 0 }, 0 },
+    { CBM_EXPR_MIN, 2, "min", { 0 }, 0 },
+    { CBM_EXPR_ATAN2, 2, "atan2", { .two = atan2 }, 1e-6 },
+    { CBM_EXPR_MOD, 2, "mod", { .two = fmod }, 0 },
+    { CBM_EXPR_AND, 2, "and", { 0 }, 0 },
+    { CBM_EXPR_OR, 2, "or", { 0 }, 0 },
+    { CBM_EXPR_XOR, 2, "xor", { 0 }, 0 },
+    { CBM_EXPR_SHL, 2, "shl", { 0 }, 0 },
+    { CBM_EXPR_SHR, 2, "shr", { 0 }, 0 },
+    { CBM_EXPR_NEG, 1, "neg", { 0 }, 0 },
+    { CBM_EXPR_NOT, 1, "not", { 0 }, 0 },
+    { CBM_EXPR_EXP, 1, "exp", { exp }, 1e-6 },
+    { CBM_EXPR_EXP2, 1, "exp2", { exp2 }, 1e-6 },
+    { CBM_EXPR_EXPM1, 1, "expm1", { expm1 }, 1e-6 },
+    { CBM_EXPR_LOG, 1, "log", { log }, 1e-6 },
+    { CBM_EXPR_LOG2, 1, "log2", { log2 }, 1e-6 },
+    { CBM_EXPR_LOG10, 1, "log10", { log10 }, 1e-6 },
+    { CBM_EXPR_LOG1P, 1, "log1p", { log1p }, 1e-6 },
+    { CBM_EXPR_SQRT, 1, "sqrt", { sqrt }, 0 },
+    { CBM_EXPR_ABS, 1, "abs", { fabs }, 0 },
+    { CBM_EXPR_SIN, 1, "sin", { sin }, 1e-6 },
+    { CBM_EXPR_COS, 1, "cos", { cos }, 1e-6 },
+    { CBM_EXPR_TAN, 1, "tan", { tan }, 1e-6 },
+    { CBM_EXPR_TANH, 1, "tanh", { tanh }, 1e-6 },
+    { CBM_EXPR_ERF, 1, "erf", { erf }, 1e-6 },
+    { CBM_EXPR_ERFC, 1, "erfc", { erfc }, 1e-6 },
+    { CBM_EXPR_FLOOR, 1, "floor", { floor }, 0 },
+    { CBM_EXPR_CEIL, 1, "ceil", { ceil }, 0 },
+    { CBM_EXPR_ROUND, 1, "round", { rint }, 0 },
+    { CBM_EXPR_TRUNC, 1, "trunc", { trunc }, 0 },
+    { CBM_EXPR_LT, 2, "lt", { 0 }, 0 },
+    { CBM_EXPR_LE, 2, "le", { 0 }, 0 },
+    { CBM_EXPR_GT, 2, "gt", { 0 }, 0 },
+    { CBM_EXPR_GE, 2, "ge", { 0 }, 0 },
+    { CBM_EXPR_EQ, 2, "eq", { 0 }, 0 },
+    { CBM_EXPR_NE, 2, "ne", { 0 }, 0 },
+    { CBM_EXPR_SELECT, 3, "select", { 0 }, 0 },
 };
 enum { N_CODES = sizeof codes / sizeof *codes };
-
-static bool compares(int code)
-{
-    return code >= CBM_EXPR_LT && code <= CBM_EXPR_NE;
-}
 
 static void make_tile(check_case *c)
 {
@@ -100,36 +139,31 @@ static void make_tile(check_case *c)
         operand(c, i, condition ? CBM_LANE_I32 : lane, code);
         for (int64_t k = 0; condition && k < c->in[i].count; k++)
             ((int32_t *)c->in[i].data)[k] = (int32_t)((c->n[2] ? k * 7 % 3 : c->n[0] / 16) % 2);
-        if (code == CBM_EXPR_POW && i == 1 && !floating(lane))
+        const bool count = code == CBM_EXPR_POW || code == CBM_EXPR_SHL || code == CBM_EXPR_SHR;
+        if (count && i == 1 && !floating(lane))
             for (int64_t k = 0; k < c->in[i].count; k++)
-                store(&c->in[i], k, (number){ .i = c->n[3] ? check_int(c, -3, 9) : 3 });
+                store(&c->in[i], k, (number){ .i = c->n[3] ? check_int(c, -3, code == CBM_EXPR_POW ? 9 : 70) : 3 });
         c->bytes += (double)c->n[0] * (double)cbm_dtype_size(c->in[i].dtype);
     }
-    const bool exact = code != CBM_EXPR_EXP && code != CBM_EXPR_LOG && code != CBM_EXPR_TANH && code != CBM_EXPR_ERF &&
-                       code != CBM_EXPR_POW;
-    const double relative = !floating(lane) ? 0 : lane == CBM_LANE_F64 ? 4e-16 : exact ? 0 : 1e-6;
-    check_out(c, 0, compares(code) ? CBM_I32 : dtype_of[lane], c->n[0], relative, exact || !floating(lane) ? 0 : 1e-37);
+    const double near = codes[c->kernel->variant[0]].relative;
+    const double relative = !floating(lane) ? 0 : lane == CBM_LANE_F64 ? 4e-16 : near;
+    check_out(c, 0, cbm_expr_compares(code) ? CBM_I32 : dtype_of[lane], c->n[0], relative,
+              near == 0 || !floating(lane) ? 0 : 1e-37);
     c->bytes += (double)c->n[0] * (double)cbm_dtype_size(c->out[0].dtype);
     snprintf(c->shape, sizeof c->shape, "%d, steps %d %d %d", (int)c->n[0], (int)c->n[2], (int)c->n[3], (int)c->n[4]);
 }
 
-static double float_result(int code, double x, double y)
+static double float_result(int i, double x, double y)
 {
-    switch (code) {
+    switch (codes[i].code) {
     case CBM_EXPR_ADD: return x + y;
     case CBM_EXPR_SUB: return x - y;
     case CBM_EXPR_MUL: return x * y;
     case CBM_EXPR_DIV: return x / y;
-    case CBM_EXPR_POW: return pow(x, y);
     case CBM_EXPR_MAX: return isnan(x) || x > y ? x : y;
     case CBM_EXPR_MIN: return isnan(x) || x < y ? x : y;
     case CBM_EXPR_NEG: return -x;
-    case CBM_EXPR_EXP: return exp(x);
-    case CBM_EXPR_LOG: return log(x);
-    case CBM_EXPR_SQRT: return sqrt(x);
-    case CBM_EXPR_ABS: return fabs(x);
-    case CBM_EXPR_TANH: return tanh(x);
-    default: return erf(x);
+    default: return codes[i].n_in == 1 ? codes[i].f.one(x) : codes[i].f.two(x, y);
     }
 }
 
@@ -143,8 +177,10 @@ static int64_t power(uint64_t x, int64_t n)
     return (int64_t)r;
 }
 
-static int64_t whole_result(int code, int64_t x, int64_t y)
+static int64_t whole_result(int code, cbm_lane lane, int64_t x, int64_t y)
 {
+    const int64_t width = lane == CBM_LANE_I64 ? 64 : 32;
+    const bool inside = y >= 0 && y < width;
     const uint64_t a = (uint64_t)x, b = (uint64_t)y;
     switch (code) {
     case CBM_EXPR_ADD: return (int64_t)(a + b);
@@ -154,8 +190,16 @@ static int64_t whole_result(int code, int64_t x, int64_t y)
     case CBM_EXPR_POW: return power(a, y);
     case CBM_EXPR_MAX: return x > y ? x : y;
     case CBM_EXPR_MIN: return x < y ? x : y;
+    case CBM_EXPR_MOD: return y == 0 || y == -1 ? 0 : x % y;
+    case CBM_EXPR_AND: return x & y;
+    case CBM_EXPR_OR: return x | y;
+    case CBM_EXPR_XOR: return x ^ y;
+    case CBM_EXPR_SHL: return inside ? (int64_t)(a << y) : 0;
+    case CBM_EXPR_SHR: return inside ? x >> y : -(x < 0);
     case CBM_EXPR_NEG: return (int64_t)(0 - a);
-    default: return x < 0 ? (int64_t)(0 - a) : x;
+    case CBM_EXPR_NOT: return ~x;
+    case CBM_EXPR_ABS: return x < 0 ? (int64_t)(0 - a) : x;
+    default: return x; /* whole already */
     }
 }
 
@@ -174,21 +218,22 @@ static bool order(int code, double below, double above, double equal)
 static void reference_tile(check_case *c)
 {
     const int code = codes[c->kernel->variant[0]].code, n_in = codes[c->kernel->variant[0]].n_in;
-    const bool floats = floating((cbm_lane)c->kernel->variant[1]);
+    const cbm_lane lane = (cbm_lane)c->kernel->variant[1];
+    const bool floats = floating(lane);
     for (int64_t k = 0; k < c->n[0]; k++) {
         number v[3] = { { 0, 0 } }, r;
         for (int i = 0; i < n_in; i++)
             v[i] = load(&c->in[i], k * c->n[2 + i]);
         if (code == CBM_EXPR_SELECT)
             r = v[0].i ? v[1] : v[2];
-        else if (compares(code) && floats)
+        else if (cbm_expr_compares(code) && floats)
             r = (number){ .i = order(code, v[0].f<v[1].f, v[0].f> v[1].f, v[0].f == v[1].f) };
-        else if (compares(code))
+        else if (cbm_expr_compares(code))
             r = (number){ .i = order(code, v[0].i<v[1].i, v[0].i> v[1].i, v[0].i == v[1].i) };
         else if (floats)
-            r = (number){ .f = float_result(code, v[0].f, v[1].f) };
+            r = (number){ .f = float_result(c->kernel->variant[0], v[0].f, v[1].f) };
         else
-            r = (number){ .i = whole_result(code, v[0].i, v[1].i) };
+            r = (number){ .i = whole_result(code, lane, v[0].i, v[1].i) };
         store(&c->out[0], k, r);
     }
 }

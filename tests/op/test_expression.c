@@ -71,13 +71,34 @@ static double walk(const cbm_expression *e, const double *in, const settings *s)
         case CBM_EXPR_POW: r[i] = pow(x, y); break;
         case CBM_EXPR_MAX: r[i] = fmax(x, y); break;
         case CBM_EXPR_MIN: r[i] = fmin(x, y); break;
+        case CBM_EXPR_ATAN2: r[i] = atan2(x, y); break;
+        case CBM_EXPR_MOD: r[i] = fmod(x, y); break;
+        case CBM_EXPR_AND: r[i] = (double)((int64_t)x & (int64_t)y); break;
+        case CBM_EXPR_OR: r[i] = (double)((int64_t)x | (int64_t)y); break;
+        case CBM_EXPR_XOR: r[i] = (double)((int64_t)x ^ (int64_t)y); break;
+        case CBM_EXPR_SHL: r[i] = (double)((int64_t)x << (int64_t)y); break;
+        case CBM_EXPR_SHR: r[i] = (double)((int64_t)x >> (int64_t)y); break;
         case CBM_EXPR_NEG: r[i] = -x; break;
+        case CBM_EXPR_NOT: r[i] = (double)~(int64_t)x; break;
         case CBM_EXPR_EXP: r[i] = exp(x); break;
+        case CBM_EXPR_EXP2: r[i] = exp2(x); break;
+        case CBM_EXPR_EXPM1: r[i] = expm1(x); break;
         case CBM_EXPR_LOG: r[i] = log(x); break;
+        case CBM_EXPR_LOG2: r[i] = log2(x); break;
+        case CBM_EXPR_LOG10: r[i] = log10(x); break;
+        case CBM_EXPR_LOG1P: r[i] = log1p(x); break;
         case CBM_EXPR_SQRT: r[i] = sqrt(x); break;
         case CBM_EXPR_ABS: r[i] = fabs(x); break;
+        case CBM_EXPR_SIN: r[i] = sin(x); break;
+        case CBM_EXPR_COS: r[i] = cos(x); break;
+        case CBM_EXPR_TAN: r[i] = tan(x); break;
         case CBM_EXPR_TANH: r[i] = tanh(x); break;
         case CBM_EXPR_ERF: r[i] = erf(x); break;
+        case CBM_EXPR_ERFC: r[i] = erfc(x); break;
+        case CBM_EXPR_FLOOR: r[i] = floor(x); break;
+        case CBM_EXPR_CEIL: r[i] = ceil(x); break;
+        case CBM_EXPR_ROUND: r[i] = rint(x); break;
+        case CBM_EXPR_TRUNC: r[i] = trunc(x); break;
         case CBM_EXPR_LT: r[i] = x < y; break;
         case CBM_EXPR_LE: r[i] = x <= y; break;
         case CBM_EXPR_GT: r[i] = x > y; break;
@@ -134,6 +155,17 @@ static void values(void **state)
         { "1 + 2 * normal()", 1.5 },
         { "cast(a)", 3 },
         { "a*a+a", 12 },
+        { "sin(c) + cos(c) * tan(c)", 2 * sin(0.5) },
+        { "atan2(a, b) + erfc(c)", atan2(3, -2) + erfc(0.5) },
+        { "exp2(a) + expm1(c) + log2(d) + log10(d) + log1p(c)", 8 + expm1(0.5) + log2(7) + log10(7) + log1p(0.5) },
+        { "floor(c) + 10 * ceil(c) + 100 * round(1.5) + 1000 * trunc(-1.5)", -790 },
+        { "mod(-d, a)", -1 },
+        { "a & 2 | 8 ^ 1", 11 },   /* (a & 2) | (8 ^ 1) */
+        { "1 << 2 + 1 & d", 0 },   /* (1 << (2 + 1)) & d */
+        { "a | 1 << 4 >> 1", 11 }, /* a | ((1 << 4) >> 1) */
+        { "~a & d", 4 },
+        { "select(a < 4 & b < 0, 1, 2)", 1 },
+        { "select(abs(a) < inf, 1, 2)", 1 },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         cbm_expression e;
@@ -150,10 +182,11 @@ static void refused(void **state)
 {
     (void)state;
     static const char *const cases[] = {
-        "",        " ",     "a +",       "+ a",    "a b",     "(a",          "a)",         "()",     "e",
-        "exp",     "exp()", "exp(a, b)", "pow(a)", "max(a,)", "select(a,b)", "uniform(a)", "sin(a)", "seed",
-        "scale_3", "a = b", "a & b",     "1.2.3",  "1e",      "1e+",         "a * / b",    "a; b",   "%s",
-        "a\x80",   "0x10",  "nan",       ".",      "a < ",    "aa",          "pow(a b)",   "3a",     "exp(a) + )",
+        "",        " ",     "a +",     "+ a",       "a b",     "(a",       "a)",          "()",
+        "e",       "exp",   "exp()",   "exp(a, b)", "pow(a)",  "max(a,)",  "select(a,b)", "uniform(a)",
+        "sine(a)", "seed",  "scale_3", "a = b",     "a && b",  "a < < b",  "~",           "a ~ b",
+        "-inf()",  "1.2.3", "1e",      "1e+",       "a * / b", "a; b",     "%s",          "a\x80",
+        "0x10",    "nan",   ".",       "a < ",      "aa",      "pow(a b)", "3a",          "exp(a) + )",
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         cbm_expression e;
@@ -200,16 +233,29 @@ static void limits(void **state)
     assert_false(parses(text, &e));
 }
 
-/* An operand is read once, however often it is named. */
-static void operands_once(void **state)
+/* An operand is read once, however often it is named, and what is written twice is computed once; but a number learns its
+   dtype from what it stands beside, so that it is shared only with it. */
+static void computed_once(void **state)
 {
     (void)state;
     cbm_expression e;
+    cbm_dtype t[CBM_EXPR_MAX_LENGTH];
     int inputs = 0;
     assert_true(parses("a * b + a * a - b", &e));
     for (int i = 0; i < e.length; i++)
         inputs += e.code[i].code == CBM_EXPR_INPUT;
     assert_int_equal(inputs, 2);
+    assert_true(parses("exp(0.5 * a) * exp(0.5 * a)", &e));
+    assert_int_equal(e.length, 5);
+    assert_true(parses("uniform() * uniform()", &e)); /* one number an element */
+    assert_int_equal(e.length, 2);
+    assert_true(parses("(p - a) * (p - a) + (scale_2 - a)", &e));
+    assert_int_equal(e.length, 7);
+    const cbm_dtype whole[] = { CBM_I64, CBM_I64, CBM_I64, CBM_I64 };
+    assert_true(parses("cast(a + 1) * select(a < 1, 1, 0) + select(a < 1, 1, 0)", &e));
+    assert_true(cbm_expression_types(&e, whole, CBM_F32, t));
+    assert_true(parses("cast(select(a < 1, 1, 0) + a) + select(a < 1, 1, 0)", &e));
+    assert_true(cbm_expression_types(&e, whole, CBM_F32, t));
 }
 
 static void decimal_comma(void **state)
@@ -258,6 +304,9 @@ static void dtypes(void **state)
     assert_true(typed("1 < 2", CBM_F32, CBM_BOOL, &e, t));
     assert_true(typed("max(a, b)", CBM_I32, CBM_I32, &e, t));
     assert_true(typed("a == b", CBM_BOOL, CBM_BOOL, &e, t));
+    assert_true(typed("round(a / b) + mod(a, b) << 2", CBM_I32, CBM_I32, &e, t));
+    assert_true(typed("a & b | a ^ b", CBM_BOOL, CBM_BOOL, &e, t));
+    assert_true(typed("a < b & a != b", CBM_F32, CBM_BOOL, &e, t));
 
     const cbm_dtype where[] = { CBM_BOOL, CBM_I64, CBM_I64, CBM_I64 };
     assert_true(parses("select(a, b, c)", &e));
@@ -273,8 +322,12 @@ static void dtypes_refused(void **state)
     assert_false(typed("a < b", CBM_F32, CBM_F32, &e, t));           /* a comparison gives bool */
     assert_false(typed("select(a, b, c)", CBM_F32, CBM_F32, &e, t)); /* the condition is no bool */
     assert_false(typed("exp(a)", CBM_I64, CBM_I64, &e, t));          /* functions are of floats */
-    assert_false(typed("a / b", CBM_I32, CBM_I32, &e, t));
     assert_false(typed("a + b", CBM_BOOL, CBM_BOOL, &e, t));
+    assert_false(typed("mod(a, b)", CBM_BOOL, CBM_BOOL, &e, t));
+    assert_false(typed("a & b", CBM_F32, CBM_F32, &e, t)); /* bits are of whole numbers */
+    assert_false(typed("~a", CBM_BOOL, CBM_BOOL, &e, t));
+    assert_false(typed("a << b", CBM_BOOL, CBM_BOOL, &e, t));
+    assert_false(typed("sin(a)", CBM_I64, CBM_I64, &e, t));
     assert_false(typed("uniform()", CBM_F32, CBM_I64, &e, t));
     assert_false(typed("(a < b) + a", CBM_F32, CBM_F32, &e, t));
     const cbm_dtype mixed[] = { CBM_F32, CBM_F64, CBM_F32, CBM_F32 };
@@ -311,7 +364,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values),        cmocka_unit_test(refused),  cmocka_unit_test(limits),
-        cmocka_unit_test(operands_once), cmocka_unit_test(dtypes),   cmocka_unit_test(dtypes_refused),
+        cmocka_unit_test(computed_once), cmocka_unit_test(dtypes),   cmocka_unit_test(dtypes_refused),
         cmocka_unit_test(decimal_comma), cmocka_unit_test(built_in),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

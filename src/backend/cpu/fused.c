@@ -30,15 +30,6 @@ static const cbm_fused_instruction *code_at(const maker *m, int32_t i)
     return &m->fused->code[i];
 }
 
-static int32_t argument_count(int32_t code)
-{
-    if (code <= CBM_EXPR_FIELD || code == CBM_EXPR_UNIFORM || code == CBM_EXPR_NORMAL)
-        return 0;
-    if ((code >= CBM_EXPR_NEG && code <= CBM_EXPR_ERF) || code == CBM_EXPR_CAST)
-        return 1;
-    return code == CBM_EXPR_SELECT ? 3 : 2;
-}
-
 static int32_t argument(const cbm_fused_instruction *c, int32_t k)
 {
     return k == 0 ? c->x : k == 1 ? c->y : c->z;
@@ -90,7 +81,7 @@ static bool is_rename(const maker *m, int32_t i)
 static void find_roots(maker *m)
 {
     for (int32_t i = 0; i < m->length; i++)
-        for (int32_t k = 0; k < argument_count(code_at(m, i)->code); k++)
+        for (int32_t k = 0; k < cbm_expr_arguments(code_at(m, i)->code); k++)
             m->values[argument(code_at(m, i), k)].read = true;
     for (int32_t i = 0; i < m->length; i++) {
         const cbm_fused_instruction *c = code_at(m, i);
@@ -107,7 +98,7 @@ static void find_roots(maker *m)
             v->uniform = true;
         } else if (c->code != CBM_EXPR_UNIFORM && c->code != CBM_EXPR_NORMAL) {
             v->uniform = true;
-            for (int32_t k = 0; k < argument_count(c->code); k++)
+            for (int32_t k = 0; k < cbm_expr_arguments(c->code); k++)
                 v->uniform = v->uniform && m->values[m->values[argument(c, k)].root].uniform;
         }
         if (v->root != i)
@@ -126,7 +117,7 @@ static void find_last_uses(maker *m)
         if (!m->values[i].needed)
             continue;
         const cbm_fused_instruction *c = code_at(m, i);
-        for (int32_t k = 0; k < argument_count(c->code); k++) {
+        for (int32_t k = 0; k < cbm_expr_arguments(c->code); k++) {
             value *v = &m->values[m->values[argument(c, k)].root];
             v->needed = true;
             if (v->last_use < i)
@@ -143,7 +134,7 @@ static bool read_after(const maker *m, int32_t i, cbm_dtype dtype)
         if (!m->values[j].needed)
             continue;
         const cbm_fused_instruction *c = code_at(m, j);
-        for (int32_t k = 0; k < argument_count(c->code); k++) {
+        for (int32_t k = 0; k < cbm_expr_arguments(c->code); k++) {
             const int32_t root = m->values[argument(c, k)].root;
             if (code_at(m, root)->code == CBM_EXPR_INPUT && !m->values[root].uniform &&
                 m->launch->in[code_at(m, root)->arg].dtype == dtype)
@@ -255,7 +246,7 @@ static cbm_tile_fn function_of(const maker *m, const cbm_fused_instruction *c)
             return s->round_bf16;
         return c->dtype == CBM_BOOL ? s->truth[from] : s->cast[from][cbm_lane_of((cbm_dtype)c->dtype)];
     }
-    const int32_t typed = c->code == CBM_EXPR_SELECT ? c->y : argument_count(c->code) > 0 ? c->x : -1;
+    const int32_t typed = c->code == CBM_EXPR_SELECT ? c->y : cbm_expr_arguments(c->code) > 0 ? c->x : -1;
     return typed < 0 ? NULL : s->tile[c->code][cbm_lane_of((cbm_dtype)code_at(m, typed)->dtype)];
 }
 
@@ -263,7 +254,7 @@ static cbm_tile_fn function_of(const maker *m, const cbm_fused_instruction *c)
 static cbm_tile_fn narrowing(const maker *m, const cbm_fused_instruction *c)
 {
     const cbm_simd *s = m->pass->simd;
-    if (c->code == CBM_EXPR_SELECT || (c->code >= CBM_EXPR_LT && c->code <= CBM_EXPR_NE))
+    if (c->code == CBM_EXPR_SELECT || cbm_expr_compares(c->code))
         return NULL;
     if (c->code == CBM_EXPR_CAST && c->dtype == CBM_U8) {
         const cbm_lane from = cbm_lane_of((cbm_dtype)code_at(m, c->x)->dtype);
@@ -278,11 +269,14 @@ static cbm_tile_fn narrowing(const maker *m, const cbm_fused_instruction *c)
     return c->dtype == CBM_U8 ? s->low_byte : c->dtype == CBM_BOOL ? s->truth[CBM_LANE_I32] : NULL;
 }
 
-static bool is_heavy(int32_t code)
-{
-    return code == CBM_EXPR_EXP || code == CBM_EXPR_LOG || code == CBM_EXPR_TANH || code == CBM_EXPR_ERF ||
-           code == CBM_EXPR_POW || code == CBM_EXPR_UNIFORM || code == CBM_EXPR_NORMAL;
-}
+/* What costs a thread much more than the memory it reads. */
+static const bool heavy[CBM_EXPR_CODES] = {
+    [CBM_EXPR_POW] = true,     [CBM_EXPR_ATAN2] = true,  [CBM_EXPR_MOD] = true, [CBM_EXPR_EXP] = true,
+    [CBM_EXPR_EXP2] = true,    [CBM_EXPR_EXPM1] = true,  [CBM_EXPR_LOG] = true, [CBM_EXPR_LOG2] = true,
+    [CBM_EXPR_LOG10] = true,   [CBM_EXPR_LOG1P] = true,  [CBM_EXPR_SIN] = true, [CBM_EXPR_COS] = true,
+    [CBM_EXPR_TAN] = true,     [CBM_EXPR_TANH] = true,   [CBM_EXPR_ERF] = true, [CBM_EXPR_ERFC] = true,
+    [CBM_EXPR_UNIFORM] = true, [CBM_EXPR_NORMAL] = true,
+};
 
 /* Where the value is to be computed: the output that it goes straight to, or a register. */
 static int32_t result_place(maker *m, int32_t i, cbm_lane lane)
@@ -321,7 +315,7 @@ static bool add_instruction(maker *m, int32_t i)
     if (!fn)
         return false;
     int32_t from[3] = { 0 };
-    const int32_t n = argument_count(c->code);
+    const int32_t n = cbm_expr_arguments(c->code);
     for (int32_t k = 0; k < n; k++) {
         const int32_t root = m->values[argument(c, k)].root;
         if (m->values[root].place < 0)
@@ -341,7 +335,7 @@ static bool add_instruction(maker *m, int32_t i)
         m->pass->uniforms[m->pass->n_uniforms++] = (cbm_pass_uniform){ .code = CBM_EXPR_CODES, .place = v->place };
     } else {
         v->place = result_place(m, i, lane);
-        m->pass->n_heavy += is_heavy(c->code);
+        m->pass->n_heavy += heavy[c->code];
     }
     add_call(m, v->uniform, fn, v->place, from, n);
     if (narrow)

@@ -60,6 +60,14 @@ static cbm_number cast(cbm_dtype from, cbm_dtype to, cbm_number v)
     return (cbm_number){ .i = wrapped(to, (uint64_t)v.i) };
 }
 
+static double (*const float_functions[CBM_EXPR_CODES])(double) = {
+    [CBM_EXPR_EXP] = exp,   [CBM_EXPR_EXP2] = exp2,   [CBM_EXPR_EXPM1] = expm1, [CBM_EXPR_LOG] = log,
+    [CBM_EXPR_LOG2] = log2, [CBM_EXPR_LOG10] = log10, [CBM_EXPR_LOG1P] = log1p, [CBM_EXPR_SQRT] = sqrt,
+    [CBM_EXPR_ABS] = fabs,  [CBM_EXPR_SIN] = sin,     [CBM_EXPR_COS] = cos,     [CBM_EXPR_TAN] = tan,
+    [CBM_EXPR_TANH] = tanh, [CBM_EXPR_ERF] = erf,     [CBM_EXPR_ERFC] = erfc,   [CBM_EXPR_FLOOR] = floor,
+    [CBM_EXPR_CEIL] = ceil, [CBM_EXPR_ROUND] = rint,  [CBM_EXPR_TRUNC] = trunc,
+};
+
 static double float_arithmetic(int32_t code, double x, double y)
 {
     switch (code) {
@@ -70,14 +78,10 @@ static double float_arithmetic(int32_t code, double x, double y)
     case CBM_EXPR_POW: return pow(x, y);
     case CBM_EXPR_MAX: return isnan(x) || x > y ? x : y;
     case CBM_EXPR_MIN: return isnan(x) || x < y ? x : y;
+    case CBM_EXPR_ATAN2: return atan2(x, y);
+    case CBM_EXPR_MOD: return fmod(x, y);
     case CBM_EXPR_NEG: return -x;
-    case CBM_EXPR_EXP: return exp(x);
-    case CBM_EXPR_LOG: return log(x);
-    case CBM_EXPR_SQRT: return sqrt(x);
-    case CBM_EXPR_ABS: return fabs(x);
-    case CBM_EXPR_TANH: return tanh(x);
-    case CBM_EXPR_ERF: return erf(x);
-    default: return NAN;
+    default: return float_functions[code] ? float_functions[code](x) : (double)NAN;
     }
 }
 
@@ -92,7 +96,13 @@ static uint64_t int_power(uint64_t x, int64_t n)
     return r;
 }
 
-static uint64_t int_arithmetic(int32_t code, int64_t x, int64_t y)
+/* Bits of the dtype. */
+static int64_t width(cbm_dtype dtype)
+{
+    return 8 * (int64_t)cbm_dtype_size(dtype);
+}
+
+static uint64_t int_arithmetic(int32_t code, cbm_dtype dtype, int64_t x, int64_t y)
 {
     uint64_t ux = (uint64_t)x, uy = (uint64_t)y;
     switch (code) {
@@ -103,9 +113,16 @@ static uint64_t int_arithmetic(int32_t code, int64_t x, int64_t y)
     case CBM_EXPR_POW: return int_power(ux, y);
     case CBM_EXPR_MAX: return x > y ? ux : uy;
     case CBM_EXPR_MIN: return x < y ? ux : uy;
+    case CBM_EXPR_MOD: return y == 0 || y == -1 ? 0 : (uint64_t)(x % y);
+    case CBM_EXPR_AND: return ux & uy;
+    case CBM_EXPR_OR: return ux | uy;
+    case CBM_EXPR_XOR: return ux ^ uy;
+    case CBM_EXPR_SHL: return y < 0 || y >= width(dtype) ? 0 : ux << y;
+    case CBM_EXPR_SHR: return y < 0 || y >= width(dtype) ? 0 - (uint64_t)(x < 0) : (uint64_t)(x >> y);
     case CBM_EXPR_NEG: return 0 - ux;
+    case CBM_EXPR_NOT: return ~ux;
     case CBM_EXPR_ABS: return x < 0 ? 0 - ux : ux;
-    default: return (uint64_t)of_double(CBM_I64, float_arithmetic(code, (double)x, (double)y)).i;
+    default: return ux; /* whole already: floor, ceil, round, trunc */
     }
 }
 
@@ -159,25 +176,17 @@ static cbm_number instruction(const element *e, const cbm_fused_instruction *cod
     case CBM_EXPR_FIELD:
     case CBM_EXPR_UNIFORM:
     case CBM_EXPR_NORMAL: return leaf(e, in);
-    case CBM_EXPR_LT:
-    case CBM_EXPR_LE:
-    case CBM_EXPR_GT:
-    case CBM_EXPR_GE:
-    case CBM_EXPR_EQ:
-    case CBM_EXPR_NE: {
-        bool floats = cbm_is_float((cbm_dtype)code[in->x].dtype);
-        return (cbm_number){ .i = floats ? float_comparison(in->code, v[in->x].f, v[in->y].f)
-                                         : int_comparison(in->code, v[in->x].i, v[in->y].i) };
-    }
     case CBM_EXPR_SELECT: return v[in->x].i ? v[in->y] : v[in->z];
     case CBM_EXPR_CAST: return cast((cbm_dtype)code[in->x].dtype, dtype, v[in->x]);
     default: break;
     }
-    bool unary = in->code >= CBM_EXPR_NEG && in->code <= CBM_EXPR_ERF;
-    cbm_number x = v[in->x], y = unary ? x : v[in->y];
-    if (cbm_is_float(dtype))
+    cbm_number x = v[in->x], y = cbm_expr_arguments(in->code) == 1 ? x : v[in->y];
+    bool floats = cbm_is_float((cbm_dtype)code[in->x].dtype);
+    if (cbm_expr_compares(in->code))
+        return (cbm_number){ .i = floats ? float_comparison(in->code, x.f, y.f) : int_comparison(in->code, x.i, y.i) };
+    if (floats)
         return of_double(dtype, float_arithmetic(in->code, x.f, y.f));
-    return (cbm_number){ .i = wrapped(dtype, int_arithmetic(in->code, x.i, y.i)) };
+    return (cbm_number){ .i = wrapped(dtype, int_arithmetic(in->code, dtype, x.i, y.i)) };
 }
 
 cbm_status cbm_reference_fused_prepare(const cbm_fused_launch *shapes, void **state)

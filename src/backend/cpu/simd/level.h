@@ -5,6 +5,7 @@
 #include "backend/cpu/simd/simd.h"
 
 void CBM_LEVEL(cbm_tile_fill)(cbm_simd *s);
+void CBM_LEVEL(cbm_functions_fill)(cbm_simd *s); /* after tile_fill */
 void CBM_LEVEL(cbm_random_fill)(cbm_simd *s);
 void CBM_LEVEL(cbm_rows_fill)(cbm_simd *s);
 void CBM_LEVEL(cbm_matrix_fill)(cbm_simd *s);
