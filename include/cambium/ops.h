@@ -9,6 +9,7 @@
 #define CAMBIUM_OPS_H
 
 #include <cambium/ops/elementwise.h>
+#include <cambium/ops/activation.h>
 #include <cambium/ops/reduce.h>
 #include <cambium/ops/linalg.h>
 #include <cambium/ops/move.h>

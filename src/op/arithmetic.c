@@ -273,6 +273,36 @@ cbm_tensor *cbm_add_scalar(cbm_tensor *x, double value)
     return cbm_apply2(&add_op, x, cbm_number_like(x, value), NULL);
 }
 
+cbm_tensor *cbm_sub_scalar(cbm_tensor *x, double value)
+{
+    return cbm_apply2(&sub_op, x, cbm_number_like(x, value), NULL);
+}
+
+cbm_tensor *cbm_rsub_scalar(cbm_tensor *x, double value)
+{
+    return cbm_apply2(&sub_op, cbm_number_like(x, value), x, NULL);
+}
+
+cbm_tensor *cbm_div_scalar(cbm_tensor *x, double value)
+{
+    return cbm_apply2(&div_op, x, cbm_number_like(x, value), NULL);
+}
+
+cbm_tensor *cbm_rdiv_scalar(cbm_tensor *x, double value)
+{
+    return cbm_apply2(&div_op, cbm_number_like(x, value), x, NULL);
+}
+
+cbm_tensor *cbm_maximum_scalar(cbm_tensor *x, double value)
+{
+    return cbm_apply2(&maximum_op, x, cbm_number_like(x, value), NULL);
+}
+
+cbm_tensor *cbm_minimum_scalar(cbm_tensor *x, double value)
+{
+    return cbm_apply2(&minimum_op, x, cbm_number_like(x, value), NULL);
+}
+
 cbm_tensor *cbm_mul_scalar(cbm_tensor *x, double value)
 {
     return cbm_apply2(&mul_op, x, cbm_number_like(x, value), NULL);

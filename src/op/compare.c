@@ -153,6 +153,36 @@ cbm_tensor *cbm_greater_equal(cbm_tensor *a, cbm_tensor *b)
     return cbm_apply2(&greater_equal_op, a, b, NULL);
 }
 
+cbm_tensor *cbm_equal_scalar(cbm_tensor *x, double value)
+{
+    return cbm_apply2(&equal_op, x, cbm_number_like(x, value), NULL);
+}
+
+cbm_tensor *cbm_not_equal_scalar(cbm_tensor *x, double value)
+{
+    return cbm_apply2(&not_equal_op, x, cbm_number_like(x, value), NULL);
+}
+
+cbm_tensor *cbm_less_scalar(cbm_tensor *x, double value)
+{
+    return cbm_apply2(&less_op, x, cbm_number_like(x, value), NULL);
+}
+
+cbm_tensor *cbm_less_equal_scalar(cbm_tensor *x, double value)
+{
+    return cbm_apply2(&less_equal_op, x, cbm_number_like(x, value), NULL);
+}
+
+cbm_tensor *cbm_greater_scalar(cbm_tensor *x, double value)
+{
+    return cbm_apply2(&greater_op, x, cbm_number_like(x, value), NULL);
+}
+
+cbm_tensor *cbm_greater_equal_scalar(cbm_tensor *x, double value)
+{
+    return cbm_apply2(&greater_equal_op, x, cbm_number_like(x, value), NULL);
+}
+
 cbm_tensor *cbm_where(cbm_tensor *condition, cbm_tensor *a, cbm_tensor *b)
 {
     return cbm_apply3(&where_op, condition, a, b, NULL);

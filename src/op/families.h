@@ -15,6 +15,11 @@
 /* Each ends with NULL. */
 extern const cbm_op *const cbm_ops_arithmetic[];
 extern const cbm_op *const cbm_ops_functions[];
+extern const cbm_op *const cbm_ops_trigonometry[];
+extern const cbm_op *const cbm_ops_rounding[];
+extern const cbm_op *const cbm_ops_activations[];
+extern const cbm_op *const cbm_ops_blend[];
+extern const cbm_op *const cbm_ops_bits[];
 extern const cbm_op *const cbm_ops_compare[];
 extern const cbm_op *const cbm_ops_fill[];
 extern const cbm_op *const cbm_ops_reduce[];
@@ -71,6 +76,28 @@ extern const cbm_op cbm_op_scatter_add;
 #field_, kind_, offsetof(type_, field_), at_run_                                                               \
     }
 
+/* A pointwise function of one floating tensor. */
+#define CBM_UNARY_AS(autocast_, name_, formula_, expression_, saves_, vjp_, samples_)                                  \
+    {                                                                                                                  \
+        CBM_OP_RECORD(name_), .formula = (formula_), .n_in = 1, .n_out = 1, .saves = (saves_),                         \
+                              .infer = cbm_infer_floating, .expression = (expression_), .vjp = (vjp_),                 \
+                              .autocast = (autocast_), CBM_SAMPLES(samples_)                                           \
+    }
+#define CBM_UNARY(...) CBM_UNARY_AS(CBM_AUTOCAST_WIDEST, __VA_ARGS__)
+/* Its samples: floats in an interval, or a grid on it without equal numbers. */
+#define CBM_UNARY_SAMPLES(low_, high_)                                                                                 \
+    {                                                                                                                  \
+        { .n_in = 1, .in = { CBM_FLOATS(low_, high_, 2, 3) } },                                                        \
+            { .n_in = 1, .in = { CBM_FLOATS(low_, high_, 3, 1, 21) } },                                                \
+            { .n_in = 1, .in = { CBM_FLOAT(low_, high_) } }, { .n_in = 1, .in = { CBM_FLOATS(low_, high_, 0, 3) } },   \
+    }
+#define CBM_GRID_SAMPLES(low_, high_)                                                                                  \
+    {                                                                                                                  \
+        { .n_in = 1, .in = { CBM_DISTINCT(low_, high_, 2, 3) } },                                                      \
+            { .n_in = 1, .in = { CBM_DISTINCT(low_, high_, 3, 1, 22) } },                                              \
+            { .n_in = 1, .in = { CBM_FLOAT(1.1, 1.9) } }, { .n_in = 1, .in = { CBM_DISTINCT(low_, high_, 0, 3) } },    \
+    }
+
 /* ---- for shape rules; on failure each has reported it and returns false ---- */
 bool cbm_is_floating(cbm_dtype dtype);
 /* Inputs first to n_in - 1 have one dtype; it becomes output 0's. */
@@ -99,6 +126,8 @@ bool cbm_infer_floating(cbm_infer *infer);
 bool cbm_infer_like_first(cbm_infer *infer);
 
 /* ---- for public functions and vjps ---- */
+/* The gradient of what is constant between jumps: none. */
+void cbm_flat_vjp(cbm_vjp *v);
 /* The first tensor that is not NULL says which context a call belongs to. */
 cbm_context *cbm_context_of(cbm_tensor *const *tensors, size_t count);
 /* Applies op to one, two, three tensors. */

@@ -144,6 +144,11 @@ bool cbm_infer_like_first(cbm_infer *infer)
     return cbm_rule_floating(infer, 0);
 }
 
+void cbm_flat_vjp(cbm_vjp *v)
+{
+    (void)v;
+}
+
 cbm_context *cbm_context_of(cbm_tensor *const *tensors, size_t count)
 {
     for (size_t i = 0; i < count; i++)
