@@ -2,6 +2,7 @@
    documented error against its status and message. */
 #define CBM_NO_CALL_SITES
 #include "support/cases.h"
+#include "support/wrong.h"
 #include <cambium/autograd.h>
 #include <cambium/ops.h>
 
@@ -196,11 +197,7 @@ static cbm_tensor *other_context(cbm_context *cx)
     return t;
 }
 
-static const struct {
-    cbm_tensor *(*call)(cbm_context *cx);
-    cbm_status status;
-    const char *message[2]; /* both must occur */
-} wrong[] = {
+static const wrong_call wrong[] = {
     { add_shapes, CBM_ERROR_SHAPE, { "[add]", "(2, 3) and (2, 2) do not broadcast" } },
     { add_dtypes, CBM_ERROR_DTYPE, { "[add]", "f32 and i64" } },
     { add_bool, CBM_ERROR_DTYPE, { "[add]", "bool" } },
@@ -301,32 +298,7 @@ static const struct {
 
 static void errors_on(const char *device)
 {
-    int failures = 0;
-    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        cbm_context *cx = open_device(device);
-        cbm_tensor *t = wrong[i].call(cx);
-        if (!cbm_tensor_failed(t)) /* values are checked when computed */
-            cbm_compute(&t, 1);
-        const char *message = cbm_message(cx);
-        if (cbm_context_status(cx) != wrong[i].status || !strstr(message, wrong[i].message[0]) ||
-            !strstr(message, wrong[i].message[1])) {
-            print_error("error %zu (\"%s %s\", %s) on %s: %s, \"%s\"\n", i, wrong[i].message[0], wrong[i].message[1],
-                        cbm_status_name(wrong[i].status), device, cbm_status_name(cbm_context_status(cx)), message);
-            failures++;
-        }
-        /* Inert, then well again. */
-        cbm_tensor *after = cbm_exp(t);
-        if (cbm_context_status(cx) != CBM_OK && (!cbm_tensor_failed(after) || !isnan(cbm_item(after))))
-            failures++;
-        cbm_clear(cx);
-        cbm_tensor *well = cbm_add(f32(cx, S()), f32(cx, S()));
-        if (!(cbm_item(well) == 2)) {
-            print_error("error %zu on %s: not well after cbm_clear: %s\n", i, device, cbm_message(cx));
-            failures++;
-        }
-        cbm_close(cx);
-    }
-    assert_int_equal(failures, 0);
+    assert_int_equal(check_wrong_calls(wrong, sizeof wrong / sizeof *wrong, device), 0);
 }
 
 static void errors_on_cpu(void **state)
