@@ -273,16 +273,17 @@ INLINE vf vf_log10(vf x)
     return vf_unless_odd(x, e * 0.301025390625f + (e * 4.60503907e-6f + l * 0.434294482f));
 }
 
-/* erfc(x) = exp(-x^2) g(x) / (1 + 2x) for x >= 1/2. */
+/* erfc(x) = exp(-x^2) g(x) / (1 + 2x) for x >= 1/2; within five units. */
 INLINE vf vf_erfc(vf x)
 {
     static const float g[] = { 1.27697837f,     -0.0927637517f, -0.166030854f,  0.164048433f,    -0.0542107485f,
                                -0.00800300948f, 0.00865688547f, 0.00113822799f, -0.00126238144f, -0.00021730602f };
     static const float c[] = { 0.12837911f, -0.376126021f, 0.112827048f, -0.0267486181f, 0.00469888328f };
-    static const float e[] = { 1.0f, -1.0f, 0.5f, -0.166666667f, 0.0416666667f };
+    static const float e[] = { -1.0f, 0.5f, -0.166666667f, 0.0416666667f };
     const vf t = vf_less(vf_set(12.0f), vf_abs(x));
     const vf high = (vf)((vi)t & (int32_t)0xfffff000); /* its square is exact */
-    const vf bell = vf_exp(-(high * high)) * vf_polynomial((t - high) * (t + high), e, 5);
+    const vf rest = (t - high) * (t + high), square = vf_exp(-(high * high));
+    const vf bell = vf_polynomial(rest, e, 4) * rest * square + square;
     vf r = bell * vf_polynomial((t - 2.0f) / (t + 2.0f), g, 10) / (1.0f + 2.0f * t);
     r = vf_select(x < 0.0f, 2.0f - r, r);
     const vf near = 1.0f - (vf_polynomial(x * x, c, 5) * x + x);
