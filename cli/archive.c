@@ -147,6 +147,8 @@ bool cbm_unpack(const char *path, const char *folder, int64_t most_bytes, int64_
     archive_read_support_filter_gzip(a);
     archive_read_support_filter_xz(a);
     archive_read_support_filter_bzip2(a);
+    archive_read_support_filter_zstd(a);
+    archive_read_support_format_ar(a);
     archive_read_support_format_tar(a);
     archive_read_support_format_zip(a);
     bool good = archive_read_open_filename(a, path, CHUNK) == ARCHIVE_OK;

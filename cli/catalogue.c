@@ -33,6 +33,38 @@ static const cbm_data_file cifar100_files[] = {
 static const char *const cifar100_folders[] = { "", "cifar100", "cifar-100-binary", "cifar100/cifar-100-binary", NULL };
 static const char *const cifar_mirrors[] = { "https://www.cs.toronto.edu/~kriz", NULL };
 
+static const cbm_data_file fashion_files[] = {
+    { "train-images-idx3-ubyte", 47040016, "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888" },
+    { "train-labels-idx1-ubyte", 60008, "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9" },
+    { "t10k-images-idx3-ubyte", 7840016, "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b" },
+    { "t10k-labels-idx1-ubyte", 10008, "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34" },
+};
+/* Not the folders of MNIST, whose files have the same names. */
+static const char *const fashion_folders[] = { "fashion-mnist", "FashionMNIST/raw", NULL };
+static const char *const fashion_mirrors[] = {
+    "https://fashion-mnist.s3.eu-central-1.amazonaws.com",
+    NULL,
+};
+
+static const cbm_data_file iris_files[] = {
+    { "iris.data", 4551, "6f608b71a7317216319b4d27b4d9bc84e6abd734eda7872b71a458569e2656c0" },
+};
+static const char *const iris_folders[] = { "", "iris", NULL };
+static const char *const iris_mirrors[] = { "https://archive.ics.uci.edu/ml/machine-learning-databases/iris", NULL };
+
+static const cbm_data_file wine_files[] = {
+    { "wine.csv", 12887, "d3bbc240fe8fd679b2cf85b059ff110dac4454390f5cdab260d41538602e1c45" },
+};
+static const char *const wine_folders[] = { "", "wine", NULL };
+static const char *const no_mirrors[] = { NULL };
+
+static const cbm_data_file a9a_files[] = {
+    { "a9a", 2327314, "7ba53cccb27e2e525f0fb173e1f446d49856e3fb007eb43be4ec6d0f5b3335ca" },
+    { "a9a.t", 1164628, "1f448a153f0320399a7e40836eb207655b0bde0f21fc941cc472193daa9f5de9" },
+};
+static const char *const a9a_folders[] = { "", "a9a", "libsvm", NULL };
+static const char *const a9a_mirrors[] = { "https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/binary", NULL };
+
 const cbm_data_set cbm_data_sets[] = {
     {
         .name = "mnist",
@@ -71,6 +103,52 @@ const cbm_data_set cbm_data_sets[] = {
         .archive = "cifar-100-binary.tar.gz",
         .archive_size = 168513733,
         .archive_folder = "cifar-100-binary",
+    },
+    {
+        .name = "fashion-mnist",
+        .summary = "articles of clothing of 10 kinds, 28 x 28 grey, 60,000 to train and 10,000 to test",
+        .from = "H. Xiao, K. Rasul, R. Vollgraf: Fashion-MNIST (2017)",
+        .files = fashion_files,
+        .n_files = CBM_COUNT_OF(fashion_files),
+        .folders = fashion_folders,
+        .mirrors = fashion_mirrors,
+        .debian = "dataset-fashion-mnist",
+        .debian_folder = "usr/share/datasets/fashion-mnist",
+    },
+    {
+        .name = "iris",
+        .summary = "150 irises of 3 species by 4 lengths",
+        .from = "R. A. Fisher: The use of multiple measurements in taxonomic problems (1936)",
+        .files = iris_files,
+        .n_files = CBM_COUNT_OF(iris_files),
+        .folders = iris_folders,
+        .mirrors = iris_mirrors,
+        .plain = true,
+        .debian = "python3-sklearn",
+        .debian_folder = "usr/lib/python3/dist-packages/sklearn/datasets/data",
+        .debian_convert = cbm_iris_from_csv,
+    },
+    {
+        .name = "wine",
+        .summary = "178 wines of 3 cultivars by 13 chemical analyses",
+        .from = "M. Forina et al.: PARVUS (1988)",
+        .files = wine_files,
+        .n_files = CBM_COUNT_OF(wine_files),
+        .folders = wine_folders,
+        .mirrors = no_mirrors,
+        .debian = "python3-sklearn",
+        .debian_folder = "usr/lib/python3/dist-packages/sklearn/datasets/data",
+        .debian_convert = cbm_wine_from_csv,
+    },
+    {
+        .name = "a9a",
+        .summary = "32,561 adults to train and 16,281 to test, 123 binary features: income above 50,000 or not",
+        .from = "J. Platt (1998), from B. Becker and R. Kohavi: Adult (1996)",
+        .files = a9a_files,
+        .n_files = CBM_COUNT_OF(a9a_files),
+        .folders = a9a_folders,
+        .mirrors = a9a_mirrors,
+        .plain = true,
     },
 };
 const size_t cbm_data_set_count = CBM_COUNT_OF(cbm_data_sets);

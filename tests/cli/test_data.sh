@@ -52,6 +52,38 @@ says err "the folder CAMBIUM_DATA:"
 [ -e data/cifar10 ] && fail "a failed attempt left something"
 PACKAGE=
 
+# A Debian package: apt-get makes one of the folder $DEBIAN, or fails.
+cat > bin/apt-get << 'END'
+#!/bin/sh
+[ "$1" = download ] || exit 9
+[ -d "${DEBIAN:-}" ] || { echo "E: Unable to locate package" >&2; exit 100; }
+tar -czf data.tar.gz -C "$DEBIAN" . && echo 2.0 > debian-binary
+printf '!<arch>\n' > some_1_all.deb
+for f in debian-binary data.tar.gz; do
+    size=$(wc -c < $f)
+    printf '%-16s%-12s%-6s%-6s%-8s%-10s`\n' $f 0 0 0 100644 $size >> some_1_all.deb
+    cat $f >> some_1_all.deb
+    [ $((size % 2)) -eq 0 ] || printf '\n' >> some_1_all.deb
+done
+rm debian-binary data.tar.gz
+END
+chmod +x bin/apt-get
+expect 1 "$C" data get fashion-mnist
+says err "apt-get download dataset-fashion-mnist: apt-get: E: Unable to locate package"
+export DEBIAN="$here/d"
+digits d/usr/share/datasets/fashion-mnist 20
+gzip d/usr/share/datasets/fashion-mnist/*
+expect 1 "$C" data get fashion-mnist
+says err "apt-get download dataset-fashion-mnist: train-images-idx3-ubyte has the wrong contents"
+mkdir -p d/usr/lib/python3/dist-packages/sklearn/datasets/data
+expect 1 "$C" data get wine
+says err "wine_data.csv"
+printf '1,13\n1,2\n' > d/usr/lib/python3/dist-packages/sklearn/datasets/data/wine_data.csv
+expect 1 "$C" data get wine
+says err "wine.csv has the wrong contents"
+[ -e data/wine ] && fail "a failed attempt left something"
+DEBIAN=
+
 # The real files, where they are at hand.
 for real in "${CAMBIUM_TEST_MNIST:-}" "$CAMBIUM_SOURCE/data/mnist" "$CAMBIUM_BUILD/data/mnist"; do
     [ -s "$real/train-images-idx3-ubyte" ] || continue
