@@ -15,6 +15,7 @@
 #include <cambium/nn/shape.h>
 #include <cambium/nn/container.h>
 #include <cambium/nn/init.h>
+#include <cambium/nn/reparametrise.h>
 #include <cambium/nn/network.h>
 
 #endif

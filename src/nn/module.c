@@ -16,6 +16,7 @@ static void free_module(cbm_module *m)
         cbm_release(CBM_PART(parts->parameters, i).tensor);
     for (size_t i = 0; i < parts->buffers.count; i++)
         cbm_release(CBM_PART(parts->buffers, i).tensor);
+    cbm_reparametrisation_free(m);
     cbm_array_free(&parts->parameters);
     cbm_array_free(&parts->buffers);
     cbm_array_free(&parts->children);

@@ -30,8 +30,9 @@ struct cbm_module_parts {
     cbm_array parameters, buffers, children; /* of cbm_part */
     int64_t holders;                         /* modules that have this one as a child */
     cbm_watch *watch;
-    cbm_precision precision; /* of calls */
-    uint64_t checkpoint;     /* not 0: recomputed in backward (checkpoint.c); a number that no other module has */
+    cbm_precision precision;                         /* of calls */
+    struct cbm_reparametrisation *reparametrisation; /* reparametrise.c; NULL: parameters are used as they are */
+    uint64_t checkpoint; /* not 0: recomputed in backward (checkpoint.c); a number that no other module has */
 };
 
 #define CBM_PART(array_, i) (((cbm_part *)(array_).data)[i])
@@ -40,6 +41,9 @@ struct cbm_module_parts {
 cbm_module *cbm_module_at(cbm_context *cx, uint64_t address);
 /* checkpoint.c: m's forward on x, of which only x is kept for backward. */
 cbm_tensor *cbm_checkpoint_forward(cbm_module *m, cbm_tensor *x);
+
+/* reparametrise.c: when the module goes. */
+void cbm_reparametrisation_free(cbm_module *m);
 
 /* The dotted name of the first place below network where target is found; false: nowhere. */
 bool cbm_module_path(const cbm_module *network, const cbm_module *target, char *out, size_t size);
