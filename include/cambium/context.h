@@ -96,7 +96,8 @@ static inline void cbm_scope_cleanup_(cbm_scope **scope)
 {
     cbm_scope_end(*scope);
 }
-/* A scope that ends with the enclosing block, by whatever way the block is left. */
+/* A scope that ends with the enclosing block, by whatever way the block is left. Close the context outside of that block:
+   cbm_close has ended the scope already. */
 #define CBM_SCOPE(name, cx) cbm_scope *name __attribute__((cleanup(cbm_scope_cleanup_), unused)) = cbm_scope_begin(cx)
 /* The same, and nothing inside is differentiated. */
 #define CBM_NO_GRAD(name, cx)                                                                                          \
