@@ -9,6 +9,8 @@
 #   make sanitize the tests under the address, undefined-behaviour and leak sanitizers
 #   make valgrind the tests of base, semantics and optimizers under valgrind
 #   make test-onednn3  the tests of kernels, operations and plans with oneDNN 3.x, fetched into build-onednn3/
+#   make docs     the reference in build/docs/html, from the headers, the guide and the table of operations
+#   make coverage lines and branches of src/ that the tests run, in build-coverage/
 #   make fuzz     each fuzz target for a short time with clang's libFuzzer
 #   make format   lay out the sources with clang-format
 #   make clean
@@ -20,7 +22,7 @@ CMAKE_ARGS ?=
 
 MAKEFLAGS += --no-print-directory
 .PHONY: all dependencies configure build mnist test test-onednn3 install bench bench-build bench-full sanitize valgrind fuzz \
-    format clean
+    docs coverage format clean
 
 all: build
 
@@ -85,6 +87,20 @@ valgrind:
 	        --suppressions=tests/valgrind.supp $$t > $(BUILD)-valgrind/log 2>&1 \
 	        || { cat $(BUILD)-valgrind/log; exit 1; }; done
 
+docs:
+	@sh scripts/install-dependencies doxygen
+	@$(MAKE) build
+	@sh scripts/make-docs $(BUILD)
+
+coverage:
+	@sh scripts/install-dependencies gcovr
+	@$(MAKE) build BUILD=$(BUILD)-coverage \
+	    CMAKE_ARGS="-DCAMBIUM_TESTS=ON -DCAMBIUM_COVERAGE=ON $(CMAKE_ARGS)"
+	@find $(BUILD)-coverage -name '*.gcda' -delete
+	@sh scripts/run-tests $(BUILD)-coverage -j$(JOBS)
+	@gcovr --root . --filter src/ --exclude-unreachable-branches --exclude-throw-branches --print-summary \
+	    --sort-percentage -o $(BUILD)-coverage/coverage.txt $(BUILD)-coverage
+
 fuzz:
 	@sh scripts/install-dependencies clang
 	@CC=clang $(MAKE) build BUILD=$(BUILD)-fuzz \
@@ -95,4 +111,4 @@ format:
 	@clang-format -i $$(git ls-files -co --exclude-standard '*.c' '*.h')
 
 clean:
-	@rm -rf $(BUILD) $(BUILD)-sanitize $(BUILD)-valgrind $(BUILD)-fuzz $(ONEDNN3)
+	@rm -rf $(BUILD) $(BUILD)-sanitize $(BUILD)-valgrind $(BUILD)-fuzz $(BUILD)-coverage $(ONEDNN3)

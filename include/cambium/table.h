@@ -14,7 +14,7 @@ typedef struct cbm_table cbm_table;
 
 typedef struct cbm_csv_options {
     uint64_t struct_size;
-    int64_t delimiter CBM_DEFAULT(','); /* a character: ';', '\t' */
+    int64_t delimiter CBM_DEFAULT(','); /* a character: ';', or a tab */
     int64_t comment CBM_DEFAULT(0);     /* lines that begin with this character are passed over; 0: none are */
     uint64_t no_header CBM_DEFAULT(0);  /* 1: the first line is a row already; columns are called "0", "1", ... */
     /* Cells that hold no value, one behind the other with '|' between them; an empty cell always holds none. */

@@ -69,6 +69,12 @@ CBM_API cbm_tensor *cbm_at(cbm_tensor *t, const char *file, int line);
 /* A handle without history: gradients stop here. */
 CBM_API cbm_tensor *cbm_detach(cbm_tensor *t);
 
+/* How t was recorded, as an expression of operations, "mul(g, sub(1, y))": at most size bytes with the final 0; returns the
+   length of the whole text (of a very large one, a lower bound). known[i], if it is met, is called names[i] and not followed further. What has been
+   computed and forgot its history is called "value" or "variable". */
+CBM_API size_t cbm_tensor_expression(const cbm_tensor *t, cbm_tensor *const *known, const char *const *names,
+                                     size_t count, char *buffer, size_t size);
+
 /* Prints like NumPy does, at most size bytes with the final 0; returns the length of the whole text. Computes t. */
 CBM_API size_t cbm_tensor_format(cbm_tensor *t, char *buffer, size_t size);
 
