@@ -67,7 +67,8 @@ typedef cbm_status (*cbm_kernel_fn)(const cbm_launch *launch);
 /* What vjp gets: the node's operands and results, and the gradients of its results (NULL: zero). It puts the gradients
    of its inputs, made with operations, into in_gradient; NULL stays for none. A gradient may have the broadcast shape:
    the sum back to the input's shape is done for it. The elements of in[i] or out[i] may be used only if op->saves names
-   it; shape and dtype always. */
+   it; shape and dtype always. A vjp whose gradients cannot be differentiated again, or that does not serve the gradient of
+   some result, may decline: then op->decompose is recorded and differentiated instead, and saves must name all inputs. */
 typedef struct cbm_vjp {
     cbm_context *cx;
     const cbm_op *op;
@@ -78,6 +79,8 @@ typedef struct cbm_vjp {
     cbm_tensor *const *out_gradient;
     const bool *needed; /* needed[i]: somebody wants in_gradient[i] */
     cbm_tensor **in_gradient;
+    bool create_graph; /* the gradients will be differentiated again */
+    bool declined;     /* set by vjp */
 } cbm_vjp;
 
 typedef enum cbm_attribute_type {
@@ -104,9 +107,10 @@ typedef struct cbm_sample_input {
     double low, high;
     bool distinct;
 } cbm_sample_input;
+#define CBM_SAMPLE_INPUTS 12
 typedef struct cbm_sample {
     size_t n_in;
-    cbm_sample_input in[6];
+    cbm_sample_input in[CBM_SAMPLE_INPUTS];
     const void *attributes; /* attributes_size bytes, or NULL when the operation has none */
 } cbm_sample;
 

@@ -19,5 +19,6 @@
 #include <cambium/ops/norm.h>
 #include <cambium/ops/loss.h>
 #include <cambium/ops/random.h>
+#include <cambium/ops/recurrent.h>
 
 #endif

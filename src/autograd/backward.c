@@ -111,7 +111,8 @@ static cbm_tensor *finished(walk *w, cbm_value *v)
     return sum;
 }
 
-/* vjp by differentiating the operation's decomposition, for operations that have no rule of their own. */
+/* vjp by differentiating the operation's decomposition, for operations that have no rule of their own, or one that
+   declines. */
 static void vjp_by_decomposition(cbm_vjp *v)
 {
     cbm_context *cx = v->cx;
@@ -182,15 +183,19 @@ static void pass_node(walk *w, cbm_node *n)
                   .out = out,
                   .out_gradient = out_gradient,
                   .needed = needed,
-                  .in_gradient = in_gradient };
+                  .in_gradient = in_gradient,
+                  .create_graph = !cx->scope->no_grad,
+                  .declined = !n->op->vjp };
     if (n->op->vjp)
         n->op->vjp(&v);
-    else
+    if (v.declined && n->op->decompose)
         vjp_by_decomposition(&v);
+    else if (v.declined)
+        cbm_fail(cx, CBM_ERROR_UNSUPPORTED, "[%s] its gradient cannot be differentiated again", n->op->name);
     for (size_t i = 0; i < n->n_in; i++) {
         if (needed[i] && in_gradient[i] && cx->status == CBM_OK)
             add_gradient(w, n->in[i], in_gradient[i]);
-        if (in_gradient[i] && !n->op->vjp)
+        if (in_gradient[i] && v.declined)
             cbm_release(in_gradient[i]);
     }
     if (cx->status != CBM_OK)

@@ -372,7 +372,7 @@ static void *attributes_in_f64(cbm_heap *heap, const cbm_op *op, const cbm_sampl
 static cbm_status check_sample(cbm_context *cx, const cbm_op *op, const cbm_sample *sample, double *error)
 {
     cbm_heap *heap = cbm_context_heap(cx);
-    cbm_tensor *inputs[6];
+    cbm_tensor *inputs[CBM_SAMPLE_INPUTS];
     for (size_t i = 0; i < sample->n_in; i++) {
         cbm_dtype dtype = sample->in[i].dtype == CBM_F32 ? CBM_F64 : sample->in[i].dtype;
         size_t size;

@@ -68,6 +68,37 @@ typedef struct cbm_batch_norm_attributes {
 /* cross_entropy: logits (N, C, ...), targets (N, ...) -> mean loss (a scalar), log-sum-exp of the targets' shape.
    cross_entropy_backward: logits, targets, log-sum-exp, g (a scalar) -> dlogits. No attributes. */
 
+/* rnn, lstm, gru: x_gates (T, B, gates H), w_hh (gates H, P), then those of bias, h0, c0, w_hr, lengths that are given ->
+   y (T, B, P), h (B, P); lstm: also c (B, H) and kept (T, B, 5 H) = i, f, g, o, c; gru: kept (T, B, 4 H) = r, z, n, and the
+   recurrent part of n. P = H but for an lstm with w_hr (P, H). bias (H, 4 H, 4 H); a gru's are r, z, n and the recurrent n.
+   rnn_backward, lstm_backward, gru_backward: w_hh, then those given of h0 (gru), c0, w_hr, lengths, y (rnn, gru), kept (lstm,
+   gru), gy, gh, gc -> dx_gates, dbias; lstm: dc0, and dh (T, B, P), the whole gradient of each step's h, for dw_hr; gru: dn
+   (T, B, H), the gradient of the recurrent part of n, and dh0. Results that do not apply have no elements. */
+typedef struct cbm_recurrent_attributes {
+    int64_t given;   /* the optional inputs: bits of cbm_recurrent_input, in this order */
+    int64_t reverse; /* from the last step to the first */
+    int64_t relu;    /* of an rnn, instead of tanh */
+    int64_t keep;    /* kept is made, for backward */
+} cbm_recurrent_attributes;
+typedef enum cbm_recurrent_input {
+    CBM_GIVEN_BIAS,
+    CBM_GIVEN_H0,
+    CBM_GIVEN_C0,
+    CBM_GIVEN_W_HR,
+    CBM_GIVEN_LENGTHS,
+    CBM_GIVEN_Y,
+    CBM_GIVEN_KEPT,
+    CBM_GIVEN_GY,
+    CBM_GIVEN_GH,
+    CBM_GIVEN_GC
+} cbm_recurrent_input;
+/* The number of an optional input, after `first` that are always there; -1: not given. */
+static inline int cbm_recurrent_place(const cbm_recurrent_attributes *a, cbm_recurrent_input which, int first)
+{
+    const uint64_t given = (uint64_t)a->given, bit = (uint64_t)1 << which;
+    return given & bit ? first + __builtin_popcountll(given & (bit - 1)) : -1;
+}
+
 /* uniform, normal: -> y: low + (high - low) u, mean + deviation n. */
 typedef struct cbm_random_attributes {
     cbm_shape shape;

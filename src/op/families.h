@@ -33,6 +33,7 @@ extern const cbm_op *const cbm_ops_pool[];
 extern const cbm_op *const cbm_ops_norm[];
 extern const cbm_op *const cbm_ops_loss[];
 extern const cbm_op *const cbm_ops_random[];
+extern const cbm_op *const cbm_ops_recurrent[];
 
 /* Records with users outside their own file. */
 extern const cbm_op cbm_op_scalar; /* no inputs; cbm_full_attributes with the shape of a scalar */

@@ -8,7 +8,7 @@
 typedef struct subject {
     const char *name;
     size_t n_in;
-    case_tensor in[8];
+    case_tensor in[CBM_SAMPLE_INPUTS];
     case_layout layout; /* of the inputs, where not f64 on the reference backend */
     /* forward results from inputs; returns how many */
     size_t (*forward)(const struct subject *s, cbm_context *cx, bool f32, cbm_tensor *const *in, cbm_tensor **out);
