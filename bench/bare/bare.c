@@ -38,6 +38,11 @@ bool bare_take_direct(int *argc, char **argv)
     return false;
 }
 
+dnnl_engine_t bare_engine(void)
+{
+    return engine;
+}
+
 /* ---- memory ---- */
 
 bare_md bare_any(int rank, const int64_t *dims)

@@ -14,6 +14,7 @@ void bare_check(dnnl_status_t status, const char *call, const char *file, int li
 
 /* Threads of OpenMP, the engine, the stream. */
 void bare_open(long threads);
+dnnl_engine_t bare_engine(void);
 /* Flag --direct among the arguments: no Winograd. Removed from them. */
 bool bare_take_direct(int *argc, char **argv);
 

@@ -57,7 +57,7 @@ static states gru_step(const unrolled *u, cbm_tensor *x, states s)
 static cbm_tensor *optional(const unrolled *u, cbm_tensor *const *in, cbm_recurrent_input which)
 {
     const int place = cbm_recurrent_place(u->a, which, CBM_RECURRENT_FIRST);
-    return place < 0 ? NULL : in[place];
+    return place < 0 ? NULL : which == CBM_GIVEN_LENGTHS ? in[place] : cbm_for_statistics(in[place]);
 }
 
 /* What a sequence had before where it has ended; NULL: 0. */
@@ -107,7 +107,8 @@ static void take_steps(const unrolled *u, states s, states (*step)(const unrolle
 static bool unroll(cbm_context *cx, const cbm_cell *cell, const cbm_recurrent_attributes *a, cbm_tensor *const *in,
                    states (*step)(const unrolled *, cbm_tensor *, states), cbm_tensor **out)
 {
-    unrolled u = { .cx = cx, .cell = cell, .a = a, .x_gates = in[0], .w = cbm_transpose(in[1], 0, 1) };
+    unrolled u = { .cx = cx, .cell = cell, .a = a, .x_gates = cbm_for_statistics(in[0]) };
+    u.w = cbm_transpose(cbm_for_statistics(in[1]), 0, 1);
     u.steps = cbm_tensor_size(in[0], 0);
     u.batch = cbm_tensor_size(in[0], 1);
     u.hidden = cbm_tensor_size(in[0], 2) / cell->gates;
@@ -116,7 +117,7 @@ static bool unroll(cbm_context *cx, const cbm_cell *cell, const cbm_recurrent_at
     cbm_tensor *w_hr = optional(&u, in, CBM_GIVEN_W_HR), *h0 = optional(&u, in, CBM_GIVEN_H0);
     cbm_tensor *c0 = optional(&u, in, CBM_GIVEN_C0);
     u.w_hr = w_hr ? cbm_transpose(w_hr, 0, 1) : NULL;
-    const cbm_dtype dtype = cbm_tensor_dtype(in[0]);
+    const cbm_dtype dtype = cbm_tensor_dtype(u.x_gates);
     const states start = {
         .h = h0 ? h0 : cbm_zeros(cx, dtype, CBM_SHAPE(u.batch, cbm_tensor_size(in[1], 1))),
         .c = c0 ? c0 : cbm_zeros(cx, dtype, CBM_SHAPE(u.batch, u.hidden)),
@@ -129,6 +130,8 @@ static bool unroll(cbm_context *cx, const cbm_cell *cell, const cbm_recurrent_at
     }
     take_steps(&u, start, step, lists, out);
     cbm_heap_give(cbm_context_heap(cx), lists, bytes);
+    for (size_t i = 0; i < CBM_MAX_OUTPUTS && out[i]; i++)
+        out[i] = cbm_cast(out[i], cbm_tensor_dtype(in[0]));
     return cbm_context_status(cx) == CBM_OK;
 }
 

@@ -31,6 +31,17 @@ typedef struct cbm_small_matmul {
     int64_t a_row, a_column, b_row, b_column, c_row;
 } cbm_small_matmul;
 
+/* c (rows, columns) = a b, or += where add; b has one or two vectors a row, one of a's strides is 1. */
+typedef struct cbm_panel_product {
+    int64_t rows, depth, vectors;
+    const float *a, *b;
+    float *c;
+    int64_t a_row, a_depth, b_row, c_row;
+    bool add;
+    const float *ahead; /* wanted in the cache soon: ahead_row floats for each row of c that is done */
+    int64_t ahead_row;
+} cbm_panel_product;
+
 /* Pooling over one plane of height x width places, each of `channels` elements side by side. */
 typedef struct cbm_pool_plane {
     const float *x;
@@ -66,17 +77,6 @@ typedef struct cbm_winograd_output {
     float lower, upper; /* the result is kept within */
 } cbm_winograd_output;
 
-/* c (rows, columns) = a b, or += where add; b has one or two vectors a row, one of a's strides is 1. */
-typedef struct cbm_winograd_product {
-    int64_t rows, depth, vectors;
-    const float *a, *b;
-    float *c;
-    int64_t a_row, a_depth, b_row, c_row;
-    bool add;
-    const float *ahead; /* wanted in the cache soon: ahead_row floats for each row of c that is done */
-    int64_t ahead_row;
-} cbm_winograd_product;
-
 /* Weights (O, I, 3, 3) and 36 matrices (depth, columns), b of the products. Forward, depth counts I and columns O;
    turned, the other way round and the taps back to front, as the input's gradient wants it. */
 typedef struct cbm_winograd_weight {
@@ -95,6 +95,28 @@ typedef struct cbm_norm {
     const cbm_post *after;
     bool gate;
 } cbm_norm;
+
+/* One step of a recurrent layer: `rows` sequences, `lanes` units side by side. Pointers are those of the first row and unit,
+   of gates the first gate's; rows are ..._row apart, gates and kept parts `gate`. */
+typedef struct cbm_cell_step {
+    int64_t rows, lanes, gate;
+    int64_t step, steps;
+    const int64_t *lengths; /* of the rows; NULL: each takes all steps */
+    bool reverse, relu;
+    int64_t x_row, product_row, product_gate, kept_row, h_row, y_row, c_row, dn_row, first_row;
+    float *kept; /* forward NULL: not wanted */
+    float *h;    /* forward: the new state; backward: the gradient of the state after the step, then the part of that before
+                    the step that does not come through W_hh */
+    float *c;    /* the cell state, or its gradient: of before the step, then after it, or the other way round */
+    float *y;    /* forward NULL: not wanted */
+    /* forward: x_gates; W_hh h, in whole vectors; NULL: no bias; the old state */
+    const float *x, *product, *bias, *before;
+    /* backward: NULL: no gradient of y; kept of the step before; c0 (lstm) or h0 (gru), NULL: zeros; before: y of the step
+       before (gru) */
+    const float *gy, *kept_before, *first;
+    float *dx, *dn, *dbias; /* gradients of x_gates; of the recurrent part of n (gru); dbias is added to */
+} cbm_cell_step;
+typedef void (*cbm_cell_fn)(const cbm_cell_step *s);
 
 /* One level's functions. Sums run in several lanes in a fixed order, so they repeat bit for bit. */
 typedef struct cbm_simd {
@@ -145,6 +167,10 @@ typedef struct cbm_simd {
 
     /* matrix.c */
     void (*small_matmul)(const cbm_small_matmul *p);
+    void (*panel_product)(const cbm_panel_product *p);
+
+    /* recurrent.c: rnn, lstm, gru */
+    cbm_cell_fn cell_forward[3], cell_backward[3];
 
     /* transpose.c: r[j][i] = x[i][j]; elements of 4 bytes, and of 1 << k bytes */
     void (*transpose)(uint32_t *r, int64_t r_stride, const uint32_t *x, int64_t x_stride, int64_t rows,
@@ -172,7 +198,6 @@ typedef struct cbm_simd {
     /* A' m A into 4x4 windows of y: channels [channel, last), found from column 0 on in m */
     void (*winograd_output)(const cbm_winograd_tiles *y, int64_t first, int64_t count, int64_t channel, int64_t last,
                             const cbm_winograd_matrices *m, const cbm_winograd_output *o);
-    void (*winograd_product)(const cbm_winograd_product *p);
     /* G g G', and its adjoint: vectors [first, last) of the columns */
     void (*winograd_weight)(const cbm_winograd_weight *w, int64_t first, int64_t last);
     void (*winograd_weight_gradient)(const cbm_winograd_weight *w, int64_t first, int64_t last);
@@ -247,5 +272,6 @@ extern const cbm_kernel cbm_cpu_reduce[];
 extern const cbm_kernel cbm_cpu_move[];
 extern const cbm_kernel cbm_cpu_index[];
 extern const cbm_kernel cbm_cpu_loss[];
+extern const cbm_kernel cbm_cpu_recurrent[];
 
 #endif

@@ -282,7 +282,7 @@ static float *panel_of(const cbm_winograd *w, float *weight, int64_t place, int6
 /* Tiles times columns [column, end) of the weights. */
 static void multiply(const cbm_winograd *w, const share *s, float *weight, int64_t count, int64_t column, int64_t end)
 {
-    cbm_winograd_product p = { .rows = count, .depth = w->depth, .a_row = s->v.row, .a_depth = 1, .c_row = s->m.row };
+    cbm_panel_product p = { .rows = count, .depth = w->depth, .a_row = s->v.row, .a_depth = 1, .c_row = s->m.row };
     int64_t width, next_width;
     p.ahead = panel_of(w, weight, 0, column, &width);
     for (int64_t place = 0; place < PLACES; place++)
@@ -296,14 +296,14 @@ static void multiply(const cbm_winograd *w, const share *s, float *weight, int64
             p.vectors = width / w->lanes;
             p.a = s->v.p + place * s->v.place;
             p.c = s->m.p + place * s->m.place + (c - column);
-            w->simd->winograd_product(&p);
+            w->simd->panel_product(&p);
         }
 }
 
 /* The weights' gradient: the sum over tiles of x's rows times dy's columns [s->column, s->column_end). */
 static void multiply_gradient(const cbm_winograd *w, const share *s, float *weight, int64_t count, bool add)
 {
-    cbm_winograd_product p = {
+    cbm_panel_product p = {
         .rows = w->depth, .depth = count, .a_row = 1, .a_depth = s->v.row, .b_row = s->m.row, .add = add
     };
     for (int64_t place = 0; place < PLACES; place++)
@@ -314,7 +314,7 @@ static void multiply_gradient(const cbm_winograd *w, const share *s, float *weig
             p.b = s->m.p + place * s->m.place + (c - s->column);
             p.ahead = p.c + 24 * p.c_row;
             p.ahead_row = p.c_row;
-            w->simd->winograd_product(&p);
+            w->simd->panel_product(&p);
         }
 }
 

@@ -1,4 +1,5 @@
-/* matrix.c: products of small matrices on one thread. Rests on simd.h. */
+/* matrix.c: products of small matrices on one thread, and of matrices with panels of a vector or two of columns. Rests on
+   simd.h. */
 #include "backend/cpu/simd/level.h"
 
 /* `rows` rows by `vectors` vectors of c, the last vector `last` lanes long: all sums live in registers. Constant rows and
@@ -120,7 +121,82 @@ static void small_matmul(const cbm_small_matmul *p)
         gathered_b(p);
 }
 
+/* ---- products with panels ---- */
+
+#if VB == 64
+enum { ROWS = 12 };
+#elif VB == 32
+enum { ROWS = 6 };
+#else
+enum { ROWS = 4 };
+#endif
+
+/* All sums live in registers: constant rows and vectors make one straight loop of each combination. Either a's rows or
+   its depth is contiguous. */
+INLINE void panel_block(const cbm_panel_product *p, const float *a, float *c, const float *ahead, int64_t step,
+                          int rows, int vectors, bool deep)
+{
+    vf sum[ROWS][2];
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < vectors; v++)
+            sum[r][v] = p->add ? vf_load(c + r * p->c_row + v * VN) : (vf){ 0 };
+    const int64_t a_row = deep ? p->a_row : 1, a_depth = deep ? 1 : p->a_depth, b_row = p->b_row;
+    const float *b = p->b;
+    for (int64_t k = p->depth; k > 0; k--) {
+        vf bv[2];
+        for (int v = 0; v < vectors; v++)
+            bv[v] = vf_load(b + v * VN);
+        for (int r = 0; r < rows; r++) {
+            const vf x = vf_set(a[r * a_row]);
+            for (int v = 0; v < vectors; v++)
+                sum[r][v] += x * bv[v];
+        }
+        a += a_depth;
+        b += b_row;
+        __builtin_prefetch(ahead, 0, 2);
+        ahead += step;
+    }
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < vectors; v++)
+            vf_store(c + r * p->c_row + v * VN, sum[r][v]);
+}
+
+INLINE void panel_rows(const cbm_panel_product *p, int vectors, bool deep)
+{
+    const int64_t a_row = deep ? p->a_row : 1;
+    const int64_t step = ROWS * p->ahead_row / p->depth;
+    int64_t r = 0;
+#define WHILE(n)                                                                                                       \
+    for (; p->rows - r >= (n); r += (n))                                                                               \
+    panel_block(p, p->a + r * a_row, p->c + r * p->c_row, p->ahead + r * p->ahead_row, step, n, vectors, deep)
+#if VB == 64
+    WHILE(12);
+    WHILE(8);
+#elif VB == 32
+    WHILE(6);
+#endif
+    WHILE(4);
+    WHILE(2);
+    WHILE(1);
+#undef WHILE
+}
+
+static void panel_product(const cbm_panel_product *p)
+{
+    if (p->a_depth == 1) {
+        if (p->vectors == 2)
+            panel_rows(p, 2, true);
+        else
+            panel_rows(p, 1, true);
+    } else if (p->vectors == 2) {
+        panel_rows(p, 2, false);
+    } else {
+        panel_rows(p, 1, false);
+    }
+}
+
 void CBM_LEVEL(cbm_matrix_fill)(cbm_simd *s)
 {
     s->small_matmul = small_matmul;
+    s->panel_product = panel_product;
 }

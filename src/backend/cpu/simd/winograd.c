@@ -1,6 +1,5 @@
 /* winograd.c: the parts of Winograd's convolution F(4x4, 3x3) (Lavin and Gray, 2015): transforms
-   of windows, of weights and of their gradients, with channels in the lanes, and the product of the transformed. Rests on
-   simd.h. */
+   of windows, of weights and of their gradients, with channels in the lanes. Rests on simd.h. */
 #include "backend/cpu/simd/level.h"
 
 enum { IN = 6, OUT = 4, PLACES = IN * IN, TAPS = 9, AHEAD = 4 };
@@ -281,80 +280,6 @@ static void winograd_output(const cbm_winograd_tiles *y, int64_t first, int64_t 
     }
 }
 
-/* ---- products ---- */
-
-#if VB == 64
-enum { ROWS = 12 };
-#elif VB == 32
-enum { ROWS = 6 };
-#else
-enum { ROWS = 4 };
-#endif
-
-/* All sums live in registers: constant rows and vectors make one straight loop of each combination. Either a's rows or
-   its depth is contiguous. */
-INLINE void product_block(const cbm_winograd_product *p, const float *a, float *c, const float *ahead, int64_t step,
-                          int rows, int vectors, bool deep)
-{
-    vf sum[ROWS][2];
-    for (int r = 0; r < rows; r++)
-        for (int v = 0; v < vectors; v++)
-            sum[r][v] = p->add ? vf_load(c + r * p->c_row + v * VN) : (vf){ 0 };
-    const int64_t a_row = deep ? p->a_row : 1, a_depth = deep ? 1 : p->a_depth, b_row = p->b_row;
-    const float *b = p->b;
-    for (int64_t k = p->depth; k > 0; k--) {
-        vf bv[2];
-        for (int v = 0; v < vectors; v++)
-            bv[v] = vf_load(b + v * VN);
-        for (int r = 0; r < rows; r++) {
-            const vf x = vf_set(a[r * a_row]);
-            for (int v = 0; v < vectors; v++)
-                sum[r][v] += x * bv[v];
-        }
-        a += a_depth;
-        b += b_row;
-        __builtin_prefetch(ahead, 0, 2);
-        ahead += step;
-    }
-    for (int r = 0; r < rows; r++)
-        for (int v = 0; v < vectors; v++)
-            vf_store(c + r * p->c_row + v * VN, sum[r][v]);
-}
-
-INLINE void product_rows(const cbm_winograd_product *p, int vectors, bool deep)
-{
-    const int64_t a_row = deep ? p->a_row : 1;
-    const int64_t step = ROWS * p->ahead_row / p->depth;
-    int64_t r = 0;
-#define WHILE(n)                                                                                                       \
-    for (; p->rows - r >= (n); r += (n))                                                                               \
-    product_block(p, p->a + r * a_row, p->c + r * p->c_row, p->ahead + r * p->ahead_row, step, n, vectors, deep)
-#if VB == 64
-    WHILE(12);
-    WHILE(8);
-#elif VB == 32
-    WHILE(6);
-#endif
-    WHILE(4);
-    WHILE(2);
-    WHILE(1);
-#undef WHILE
-}
-
-static void winograd_product(const cbm_winograd_product *p)
-{
-    if (p->a_depth == 1) {
-        if (p->vectors == 2)
-            product_rows(p, 2, true);
-        else
-            product_rows(p, 1, true);
-    } else if (p->vectors == 2) {
-        product_rows(p, 2, false);
-    } else {
-        product_rows(p, 1, false);
-    }
-}
-
 /* ---- weights ---- */
 
 #if VB == 64
@@ -525,7 +450,6 @@ void CBM_LEVEL(cbm_winograd_fill)(cbm_simd *s)
     s->winograd_input = winograd_input;
     s->winograd_gradient = winograd_gradient;
     s->winograd_output = winograd_output;
-    s->winograd_product = winograd_product;
     s->winograd_weight = winograd_weight;
     s->winograd_weight_gradient = winograd_weight_gradient;
 }
