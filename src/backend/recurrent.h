@@ -54,7 +54,8 @@ static inline cbm_status cbm_recurrent_length(const cbm_launch *l, int64_t lengt
     if (length >= 1 && length <= steps)
         return CBM_OK;
     if (l->message)
-        snprintf(l->message, 256, "length %" PRId64 " at position %" PRId64 " is outside 1..%" PRId64, length, b, steps);
+        snprintf(l->message, 256, "length %" PRId64 " at position %" PRId64 " is outside 1..%" PRId64, length, b,
+                 steps);
     return CBM_ERROR_RANGE;
 }
 

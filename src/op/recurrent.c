@@ -81,15 +81,16 @@ static bool forward_infer(cbm_infer *infer)
     if (cell->memory)
         infer->out_shape[n++] = (cbm_shape){ { 2, e.batch, e.hidden } };
     if (cell->kept)
-        infer->out_shape[n] = a->keep ? (cbm_shape){ { 3, e.steps, e.batch, cell->kept * e.hidden } }
-                                      : (cbm_shape){ { 1, 0 } };
+        infer->out_shape[n] =
+            a->keep ? (cbm_shape){ { 3, e.steps, e.batch, cell->kept * e.hidden } } : (cbm_shape){ { 1, 0 } };
     return true;
 }
 
 static int64_t backward_inputs(const cbm_cell *cell)
 {
     const int64_t all = BIT_LENGTHS | BIT_GY | BIT_GH;
-    return cell->memory ? all | BIT_C0 | BIT_W_HR | BIT_KEPT | BIT_GC : all | BIT_Y | (cell->kept ? BIT_KEPT | BIT_H0 : 0);
+    return cell->memory ? all | BIT_C0 | BIT_W_HR | BIT_KEPT | BIT_GC
+                        : all | BIT_Y | (cell->kept ? BIT_KEPT | BIT_H0 : 0);
 }
 
 static bool backward_infer(cbm_infer *infer)
@@ -109,8 +110,7 @@ static bool backward_infer(cbm_infer *infer)
         return false;
     extents e = { kept->v[1], kept->v[2], kept->v[3] / parts, 0 };
     const cbm_shape all = { { 3, e.steps, e.batch, parts * e.hidden } };
-    if (!cbm_rule_shape(infer, whole, "what forward has kept", &all) ||
-        !common_shapes(infer, first, 0, cell, &e) ||
+    if (!cbm_rule_shape(infer, whole, "what forward has kept", &all) || !common_shapes(infer, first, 0, cell, &e) ||
         !optional_shape(infer, first, CBM_GIVEN_Y, "y", (cbm_shape){ { 3, e.steps, e.batch, e.state } }) ||
         !optional_shape(infer, first, CBM_GIVEN_GY, "gy", (cbm_shape){ { 3, e.steps, e.batch, e.state } }) ||
         !optional_shape(infer, first, CBM_GIVEN_GH, "gh", (cbm_shape){ { 2, e.batch, e.state } }) ||
@@ -133,7 +133,8 @@ static void forward_cost(const cbm_launch *l, cbm_cost *cost)
 {
     const double gates = (double)l->in[0].count, state = (double)l->in[1].shape[1];
     cost->flops = gates * (2 * state + 10);
-    cost->bytes = (2 * gates + (double)l->in[1].count + (double)l->out[0].count) * (double)cbm_dtype_size(l->in[0].dtype);
+    cost->bytes =
+        (2 * gates + (double)l->in[1].count + (double)l->out[0].count) * (double)cbm_dtype_size(l->in[0].dtype);
 }
 
 static void backward_cost(const cbm_launch *l, cbm_cost *cost)
@@ -331,7 +332,9 @@ static const cbm_sample lstm_samples[] = {
     { .n_in = 3, .in = { X(1, 2, 8), W(8, 2), V(8) }, .attributes = &biased },
     { .n_in = 3, .in = { X(3, 2, 8), W(8, 2), V(8) }, .attributes = &unkept },
     { .n_in = 4, .in = { X(3, 2, 12), W(12, 3), V(12), W(2, 3) }, .attributes = &backwards },
-    { .n_in = 6, .in = { X(4, 3, 8), W(8, 2), V(8), W(3, 2), W(3, 2), CBM_INDICES(1, 4, 3) }, .attributes = &all_states },
+    { .n_in = 6,
+      .in = { X(4, 3, 8), W(8, 2), V(8), W(3, 2), W(3, 2), CBM_INDICES(1, 4, 3) },
+      .attributes = &all_states },
     { .n_in = 6, .in = { X(4, 3, 8), W(8, 2), V(8), W(3, 2), W(3, 2), CBM_INDICES(1, 4, 3) }, .attributes = &all_back },
     { .n_in = 6, .in = { X(3, 2, 12), W(12, 2), V(12), W(2, 2), W(2, 3), W(2, 3) }, .attributes = &projected },
     { .n_in = 7,
@@ -354,13 +357,12 @@ static const cbm_recurrent_attributes rnn_back = { GIVEN(Y) | GIVEN(GY), 0, 0, 0
                                       rnn_ragged_back = { GIVEN(LENGTHS) | GIVEN(Y) | GIVEN(GY) | GIVEN(GH), 0, 0, 0 };
 static const cbm_recurrent_attributes lstm_back = { GIVEN(KEPT) | GIVEN(GY), 0, 0, 0 },
                                       lstm_last_back = { GIVEN(KEPT) | GIVEN(GH) | GIVEN(GC), 0, 0, 0 },
-                                      lstm_all_back = { GIVEN(C0) | GIVEN(W_HR) | GIVEN(LENGTHS) | GIVEN(KEPT) | GIVEN(GY) |
-                                                            GIVEN(GH) | GIVEN(GC),
+                                      lstm_all_back = { GIVEN(C0) | GIVEN(W_HR) | GIVEN(LENGTHS) | GIVEN(KEPT) |
+                                                            GIVEN(GY) | GIVEN(GH) | GIVEN(GC),
                                                         1, 0, 0 };
-static const cbm_recurrent_attributes gru_back = { GIVEN(Y) | GIVEN(KEPT) | GIVEN(GY), 0, 0, 0 },
-                                      gru_all_back = { GIVEN(H0) | GIVEN(LENGTHS) | GIVEN(Y) | GIVEN(KEPT) | GIVEN(GY) |
-                                                           GIVEN(GH),
-                                                       1, 0, 0 };
+static const cbm_recurrent_attributes gru_back = { GIVEN(Y) | GIVEN(KEPT) | GIVEN(GY), 0, 0, 0 }, gru_all_back = {
+    GIVEN(H0) | GIVEN(LENGTHS) | GIVEN(Y) | GIVEN(KEPT) | GIVEN(GY) | GIVEN(GH), 1, 0, 0
+};
 static const cbm_sample rnn_back_samples[] = {
     { .n_in = 3, .in = { W(3, 3), KEPT(3, 2, 3), X(3, 2, 3) }, .attributes = &rnn_back },
     { .n_in = 4, .in = { W(3, 3), X(3, 2, 3), X(3, 2, 3), W(2, 3) }, .attributes = &rnn_relu_back },
@@ -405,7 +407,8 @@ static const cbm_op rnn_op = {
     CBM_SAMPLES(rnn_samples),
 };
 static const cbm_op lstm_op = {
-    RECURRENT("lstm", "i, f, g, o from x_gates + W_hh h + b; c' = f c + i g, h' = o tanh(c'), with w_hr W_hr (o tanh(c'))", 4,
+    RECURRENT("lstm",
+              "i, f, g, o from x_gates + W_hh h + b; c' = f c + i g, h' = o tanh(c'), with w_hr W_hr (o tanh(c'))", 4,
               forward_infer, forward_cost),
     .saves = SAVES | CBM_SAVES_OUT(3),
     .vjp = lstm_vjp,
@@ -421,18 +424,20 @@ static const cbm_op gru_op = {
     CBM_SAMPLES(gru_samples),
 };
 static const cbm_op rnn_backward_op = {
-    RECURRENT("rnn_backward", "from the last step to the first: ds = (gy + dh) act'(s), dh = W_hh^T ds", 2, backward_infer,
-              backward_cost),
+    RECURRENT("rnn_backward", "from the last step to the first: ds = (gy + dh) act'(s), dh = W_hh^T ds", 2,
+              backward_infer, backward_cost),
     CBM_SAMPLES(rnn_back_samples),
 };
 static const cbm_op lstm_backward_op = {
-    RECURRENT("lstm_backward", "from the last step to the first: dc += dh o tanh'(c), di, df, dg, do through their gates, "
-                               "dh = W_hh^T of them, dc = f dc",
+    RECURRENT("lstm_backward",
+              "from the last step to the first: dc += dh o tanh'(c), di, df, dg, do through their gates, "
+              "dh = W_hh^T of them, dc = f dc",
               4, backward_infer, backward_cost),
     CBM_SAMPLES(lstm_back_samples),
 };
 static const cbm_op gru_backward_op = {
-    RECURRENT("gru_backward", "from the last step to the first: dr, dz, dn through their gates, dh = z dh + W_hh^T of them", 4,
+    RECURRENT("gru_backward",
+              "from the last step to the first: dr, dz, dn through their gates, dh = z dh + W_hh^T of them", 4,
               backward_infer, backward_cost),
     CBM_SAMPLES(gru_back_samples),
 };
@@ -441,8 +446,8 @@ const cbm_cell cbm_cell_rnn = { "rnn", &rnn_op, &rnn_backward_op, 1, 1, 0, false
 const cbm_cell cbm_cell_lstm = { "lstm", &lstm_op, &lstm_backward_op, 4, 4, 5, true };
 const cbm_cell cbm_cell_gru = { "gru", &gru_op, &gru_backward_op, 3, 4, 4, false };
 
-const cbm_op *const cbm_ops_recurrent[] = { &rnn_op,          &lstm_op,          &gru_op,
-                                            &rnn_backward_op, &lstm_backward_op, &gru_backward_op, NULL };
+const cbm_op *const cbm_ops_recurrent[] = { &rnn_op,           &lstm_op,         &gru_op, &rnn_backward_op,
+                                            &lstm_backward_op, &gru_backward_op, NULL };
 
 /* ---- public functions ---- */
 

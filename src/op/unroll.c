@@ -100,8 +100,8 @@ static void take_steps(const unrolled *u, states s, states (*step)(const unrolle
     if (u->cell->memory)
         out[n++] = s.c;
     if (u->cell->kept)
-        out[n++] = u->a->keep ? cbm_concat(kept, steps, 0)
-                              : cbm_zeros(u->cx, cbm_tensor_dtype(u->x_gates), CBM_SHAPE(0));
+        out[n++] =
+            u->a->keep ? cbm_concat(kept, steps, 0) : cbm_zeros(u->cx, cbm_tensor_dtype(u->x_gates), CBM_SHAPE(0));
 }
 
 static bool unroll(cbm_context *cx, const cbm_cell *cell, const cbm_recurrent_attributes *a, cbm_tensor *const *in,

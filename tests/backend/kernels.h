@@ -107,7 +107,7 @@ typedef struct trial {
     const char *op;
     const void *attributes;
     size_t n_in, n_out;
-    cbm_buffer in[8], out[4];
+    cbm_buffer in[CBM_SAMPLE_INPUTS], out[4];
     int64_t threads;
     bool deterministic;
     double tolerance; /* of the largest element, at least 1 */

@@ -200,7 +200,8 @@ static outcome evaluate(const op_case *c, const mode *m, case_layout layout, boo
     outcome o = { 0 };
     const cbm_op *op = cbm_op_named(c->op);
     cbm_context *cx = open_mode(m->device, m->naive, false);
-    cbm_tensor *in[CBM_SAMPLE_INPUTS], *xs[CBM_SAMPLE_INPUTS], *grads[CBM_SAMPLE_INPUTS], *out[CBM_MAX_OUTPUTS] = { NULL }, *keep[MOST];
+    cbm_tensor *in[CBM_SAMPLE_INPUTS], *xs[CBM_SAMPLE_INPUTS], *grads[CBM_SAMPLE_INPUTS],
+        *out[CBM_MAX_OUTPUTS] = { NULL }, *keep[MOST];
     size_t n_xs = 0;
     for (size_t i = 0; i < c->n_in; i++) {
         const bool real = c->in[i].dtype == CBM_F64;

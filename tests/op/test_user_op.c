@@ -221,6 +221,62 @@ static void decompositions(void **state)
     cbm_close(cx);
 }
 
+/* ---- a vjp for first derivatives only: for more it declines, and the decomposition is differentiated ---- */
+static bool cube_decompose(cbm_context *cx, const void *attributes, cbm_tensor *const *in, size_t n_in,
+                           cbm_tensor **out)
+{
+    (void)cx;
+    (void)attributes;
+    (void)n_in;
+    out[0] = cbm_mul(cbm_mul(in[0], in[0]), in[0]);
+    return true;
+}
+
+static void cube_vjp(cbm_vjp *v)
+{
+    v->declined = v->create_graph;
+    if (!v->declined)
+        v->in_gradient[0] = cbm_detach(cbm_mul(v->out_gradient[0], cbm_mul_scalar(cbm_mul(v->in[0], v->in[0]), 3)));
+}
+
+static const cbm_op cube = {
+    .struct_size = sizeof(cbm_op),
+    .name = "cube",
+    .n_in = 1,
+    .n_out = 1,
+    .saves = CBM_SAVES_IN(0),
+    .expression = "a * a * a",
+    .vjp = cube_vjp,
+    .decompose = cube_decompose,
+    .samples = smoothstep_samples,
+    .n_samples = 1,
+};
+static const cbm_op plain_cube = {
+    .struct_size = sizeof(cbm_op),
+    .name = "plain_cube",
+    .n_in = 1,
+    .n_out = 1,
+    .saves = CBM_SAVES_IN(0),
+    .expression = "a * a * a",
+    .vjp = cube_vjp,
+};
+
+static void a_vjp_may_decline(void **state)
+{
+    (void)state;
+    double error, data[] = { 3, 4 };
+    assert_int_equal(cbm_gradcheck_op(&cube, -1, &error), CBM_OK);
+    cbm_context *cx = cbm_open_with(.threads = 1);
+    cbm_tensor *x = cbm_variable(cbm_tensor_from(cx, CBM_F64, CBM_SHAPE(2), data), true), *g;
+    assert_int_equal(cbm_grad(cbm_apply(cx, &plain_cube, &x, 1, NULL, NULL), &x, 1, &g), CBM_OK);
+    assert_int_equal(cbm_read(g, data, sizeof data), CBM_OK);
+    assert_true(data[0] == 27 && data[1] == 48);
+    assert_int_equal(cbm_grad(cbm_apply(cx, &plain_cube, &x, 1, NULL, NULL), &x, 1, &g, .create_graph = true),
+                     CBM_ERROR_UNSUPPORTED);
+    assert_non_null(strstr(cbm_message(cx), "[plain_cube] its gradient cannot be differentiated again"));
+    cbm_close(cx);
+}
+
 /* ---- a kernel that refuses values: nothing of that evaluation is committed ---- */
 static cbm_status checked_kernel(const cbm_launch *launch)
 {
@@ -302,6 +358,7 @@ int main(void)
         cmocka_unit_test(it_gets_contiguous_buffers),
         cmocka_unit_test(expressions),
         cmocka_unit_test(decompositions),
+        cmocka_unit_test(a_vjp_may_decline),
         cmocka_unit_test(refusals),
         cmocka_unit_test(names_may_repeat),
     };

@@ -53,7 +53,8 @@ static outcome evaluate(const subject *s, const mode *m, case_layout layout, boo
     outcome o = { 0 };
     bool f32 = m->f32;
     cbm_context *cx = open_mode(m->device, m->naive, m->deterministic);
-    cbm_tensor *in[CBM_SAMPLE_INPUTS], *xs[CBM_SAMPLE_INPUTS], *grads[CBM_SAMPLE_INPUTS], *out[CBM_MAX_OUTPUTS] = { NULL }, *keep[MAX_RESULTS];
+    cbm_tensor *in[CBM_SAMPLE_INPUTS], *xs[CBM_SAMPLE_INPUTS], *grads[CBM_SAMPLE_INPUTS],
+        *out[CBM_MAX_OUTPUTS] = { NULL }, *keep[MAX_RESULTS];
     size_t n_xs = 0, kept = 0;
     for (size_t i = 0; i < s->n_in; i++) {
         case_tensor t = case_tensor_cast(&s->in[i], f32 && s->in[i].dtype == CBM_F64 ? CBM_F32 : s->in[i].dtype);

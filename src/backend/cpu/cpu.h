@@ -105,10 +105,11 @@ typedef struct cbm_cell_step {
     bool reverse, relu;
     int64_t x_row, product_row, product_gate, kept_row, h_row, y_row, c_row, dn_row, first_row;
     float *kept; /* forward NULL: not wanted */
-    float *h;    /* forward: the new state; backward: the gradient of the state after the step, then the part of that before
+    float
+        *h; /* forward: the new state; backward: the gradient of the state after the step, then the part of that before
                     the step that does not come through W_hh */
-    float *c;    /* the cell state, or its gradient: of before the step, then after it, or the other way round */
-    float *y;    /* forward NULL: not wanted */
+    float *c; /* the cell state, or its gradient: of before the step, then after it, or the other way round */
+    float *y; /* forward NULL: not wanted */
     /* forward: x_gates; W_hh h, in whole vectors; NULL: no bias; the old state */
     const float *x, *product, *bias, *before;
     /* backward: NULL: no gradient of y; kept of the step before; c0 (lstm) or h0 (gru), NULL: zeros; before: y of the step

@@ -21,12 +21,13 @@ typedef struct plan {
     cbm_recurrence r;
     const cbm_simd *simd;
     bool backward;
-    int64_t block;                      /* units of a block */
-    int64_t unit_blocks, state_blocks;  /* of H, of P */
-    int64_t threads, groups;            /* groups of sequences that go through all steps alone */
-    int64_t w, w_hr, h, c, wide, dbias; /* packed weights; states or their gradients; o tanh(c); a bias gradient a group */
-    int64_t state_row;                  /* P in whole blocks */
-    size_t lengths, bytes;              /* in bytes */
+    int64_t block;                     /* units of a block */
+    int64_t unit_blocks, state_blocks; /* of H, of P */
+    int64_t threads, groups;           /* groups of sequences that go through all steps alone */
+    int64_t w, w_hr, h, c, wide,
+        dbias;             /* packed weights; states or their gradients; o tanh(c); a bias gradient a group */
+    int64_t state_row;     /* P in whole blocks */
+    size_t lengths, bytes; /* in bytes */
 } plan;
 
 typedef struct job {
@@ -146,7 +147,8 @@ static void pack_turned(void *user, int64_t begin, int64_t end)
         if (count < k->block)
             memset(to, 0, (size_t)(k->depth * k->block) * sizeof *to);
         const float *from = k->from + (b / k->part_blocks * k->part + first) * k->row;
-        k->simd->transpose((uint32_t *)(void *)to, k->block, (const uint32_t *)(const void *)from, k->row, count, k->depth);
+        k->simd->transpose((uint32_t *)(void *)to, k->block, (const uint32_t *)(const void *)from, k->row, count,
+                           k->depth);
     }
 }
 
@@ -572,7 +574,6 @@ static bool supports(const cbm_launch *l)
         .op = name, .supports = supports, .prepare = prepare, .launch = launch, .release = free, .describe = describe  \
     }
 const cbm_kernel cbm_cpu_recurrent[] = {
-    KERNEL("rnn"),          KERNEL("lstm"),          KERNEL("gru"),
-    KERNEL("rnn_backward"), KERNEL("lstm_backward"), KERNEL("gru_backward"),
-    { .op = NULL },
+    KERNEL("rnn"),           KERNEL("lstm"),         KERNEL("gru"),  KERNEL("rnn_backward"),
+    KERNEL("lstm_backward"), KERNEL("gru_backward"), { .op = NULL },
 };

@@ -212,8 +212,9 @@ static void lstm_back(job *j, int64_t t, int64_t before, int64_t b)
 {
     const int64_t n = j->r.hidden;
     const cbm_number *kept = input(j, j->r.kept, row_at(j, t, b, 5 * n)), *w_hr = input(j, j->r.w_hr, 0);
-    const cbm_number *c = kept + 4 * n, *c_before = before < 0 ? input(j, j->r.c0, b * n)
-                                                               : input(j, j->r.kept, row_at(j, before, b, 5 * n) + 4 * n);
+    const cbm_number *c = kept + 4 * n, *c_before = before < 0
+                                                        ? input(j, j->r.c0, b * n)
+                                                        : input(j, j->r.kept, row_at(j, before, b, 5 * n) + 4 * n);
     cbm_number *g = j->gates;
     for (int64_t i = 0; i < n; i++) {
         j->out[i].f = w_hr ? 0 : j->h[i].f;
@@ -304,7 +305,6 @@ CELL(gru, CBM_GRU)
         .op = #name, .flags = CBM_KERNEL_STRIDED, .prepare = prepare, .launch = name                                   \
     }
 const cbm_kernel cbm_reference_recurrent[] = {
-    KERNEL(rnn),          KERNEL(lstm),          KERNEL(gru),
-    KERNEL(rnn_backward), KERNEL(lstm_backward), KERNEL(gru_backward),
-    { .op = NULL },
+    KERNEL(rnn),           KERNEL(lstm),         KERNEL(gru),    KERNEL(rnn_backward),
+    KERNEL(lstm_backward), KERNEL(gru_backward), { .op = NULL },
 };

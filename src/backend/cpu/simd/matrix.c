@@ -134,7 +134,7 @@ enum { ROWS = 4 };
 /* All sums live in registers: constant rows and vectors make one straight loop of each combination. Either a's rows or
    its depth is contiguous. */
 INLINE void panel_block(const cbm_panel_product *p, const float *a, float *c, const float *ahead, int64_t step,
-                          int rows, int vectors, bool deep)
+                        int rows, int vectors, bool deep)
 {
     vf sum[ROWS][2];
     for (int r = 0; r < rows; r++)

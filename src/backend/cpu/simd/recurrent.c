@@ -4,22 +4,9 @@
 
 #include "backend/cpu/simd/level.h"
 
-INLINE vf take(const float *p, int64_t n)
-{
-    return n == VN ? vf_load(p) : vf_load_part(p, n, 0.0f);
-}
-
-INLINE void put(float *p, int64_t n, vf v)
-{
-    if (n == VN)
-        vf_store(p, v);
-    else
-        vf_store_part(p, n, v);
-}
-
 INLINE void add_to(float *p, int64_t n, vf v)
 {
-    put(p, n, take(p, n) + v);
+    vf_store_n(p, n, vf_load_n(p, n) + v);
 }
 
 INLINE vf sigmoid(vf x)
@@ -41,22 +28,22 @@ INLINE bool begins(const cbm_cell_step *s, int64_t row)
 /* Gate number g of the row's sums: input, product with the state, bias. */
 INLINE vf gate_sum(const cbm_cell_step *s, int64_t row, int64_t g, int64_t v, int64_t n)
 {
-    vf sum = take(s->x + row * s->x_row + g * s->gate + v, n) +
+    vf sum = vf_load_n(s->x + row * s->x_row + g * s->gate + v, n) +
              vf_load(s->product + row * s->product_row + g * s->product_gate + v);
-    return s->bias ? sum + take(s->bias + g * s->gate + v, n) : sum;
+    return s->bias ? sum + vf_load_n(s->bias + g * s->gate + v, n) : sum;
 }
 
 /* The new state, or the old one where the sequence has ended. */
 INLINE void put_state(const cbm_cell_step *s, int64_t row, int64_t v, int64_t n, vf h, bool active)
 {
-    put(s->h + row * s->h_row + v, n, active ? h : take(s->before + row * s->h_row + v, n));
+    vf_store_n(s->h + row * s->h_row + v, n, active ? h : vf_load_n(s->before + row * s->h_row + v, n));
     if (s->y)
-        put(s->y + row * s->y_row + v, n, active ? h : (vf){ 0 });
+        vf_store_n(s->y + row * s->y_row + v, n, active ? h : (vf){ 0 });
 }
 
 INLINE void put_kept(const cbm_cell_step *s, int64_t row, int64_t part, int64_t v, int64_t n, vf value)
 {
-    put(s->kept + row * s->kept_row + part * s->gate + v, n, value);
+    vf_store_n(s->kept + row * s->kept_row + part * s->gate + v, n, value);
 }
 
 /* ---- forward ---- */
@@ -76,10 +63,10 @@ INLINE void lstm_lanes(const cbm_cell_step *s, int64_t v, int64_t n)
         float *c_at = s->c + r * s->c_row + v;
         vf i = sigmoid(gate_sum(s, r, 0, v, n)), f = sigmoid(gate_sum(s, r, 1, v, n));
         vf g = vf_tanh(gate_sum(s, r, 2, v, n)), o = sigmoid(gate_sum(s, r, 3, v, n));
-        vf c = f * take(c_at, n) + i * g;
+        vf c = f * vf_load_n(c_at, n) + i * g;
         put_state(s, r, v, n, o * vf_tanh(c), active);
         if (active)
-            put(c_at, n, c);
+            vf_store_n(c_at, n, c);
         if (!s->kept)
             continue;
         const vf parts[] = { i, f, g, o, c };
@@ -95,13 +82,13 @@ INLINE void gru_lanes(const cbm_cell_step *s, int64_t v, int64_t n)
         const float *x = s->x + r * s->x_row + 2 * s->gate + v;
         const float *product = s->product + r * s->product_row + 2 * s->product_gate + v;
         vf reset = sigmoid(gate_sum(s, r, 0, v, n)), z = sigmoid(gate_sum(s, r, 1, v, n));
-        vf sum = take(x, n), recurrent = vf_load(product);
+        vf sum = vf_load_n(x, n), recurrent = vf_load(product);
         if (s->bias) {
-            sum += take(s->bias + 2 * s->gate + v, n);
-            recurrent += take(s->bias + 3 * s->gate + v, n);
+            sum += vf_load_n(s->bias + 2 * s->gate + v, n);
+            recurrent += vf_load_n(s->bias + 3 * s->gate + v, n);
         }
         vf fresh = vf_tanh(sum + reset * recurrent);
-        put_state(s, r, v, n, fresh + z * (take(s->before + r * s->h_row + v, n) - fresh), active);
+        put_state(s, r, v, n, fresh + z * (vf_load_n(s->before + r * s->h_row + v, n) - fresh), active);
         if (!s->kept)
             continue;
         const vf parts[] = { reset, z, fresh, recurrent };
@@ -116,19 +103,19 @@ INLINE void gru_lanes(const cbm_cell_step *s, int64_t v, int64_t n)
 INLINE vf take_gradient(const cbm_cell_step *s, int64_t row, int64_t v, int64_t n)
 {
     float *p = s->h + row * s->h_row + v;
-    vf dh = take(p, n);
-    put(p, n, (vf){ 0 });
-    return s->gy ? dh + take(s->gy + row * s->y_row + v, n) : dh;
+    vf dh = vf_load_n(p, n);
+    vf_store_n(p, n, (vf){ 0 });
+    return s->gy ? dh + vf_load_n(s->gy + row * s->y_row + v, n) : dh;
 }
 
 INLINE vf kept_part(const cbm_cell_step *s, int64_t row, int64_t part, int64_t v, int64_t n)
 {
-    return take(s->kept + row * s->kept_row + part * s->gate + v, n);
+    return vf_load_n(s->kept + row * s->kept_row + part * s->gate + v, n);
 }
 
 INLINE void put_gate(const cbm_cell_step *s, int64_t row, int64_t g, int64_t v, int64_t n, vf value)
 {
-    put(s->dx + row * s->x_row + g * s->gate + v, n, value);
+    vf_store_n(s->dx + row * s->x_row + g * s->gate + v, n, value);
 }
 
 INLINE void rnn_back_lanes(const cbm_cell_step *s, int64_t v, int64_t n)
@@ -137,7 +124,7 @@ INLINE void rnn_back_lanes(const cbm_cell_step *s, int64_t v, int64_t n)
     for (int64_t r = 0; r < s->rows; r++) {
         vf ds = { 0 };
         if (s->step < length_of(s, r)) {
-            const vf y = take(s->y + r * s->y_row + v, n), dh = take_gradient(s, r, v, n);
+            const vf y = vf_load_n(s->y + r * s->y_row + v, n), dh = take_gradient(s, r, v, n);
             ds = s->relu ? vf_select(y > (vf){ 0 }, dh, (vf){ 0 }) : dh * (1.0f - y * y);
         }
         put_gate(s, r, 0, v, n, ds);
@@ -157,17 +144,17 @@ INLINE void lstm_back_lanes(const cbm_cell_step *s, int64_t v, int64_t n)
             const float *first = s->first ? s->first + r * s->first_row + v : NULL;
             vf c = { 0 };
             if (!begins(s, r))
-                c = take(s->kept_before + r * s->kept_row + 4 * s->gate + v, n);
+                c = vf_load_n(s->kept_before + r * s->kept_row + 4 * s->gate + v, n);
             else if (first)
-                c = take(first, n);
+                c = vf_load_n(first, n);
             const vf dh = take_gradient(s, r, v, n);
             float *dc_at = s->c + r * s->c_row + v;
-            const vf dc = take(dc_at, n) + dh * o * (1.0f - tc * tc);
+            const vf dc = vf_load_n(dc_at, n) + dh * o * (1.0f - tc * tc);
             d[0] = dc * g * i * (1.0f - i);
             d[1] = dc * c * f * (1.0f - f);
             d[2] = dc * i * (1.0f - g * g);
             d[3] = dh * tc * o * (1.0f - o);
-            put(dc_at, n, dc * f);
+            vf_store_n(dc_at, n, dc * f);
         }
         for (int64_t k = 0; k < 4; k++) {
             put_gate(s, r, k, v, n, d[k]);
@@ -188,19 +175,19 @@ INLINE void gru_back_lanes(const cbm_cell_step *s, int64_t v, int64_t n)
             const float *first = s->first ? s->first + r * s->first_row + v : NULL;
             vf h = { 0 };
             if (!begins(s, r))
-                h = take(s->before + r * s->y_row + v, n);
+                h = vf_load_n(s->before + r * s->y_row + v, n);
             else if (first)
-                h = take(first, n);
+                h = vf_load_n(first, n);
             const vf dh = take_gradient(s, r, v, n);
             d[2] = dh * (1.0f - z) * (1.0f - fresh * fresh);
             d[0] = d[2] * kept_part(s, r, 3, v, n) * reset * (1.0f - reset);
             d[1] = dh * (h - fresh) * z * (1.0f - z);
             d[3] = d[2] * reset;
-            put(s->h + r * s->h_row + v, n, dh * z);
+            vf_store_n(s->h + r * s->h_row + v, n, dh * z);
         }
         for (int64_t k = 0; k < 3; k++)
             put_gate(s, r, k, v, n, d[k]);
-        put(s->dn + r * s->dn_row + v, n, d[3]);
+        vf_store_n(s->dn + r * s->dn_row + v, n, d[3]);
         for (int64_t k = 0; k < 4; k++)
             sums[k] += d[k];
     }

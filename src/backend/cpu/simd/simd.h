@@ -245,6 +245,18 @@ INLINE void vf_store_part(float *p, int64_t n, vf v)
         p[i] = t[i];
 #endif
 }
+/* The first n <= VN lanes, the others 0. With a constant VN it is one instruction. */
+INLINE vf vf_load_n(const float *p, int64_t n)
+{
+    return n == VN ? vf_load(p) : vf_load_part(p, n, 0.0f);
+}
+INLINE void vf_store_n(float *p, int64_t n, vf v)
+{
+    if (n == VN)
+        vf_store(p, v);
+    else
+        vf_store_part(p, n, v);
+}
 INLINE bool vi_some(vi m)
 {
 #if defined(__AVX512F__)
