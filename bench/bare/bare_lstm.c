@@ -53,7 +53,8 @@ static bare_md queried(dnnl_primitive_desc_t pd, dnnl_query_t what, int index)
 static weights make_weights(dnnl_primitive_desc_t forward, dnnl_primitive_desc_t backward, int i, double scale)
 {
     weights w = { .own = { .memory = NULL } };
-    const bare_md own = queried(forward, dnnl_query_weights_md, i), wanted = queried(backward, dnnl_query_weights_md, i);
+    const bare_md own = queried(forward, dnnl_query_weights_md, i),
+                  wanted = queried(backward, dnnl_query_weights_md, i);
     const bare_md gradient = queried(backward, dnnl_query_diff_weights_md, i);
     w.own = bare_make(&own, scale);
     w.to_backward = bare_reorder(&w.own, &w.backward, &wanted);
@@ -84,7 +85,8 @@ static void add_arguments(const lstm *n, bare_primitive *p, bool backward)
 
 static void make(lstm *n)
 {
-    const bare_md x = bare_plain(3, (int64_t[]){ STEPS, BATCH, IN }), y = bare_plain(3, (int64_t[]){ STEPS, BATCH, HIDDEN });
+    const bare_md x = bare_plain(3, (int64_t[]){ STEPS, BATCH, IN }),
+                  y = bare_plain(3, (int64_t[]){ STEPS, BATCH, HIDDEN });
     const bare_md none = { .ndims = 0 };
     const bare_md w[3] = { bare_any(5, (int64_t[]){ 1, 1, IN, GATES, HIDDEN }),
                            bare_any(5, (int64_t[]){ 1, 1, HIDDEN, GATES, HIDDEN }),

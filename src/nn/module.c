@@ -232,13 +232,22 @@ bool cbm_module_path(const cbm_module *network, const cbm_module *target, char *
 
 /* ---- calling ---- */
 
-cbm_tensor *cbm_call(cbm_module *m, cbm_tensor *x)
+/* The module's own forward. */
+static cbm_tensor *plain_forward(cbm_module *m, cbm_tensor *x, void *user)
+{
+    (void)user;
+    return m->parts->checkpoint ? cbm_checkpoint_forward(m, x) : m->forward(m, x);
+}
+
+cbm_tensor *cbm_call_as(cbm_module *m, cbm_tensor *x, cbm_forward_as_fn forward, void *user)
 {
     cbm_context *cx = usable(m) ? m->cx : x ? x->cx : m ? m->cx : NULL;
     if (!cx)
         return &cbm_context_broken.failed;
     if (!usable(m))
         return cbm_fail_tensor(cx, CBM_ERROR_INVALID, "[call] the module is %s", m ? "a failed one" : "NULL");
+    if (!forward)
+        return cbm_fail_tensor(cx, CBM_ERROR_INVALID, "[call] the forward function is NULL");
     if (!cbm_usable(cx, x))
         return &cx->failed;
     cbm_watch *watch = m->parts->watch;
@@ -249,7 +258,7 @@ cbm_tensor *cbm_call(cbm_module *m, cbm_tensor *x)
         scope->precision = (uint8_t)m->parts->precision;
     if (m->parts->precision == CBM_PRECISION_F32 && cbm_tensor_dtype(x) == CBM_BF16)
         x = cbm_cast(x, CBM_F32); /* nothing else would */
-    cbm_tensor *y = m->parts->checkpoint ? cbm_checkpoint_forward(m, x) : m->forward(m, x);
+    cbm_tensor *y = forward(m, x, user);
     if (cx->scope == scope)
         scope->precision = outer;
     if (!y)
@@ -261,6 +270,11 @@ cbm_tensor *cbm_call(cbm_module *m, cbm_tensor *x)
         watch->see(name, m, x, y, watch->user);
     }
     return y;
+}
+
+cbm_tensor *cbm_call(cbm_module *m, cbm_tensor *x)
+{
+    return cbm_call_as(m, x, plain_forward, NULL);
 }
 
 static void set_watch(cbm_module *m, cbm_watch *watch)

@@ -42,6 +42,11 @@ CBM_API cbm_status cbm_add_module(cbm_module *module, const char *name, cbm_modu
 
 /* module's forward on x; a failed tensor after any error. */
 CBM_API cbm_tensor *cbm_call(cbm_module *module, cbm_tensor *x);
+/* The same with another forward, for modules that take more than one input: forward(module, x, user). Summaries and the
+   module's precision hold as for cbm_call; it is not recomputed in backward (cbm_nn_checkpoint). Typed calls, as
+   cbm_recurrent_call, are made with it. */
+typedef cbm_tensor *(*cbm_forward_as_fn)(cbm_module *self, cbm_tensor *x, void *user);
+CBM_API cbm_tensor *cbm_call_as(cbm_module *module, cbm_tensor *x, cbm_forward_as_fn forward, void *user);
 
 /* Training and evaluation mode of a module and all below it: dropout and batch norm differ. */
 CBM_API void cbm_train(cbm_module *module);
