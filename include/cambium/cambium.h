@@ -12,6 +12,7 @@
 #include <cambium/nn.h>
 #include <cambium/optim.h>
 #include <cambium/schedule.h>
+#include <cambium/average.h>
 #include <cambium/data.h>
 #include <cambium/io.h>
 #include <cambium/table.h>

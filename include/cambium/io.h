@@ -8,6 +8,7 @@
 CBM_BEGIN_DECLS
 
 typedef struct cbm_schedule cbm_schedule; /* schedule.h */
+typedef struct cbm_average cbm_average;   /* average.h */
 
 /* ---- whole files ---- */
 /* Writes size bytes under a temporary name in path's folder, syncs file and folder, and renames: a crash or a full disk
@@ -20,6 +21,8 @@ CBM_API void cbm_file_free(cbm_context *cx, void *bytes, size_t size);
 /* ---- a module's weights (safetensors, PyTorch's state_dict names) ---- */
 /* Writes all parameters and buffers of module, computed first if needed. Atomic. */
 CBM_API cbm_status cbm_save(cbm_module *module, const char *path);
+/* The same file with the averaged weights, whether they are swapped in or not; cbm_load reads it. */
+CBM_API cbm_status cbm_save_average(cbm_average *average, const char *path);
 
 /* Maps a tensor's name in the file to a name in the module, written to out (size bytes, with the final 0). false: the
    tensor is left out. */
@@ -98,7 +101,8 @@ CBM_API cbm_tensor *cbm_idx_read_memory(cbm_context *cx, const void *bytes, size
 
 /* ---- checkpoints ---- */
 /* Everything a training run needs to go on as if it had not stopped: weights and buffers, pending gradients, the
-   optimizer's state, step count and learning rate, the schedule, the loader's position, the context's random numbers.
+   optimizer's state, step count and learning rates, the schedule, averages of weights, the loader's position, the context's
+   random numbers.
    One safetensors file. Parts left NULL are not saved, and not looked for when loading. */
 typedef struct cbm_checkpoint {
     cbm_module *module; /* needed */
@@ -107,6 +111,7 @@ typedef struct cbm_checkpoint {
     cbm_loader *loader;
     const char *metadata; /* saved: any text of the user's (JSON by habit); read it back with
                                  cbm_safetensors_metadata(file, "user") */
+    cbm_average *average;
 } cbm_checkpoint;
 
 /* Saves at a step's end. Atomic. */

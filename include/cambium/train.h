@@ -2,6 +2,7 @@
 #ifndef CAMBIUM_TRAIN_H
 #define CAMBIUM_TRAIN_H
 
+#include <cambium/average.h>
 #include <cambium/data.h>
 #include <cambium/io.h>
 #include <cambium/nn.h>
@@ -48,7 +49,9 @@ typedef struct cbm_fit_options {
     cbm_loader *validation CBM_DEFAULT(NULL);
     cbm_schedule *schedule CBM_DEFAULT(NULL); /* moved on after each step; one that follows a measure observes the
                                                  validation's loss after each epoch, or without one the training's */
-    cbm_loss_fn loss CBM_DEFAULT(NULL);       /* NULL: cbm_loss_cross_entropy */
+    /* Updated after each step. Once there are averaged weights, validation uses them, and model.safetensors holds them. */
+    cbm_average *average CBM_DEFAULT(NULL);
+    cbm_loss_fn loss CBM_DEFAULT(NULL); /* NULL: cbm_loss_cross_entropy */
     void *loss_user CBM_DEFAULT(NULL);
     int64_t epochs CBM_DEFAULT(1);
     int64_t max_steps CBM_DEFAULT(0); /* stop after so many steps in all; 0: no limit */
@@ -93,6 +96,11 @@ typedef struct cbm_evaluation {
 } cbm_evaluation;
 /* One pass over the loader in evaluation mode without gradients; the modes are put back. loss NULL: cross entropy. */
 CBM_API cbm_status cbm_evaluate(cbm_module *net, cbm_loader *loader, cbm_loss_fn loss, void *user, cbm_evaluation *out);
+
+/* Running statistics of all batch norms of net anew, as they are with its present weights: one pass over the loader in
+   training mode without gradients, and then the mean of what the batches say. For averaged weights after swapping them
+   in. The loader goes back to where it was, modes too. All or nothing. Without batch norms nothing happens. */
+CBM_API cbm_status cbm_update_batch_norm(cbm_module *net, cbm_loader *loader);
 
 /* Looks where non-finite numbers come from: parameters first, then each layer's output for this batch, and writes a
    sentence into text. true if something was found. */

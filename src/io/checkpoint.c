@@ -1,9 +1,10 @@
-/* checkpoint.c: a whole training run in one safetensors file: tensors model.*, optimizer.*, gradient.*, and in the
-   metadata a JSON text "cambium" with step counts, schedule, loader position, random numbers and the sums of the tensors'
+/* checkpoint.c: a whole training run in one safetensors file: tensors model.*, optimizer.*, gradient.*, average.*, and in
+   the metadata a JSON text "cambium" with step counts, schedule, loader position, random numbers and the sums of the tensors'
    checksums. Loading checks all of it before it changes anything. Rests on weights.h, optim, data and zlib. */
 #include "backend/measured.h"
 #include "data/loader.h"
 #include "io/weights.h"
+#include "optim/average.h"
 #include "optim/schedule.h"
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +15,9 @@
 #define MODEL "model."
 #define OPTIMIZER "optimizer."
 #define GRADIENT "gradient."
-enum { SUM_MODEL, SUM_OPTIMIZER, SUM_GRADIENT, SUMS };
-static const char *const sum_names[SUMS] = { "model", "optimizer", "gradient" };
+#define AVERAGE "average."
+enum { SUM_MODEL, SUM_OPTIMIZER, SUM_GRADIENT, SUM_AVERAGE, SUMS };
+static const char *const sum_names[SUMS] = { "model", "optimizer", "gradient", "average" };
 
 /* ---- saving ---- */
 
@@ -27,7 +29,7 @@ typedef struct piece {
 
 static bool add_piece(cbm_context *cx, cbm_array *pieces, int sum, const char *name, cbm_tensor *t)
 {
-    static const char *const prefixes[SUMS] = { MODEL, OPTIMIZER, GRADIENT };
+    static const char *const prefixes[SUMS] = { MODEL, OPTIMIZER, GRADIENT, AVERAGE };
     const char *prefix = prefixes[sum];
     piece *p = cbm_array_push(pieces, NULL);
     if (!p) {
@@ -63,6 +65,9 @@ static bool collect(cbm_context *cx, const cbm_checkpoint *c, cbm_array *pieces)
     }
     for (size_t i = 0; c->optimizer && cbm_optimizer_state_at(c->optimizer, i, &named); ++i)
         if (!add_piece(cx, pieces, SUM_OPTIMIZER, named.name, named.tensor))
+            return false;
+    for (size_t i = 0; c->average && cbm_average_at(c->average, i, &named); ++i)
+        if (!add_piece(cx, pieces, SUM_AVERAGE, named.name, named.tensor))
             return false;
     return cbm_context_status(cx) == CBM_OK;
 }
@@ -104,6 +109,13 @@ static bool write_loader(cbm_text *t, const cbm_loader *loader)
                            (long long)p.samples, p.shuffle != 0, p.drop_last != 0);
 }
 
+static bool write_average(cbm_text *t, const cbm_average *a)
+{
+    const cbm_average_counts *n = &a->counts;
+    return cbm_text_append(t, ",\"average\":{\"kind\":\"%s\",\"calls\":%lld,\"updates\":%lld,\"swapped\":%d}", a->kind,
+                           (long long)n->calls, (long long)n->updates, n->swapped);
+}
+
 /* 64-bit numbers without sign are written as the signed ones of the same bits: JSON's integers here are int64_t. */
 static bool write_state(cbm_text *t, cbm_context *cx, const cbm_checkpoint *c, const uint64_t sums[SUMS])
 {
@@ -115,8 +127,8 @@ static bool write_state(cbm_text *t, cbm_context *cx, const cbm_checkpoint *c, c
         fine = cbm_text_append(t, "%s\"%s\":%lld%s", i ? "," : ",\"sums\":{", sum_names[i], (long long)sums[i],
                                i == SUMS - 1 ? "}" : "");
     return fine && (!c->optimizer || write_optimizer(t, c->optimizer)) &&
-           (!c->schedule || write_schedule(t, c->schedule)) && (!c->loader || write_loader(t, c->loader)) &&
-           cbm_text_append(t, "}");
+           (!c->schedule || write_schedule(t, c->schedule)) && (!c->average || write_average(t, c->average)) &&
+           (!c->loader || write_loader(t, c->loader)) && cbm_text_append(t, "}");
 }
 
 static cbm_status write_pieces(cbm_context *cx, const char *path, const cbm_checkpoint *c, const cbm_array *pieces)
@@ -163,7 +175,8 @@ static cbm_context *context_of(const cbm_checkpoint *c, cbm_status *status)
     if (!c || !c->module || !c->module->cx)
         return NULL;
     cbm_context *cx = c->module->cx;
-    bool strange = (c->optimizer && cbm_optimizer_context(c->optimizer) != cx) ||
+    bool strange = (c->average && cbm_average_context(c->average) != cx) ||
+                   (c->optimizer && cbm_optimizer_context(c->optimizer) != cx) ||
                    (c->loader && cbm_dataset_context(cbm_loader_dataset(c->loader)) != cx);
     if (c->module->failed || strange)
         cbm_fail(cx, CBM_ERROR_INVALID, "[checkpoint] %s",
@@ -195,6 +208,7 @@ typedef struct state {
     cbm_group_rates groups[CBM_MAX_GROUPS];
     size_t n_groups;
     cbm_plateau plateau;
+    cbm_average_counts average;
     cbm_loader_position loader;
     uint64_t sums[SUMS];
 } state;
@@ -293,6 +307,23 @@ static cbm_status read_schedule(const cbm_safetensors *f, const json_t *o, cbm_s
     return refuse(f, "its schedule is damaged, or follows no measure");
 }
 
+static cbm_status read_average(const cbm_safetensors *f, const json_t *o, const cbm_average *a, state *s)
+{
+    const char *kind = json_string_value(json_object_get(o, "kind"));
+    char shown[CBM_SHOWN];
+    int64_t swapped;
+    if (!o)
+        return refuse(f, "it holds no average of weights");
+    if (!kind || !get_int(o, "calls", 0, &s->average.calls) || !get_int(o, "updates", 0, &s->average.updates) ||
+        !get_int(o, "swapped", 0, &swapped))
+        return refuse(f, "its average of weights is damaged");
+    s->average.swapped = swapped != 0;
+    if (strcmp(kind, a->kind) == 0)
+        return CBM_OK;
+    return cbm_fail(f->cx, CBM_ERROR_INVALID, "[checkpoint] %s: its average of weights is %s, not %s",
+                    cbm_safetensors_shown(f), cbm_shown(kind, shown), a->kind);
+}
+
 static cbm_status read_loader(const cbm_safetensors *f, const json_t *o, const cbm_loader *loader, state *s)
 {
     cbm_loader_position *p = &s->loader;
@@ -319,11 +350,13 @@ static cbm_status read_json(const cbm_safetensors *f, const json_t *root, const 
     if (!get_bits(random, "seed", &s->seed) || !get_bits(random, "position", &s->position))
         return refuse(f, "its random numbers are damaged");
     for (int i = 0; i < SUMS; ++i)
-        if (!get_bits(json_object_get(root, "sums"), sum_names[i], &s->sums[i]))
+        if ((i != SUM_AVERAGE || c->average) && !get_bits(json_object_get(root, "sums"), sum_names[i], &s->sums[i]))
             return refuse(f, "its checksums are damaged");
     if (c->optimizer && read_optimizer(f, json_object_get(root, "optimizer"), c->optimizer, s) != CBM_OK)
         return cbm_context_status(f->cx);
     if (c->schedule && read_schedule(f, json_object_get(root, "schedule"), c->schedule, s) != CBM_OK)
+        return cbm_context_status(f->cx);
+    if (c->average && read_average(f, json_object_get(root, "average"), c->average, s) != CBM_OK)
         return cbm_context_status(f->cx);
     if (c->loader && read_loader(f, json_object_get(root, "loader"), c->loader, s) != CBM_OK)
         return cbm_context_status(f->cx);
@@ -388,43 +421,53 @@ static cbm_status read_and_sum(cbm_safetensors *f, cbm_array *targets, uint64_t 
     return sum == expected ? CBM_OK : refuse(f, "the checksum of its tensors is wrong: the file is damaged");
 }
 
-/* All names, shapes and dtypes checked, all values read: three lists of targets. */
-static cbm_status prepare(cbm_safetensors *f, const cbm_checkpoint *c, const state *s, cbm_array *model,
-                          cbm_array *gradients, cbm_array *optimizer)
+/* What is to be loaded, by the part that it belongs to. */
+typedef struct targets {
+    cbm_array of[SUMS]; /* of cbm_target */
+} targets;
+
+static cbm_status list_targets(cbm_context *cx, const cbm_checkpoint *c, targets *t)
 {
     cbm_named named;
-    if (!cbm_targets_add_module(model, c->module))
+    bool fine = cbm_targets_add_module(&t->of[SUM_MODEL], c->module);
+    for (size_t i = 0; fine && cbm_parameter_at(c->module, i, &named); ++i)
+        fine = add_target(cx, &t->of[SUM_GRADIENT], &named);
+    for (size_t i = 0; fine && c->optimizer && cbm_optimizer_state_at(c->optimizer, i, &named); ++i)
+        fine = add_target(cx, &t->of[SUM_OPTIMIZER], &named);
+    for (size_t i = 0; fine && c->average && cbm_average_at(c->average, i, &named); ++i)
+        fine = add_target(cx, &t->of[SUM_AVERAGE], &named);
+    return cbm_context_status(cx);
+}
+
+/* All names, shapes and dtypes checked, all values read. */
+static cbm_status prepare(cbm_safetensors *f, const cbm_checkpoint *c, const state *s, targets *t)
+{
+    if (list_targets(f->cx, c, t) != CBM_OK || match(f, &t->of[SUM_MODEL], MODEL, true, "the module") != CBM_OK ||
+        match(f, &t->of[SUM_GRADIENT], GRADIENT, false, "the module's gradients") != CBM_OK ||
+        check_gradients(f, &t->of[SUM_GRADIENT]) != CBM_OK ||
+        (c->optimizer && match(f, &t->of[SUM_OPTIMIZER], OPTIMIZER, true, "the optimizer") != CBM_OK) ||
+        (c->average && match(f, &t->of[SUM_AVERAGE], AVERAGE, true, "the average of weights") != CBM_OK))
         return cbm_context_status(f->cx);
-    for (size_t i = 0; cbm_parameter_at(c->module, i, &named); ++i)
-        if (!add_target(f->cx, gradients, &named))
+    for (int i = 0; i < SUMS; ++i) {
+        const bool asked = (i != SUM_OPTIMIZER || c->optimizer) && (i != SUM_AVERAGE || c->average);
+        if (asked && read_and_sum(f, &t->of[i], s->sums[i]) != CBM_OK)
             return cbm_context_status(f->cx);
-    for (size_t i = 0; c->optimizer && cbm_optimizer_state_at(c->optimizer, i, &named); ++i)
-        if (!add_target(f->cx, optimizer, &named))
-            return cbm_context_status(f->cx);
-    if (match(f, model, MODEL, true, "the module") != CBM_OK ||
-        match(f, gradients, GRADIENT, false, "the module's gradients") != CBM_OK ||
-        check_gradients(f, gradients) != CBM_OK ||
-        (c->optimizer && match(f, optimizer, OPTIMIZER, true, "the optimizer") != CBM_OK))
-        return cbm_context_status(f->cx);
-    if (read_and_sum(f, model, s->sums[SUM_MODEL]) == CBM_OK &&
-        read_and_sum(f, gradients, s->sums[SUM_GRADIENT]) == CBM_OK &&
-        (!c->optimizer || read_and_sum(f, optimizer, s->sums[SUM_OPTIMIZER]) == CBM_OK))
-        cbm_flush(f->cx);
-    return cbm_context_status(f->cx);
+    }
+    return cbm_flush(f->cx);
 }
 
 /* Tensors first, in one evaluation that happens wholly or not at all; then numbers, which cannot fail. */
-static cbm_status commit(cbm_context *cx, const cbm_checkpoint *c, const state *s, cbm_array *model,
-                         cbm_array *gradients, cbm_array *optimizer)
+static cbm_status commit(cbm_context *cx, const cbm_checkpoint *c, const state *s, targets *t)
 {
-    cbm_targets_assign(model);
-    cbm_targets_assign(optimizer);
-    for (size_t i = 0; i < gradients->count; ++i) {
-        const cbm_target *t = &CBM_AT(gradients, cbm_target, i);
-        if (t->value)
-            cbm_set_gradient(t->variable, t->value);
+    cbm_targets_assign(&t->of[SUM_MODEL]);
+    cbm_targets_assign(&t->of[SUM_OPTIMIZER]);
+    cbm_targets_assign(&t->of[SUM_AVERAGE]);
+    for (size_t i = 0; i < t->of[SUM_GRADIENT].count; ++i) {
+        const cbm_target *gradient = &CBM_AT(&t->of[SUM_GRADIENT], cbm_target, i);
+        if (gradient->value)
+            cbm_set_gradient(gradient->variable, gradient->value);
         else
-            cbm_clear_gradient(t->variable);
+            cbm_clear_gradient(gradient->variable);
     }
     if (cbm_flush(cx) != CBM_OK)
         return cbm_context_status(cx);
@@ -438,6 +481,8 @@ static cbm_status commit(cbm_context *cx, const cbm_checkpoint *c, const state *
         cbm_set_step_count(c->optimizer, s->steps);
     for (size_t i = 0; c->optimizer && i < s->n_groups; ++i)
         cbm_group_put_rates(c->optimizer, i, s->groups[i].rate, NAN);
+    if (c->average)
+        c->average->counts = s->average;
     if (c->loader)
         cbm_loader_set_state(c->loader, &s->loader);
     cbm_set_random_state(cx, s->seed, s->position);
@@ -448,15 +493,15 @@ static cbm_status load(cbm_safetensors *f, const cbm_checkpoint *c)
 {
     cbm_context *cx = f->cx;
     cbm_heap *heap = cbm_context_heap(cx);
-    cbm_array model = CBM_ARRAY(heap, cbm_target), gradients = CBM_ARRAY(heap, cbm_target),
-              optimizer = CBM_ARRAY(heap, cbm_target);
+    targets t;
     state s = { 0 };
     CBM_NO_GRAD(scope, cx);
-    if (read_state(f, c, &s) == CBM_OK && prepare(f, c, &s, &model, &gradients, &optimizer) == CBM_OK)
-        commit(cx, c, &s, &model, &gradients, &optimizer);
-    cbm_array_free(&model);
-    cbm_array_free(&gradients);
-    cbm_array_free(&optimizer);
+    for (int i = 0; i < SUMS; ++i)
+        t.of[i] = CBM_ARRAY(heap, cbm_target);
+    if (read_state(f, c, &s) == CBM_OK && prepare(f, c, &s, &t) == CBM_OK)
+        commit(cx, c, &s, &t);
+    for (int i = 0; i < SUMS; ++i)
+        cbm_array_free(&t.of[i]);
     return cbm_context_status(cx);
 }
 

@@ -1,6 +1,7 @@
 /* weights.c: a module's weights to and from safetensors files. Loading checks everything before it changes anything.
    Rests on safetensors.h and nn. */
 #include "io/weights.h"
+#include "optim/average.h"
 #include <cambium/ops.h>
 #include <stdlib.h>
 #include <string.h>
@@ -214,27 +215,57 @@ static cbm_status status_of(cbm_module *module)
     return cbm_context_status(module->cx);
 }
 
+static cbm_status save_targets(cbm_context *cx, const cbm_array *targets, const char *path)
+{
+    cbm_heap *heap = cbm_context_heap(cx);
+    cbm_array names = CBM_ARRAY(heap, const char *), tensors = CBM_ARRAY(heap, cbm_tensor *);
+    bool fine = cbm_context_status(cx) == CBM_OK;
+    for (size_t i = 0; i < targets->count && fine; ++i) {
+        const char *name = CBM_AT(targets, cbm_target, i).name;
+        fine = cbm_array_push(&names, &name) && cbm_array_push(&tensors, &CBM_AT(targets, cbm_target, i).variable);
+    }
+    static const char *const metadata[] = { "format", "pt", NULL }; /* what PyTorch's readers look for */
+    if (!fine)
+        cbm_fail_memory(cx, "a list of weights");
+    else
+        cbm_safetensors_write(cx, path, names.data, tensors.data, targets->count, metadata);
+    cbm_array_free(&names);
+    cbm_array_free(&tensors);
+    return cbm_context_status(cx);
+}
+
 cbm_status cbm_save(cbm_module *module, const char *path)
 {
     if (!ready(module, "save", path))
         return status_of(module);
-    cbm_heap *heap = cbm_context_heap(module->cx);
-    cbm_array targets = CBM_ARRAY(heap, cbm_target), names = CBM_ARRAY(heap, const char *),
-              tensors = CBM_ARRAY(heap, cbm_tensor *);
-    bool fine = cbm_targets_add_module(&targets, module);
-    for (size_t i = 0; i < targets.count && fine; ++i) {
-        const char *name = CBM_AT(&targets, cbm_target, i).name;
-        fine = cbm_array_push(&names, &name) && cbm_array_push(&tensors, &CBM_AT(&targets, cbm_target, i).variable);
-    }
-    static const char *const metadata[] = { "format", "pt", NULL }; /* what PyTorch's readers look for */
-    if (!fine)
-        cbm_fail_memory(module->cx, "a list of weights");
-    else
-        cbm_safetensors_write(module->cx, path, names.data, tensors.data, targets.count, metadata);
+    cbm_array targets = CBM_ARRAY(cbm_context_heap(module->cx), cbm_target);
+    cbm_targets_add_module(&targets, module);
+    save_targets(module->cx, &targets, path);
     cbm_array_free(&targets);
-    cbm_array_free(&names);
-    cbm_array_free(&tensors);
     return cbm_context_status(module->cx);
+}
+
+cbm_status cbm_save_average(cbm_average *average, const char *path)
+{
+    cbm_context *cx = cbm_average_context(average);
+    if (!cx || !path || !cbm_average_count(average))
+        return cx ? cbm_fail(cx, CBM_ERROR_INVALID, "[save_average] needs an average and a path") : CBM_ERROR_INVALID;
+    if (!cbm_context_ready(cx))
+        return cbm_context_status(cx);
+    cbm_array targets = CBM_ARRAY(cbm_context_heap(cx), cbm_target);
+    for (size_t i = 0; i < average->n_items; ++i) {
+        const cbm_average_item *item = &average->items[i];
+        cbm_target *t = cbm_array_push(&targets, NULL);
+        if (!t) {
+            cbm_fail_memory(cx, "a list of weights");
+            break;
+        }
+        memcpy(t->name, item->name, sizeof t->name);
+        t->variable = average->counts.swapped ? item->original : item->average;
+    }
+    save_targets(cx, &targets, path);
+    cbm_array_free(&targets);
+    return cbm_context_status(cx);
 }
 
 static cbm_status load_from(cbm_safetensors *file, cbm_module *module, const cbm_load_options *o)

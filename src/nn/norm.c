@@ -78,6 +78,25 @@ cbm_module *cbm_nn_batch_norm1d_with(cbm_context *cx, int64_t channels, const cb
     return make_batch_norm(cx, "batch_norm1d", true, channels, options);
 }
 
+/* ---- what making the running statistics anew needs ---- */
+
+double *cbm_batch_norm_momentum(cbm_module *m)
+{
+    batch_norm *norm = (batch_norm *)m;
+    return m->forward == batch_norm_forward && !norm->retired ? &norm->momentum : NULL;
+}
+
+void cbm_batch_norm_reset(cbm_module *m)
+{
+    static const double first[] = { 0, 1, 0 };
+    cbm_scope *scope = cbm_layer_scope(m->cx);
+    for (size_t i = 0; i < m->parts->buffers.count; i++) {
+        cbm_tensor *t = CBM_PART(m->parts->buffers, i).tensor;
+        cbm_assign(t, cbm_full(m->cx, cbm_tensor_dtype(t), cbm_tensor_shape(t), first[i]));
+    }
+    cbm_scope_end(scope);
+}
+
 /* ---- what folding needs to know ---- */
 
 bool cbm_is_batch_norm2d(const cbm_module *m)

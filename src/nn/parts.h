@@ -55,6 +55,11 @@ bool cbm_is_batch_norm2d(const cbm_module *m);
 double cbm_batch_norm_eps(const cbm_module *m);
 void cbm_batch_norm_retire(cbm_module *m);
 
+/* norm.c: where a batch norm has its momentum; NULL: m is none that can train. And records that its running statistics are
+   those of a new one. */
+double *cbm_batch_norm_momentum(cbm_module *m);
+void cbm_batch_norm_reset(cbm_module *m);
+
 /* The training flags of m and all below it, and putting them back (which frees them). NULL: no memory. */
 bool *cbm_modes_take(cbm_module *m, size_t *count);
 void cbm_modes_put_back(cbm_module *m, bool *modes, size_t count);

@@ -90,6 +90,18 @@ void cbm_random_draw(cbm_context *cx, int64_t count, uint64_t *seed, uint64_t *p
 /* Variables back to their last committed versions; and forward. */
 void cbm_rollback(cbm_context *cx);
 void cbm_commit(cbm_context *cx);
+/* savepoint.c: all variables and the random counter as they were committed, for what takes several evaluations and must
+   happen wholly or not at all. Nothing is copied: variables that change meanwhile get new memory. */
+typedef struct cbm_savepoint {
+    cbm_context *cx;
+    cbm_array entries;
+    uint64_t seed, position;
+} cbm_savepoint;
+/* Computes what is pending first. false: an error, nothing is held. */
+bool cbm_savepoint_take(cbm_savepoint *s, cbm_context *cx);
+/* Back to it, whatever the context's error; and no further: what was held is let go. */
+void cbm_savepoint_return(cbm_savepoint *s);
+void cbm_savepoint_drop(cbm_savepoint *s);
 void cbm_fail_unready(cbm_context *cx);
 void cbm_fail_unusable(cbm_context *cx, const cbm_tensor *t);
 

@@ -84,6 +84,18 @@ static verdict judge(const fit *f)
     return cbm_failed_by_loss(f->cx) ? DIVERGED : FAILED;
 }
 
+/* What must happen now even if asked to stop in the middle of it. */
+static bool surely(fit *f, cbm_status (*act)(cbm_average *average))
+{
+    while (act(f->o->average) != CBM_OK) {
+        if (cbm_context_status(f->cx) != CBM_ERROR_CANCELLED)
+            return false;
+        cbm_clear(f->cx);
+        f->stop = true;
+    }
+    return true;
+}
+
 static verdict train_batch(fit *f, const cbm_batch *batch)
 {
     CBM_SCOPE(scope, f->cx);
@@ -105,6 +117,8 @@ static verdict train_batch(fit *f, const cbm_batch *batch)
     double missed = wrong ? cbm_item(wrong) : 0;
     if (cbm_context_status(f->cx) != CBM_OK)
         return judge(f);
+    if (f->o->average && !surely(f, cbm_average_update))
+        return FAILED;
     if (f->o->schedule)
         cbm_schedule_next(f->o->schedule);
     f->state.step++;
@@ -196,15 +210,27 @@ static verdict save(fit *f)
     return cbm_run_save(&f->run, &f->parts, &f->state) == CBM_OK ? GO_ON : FAILED;
 }
 
+/* With the averaged weights, once there are some. */
+static verdict validate(fit *f, cbm_evaluation *e)
+{
+    bool averaged = cbm_average_updates(f->o->average) > 0;
+    if (averaged && !surely(f, cbm_average_swap))
+        return FAILED;
+    verdict v = GO_ON;
+    if (cbm_evaluate(f->net, f->o->validation, f->loss, f->o->loss_user, e) != CBM_OK) {
+        v = cbm_context_status(f->cx) == CBM_ERROR_CANCELLED ? STOP : FAILED;
+        if (v == STOP)
+            cbm_clear(f->cx);
+    }
+    return averaged && v != FAILED && !surely(f, cbm_average_swap) ? FAILED : v;
+}
+
 static verdict finish_epoch(fit *f)
 {
     cbm_evaluation e = { .loss = NAN, .accuracy = NAN };
-    if (f->o->validation && cbm_evaluate(f->net, f->o->validation, f->loss, f->o->loss_user, &e) != CBM_OK) {
-        if (cbm_context_status(f->cx) != CBM_ERROR_CANCELLED)
-            return FAILED;
-        cbm_clear(f->cx);
-        return STOP;
-    }
+    verdict v = f->o->validation ? validate(f, &e) : GO_ON;
+    if (v != GO_ON)
+        return v;
     cbm_epoch epoch = summarise(f, &e);
     if (json_array_append_new(f->state.metrics, cbm_epoch_to_json(&epoch)) != 0) {
         cbm_fail_memory(f->cx, "the metrics");
@@ -256,6 +282,8 @@ static cbm_status check_options(cbm_module *net, const cbm_fit_options *o)
         return cbm_fail(cx, CBM_ERROR_INVALID, "[fit] the options are not this library's. HINT: cbm_fit_options_init");
     if (!o->optimizer || !o->train)
         return cbm_fail(cx, CBM_ERROR_INVALID, "[fit] needs .optimizer and .train");
+    if (cbm_average_swapped(o->average))
+        return cbm_fail(cx, CBM_ERROR_STATE, "[fit] the averages are in the network. HINT: cbm_average_swap");
     if (o->epochs < 1 || o->max_steps < 0 || !(o->clip_norm >= 0))
         return cbm_fail(cx, CBM_ERROR_INVALID, "[fit] epochs must be at least 1, max_steps and clip_norm not negative");
     return CBM_OK;
@@ -324,7 +352,9 @@ cbm_status cbm_fit_with(cbm_module *net, const cbm_fit_options *o, cbm_fit_resul
     double start = cbm_seconds();
     fit f = { .cx = net->cx, .net = net, .o = o, .result = r };
     f.loss = o->loss ? o->loss : cbm_loss_cross_entropy;
-    f.parts = (cbm_checkpoint){ .module = net, .optimizer = o->optimizer, .schedule = o->schedule, .loader = o->train };
+    f.parts = (cbm_checkpoint){
+        .module = net, .optimizer = o->optimizer, .schedule = o->schedule, .loader = o->train, .average = o->average
+    };
     f.steps = cbm_loader_batches(o->train);
     size_t count;
     bool *modes = cbm_modes_take(net, &count);

@@ -203,10 +203,17 @@ int64_t cbm_metrics_read(cbm_context *cx, const char *directory, cbm_epoch *out,
 
 /* ---- saving and loading ---- */
 
+/* The averaged weights once there are some. */
+static cbm_status save_weights(const cbm_checkpoint *parts, const char *path)
+{
+    return cbm_average_updates(parts->average) > 0 ? cbm_save_average(parts->average, path)
+                                                   : cbm_save(parts->module, path);
+}
+
 cbm_status cbm_run_save(const cbm_run *run, const cbm_checkpoint *parts, const cbm_run_state *s)
 {
     char path[CBM_RUN_PATH];
-    if (path_in(run, "model.safetensors", path) != CBM_OK || cbm_save(parts->module, path) != CBM_OK ||
+    if (path_in(run, "model.safetensors", path) != CBM_OK || save_weights(parts, path) != CBM_OK ||
         write_metrics(run, s->metrics) != CBM_OK || path_in(run, "checkpoints/last.ckpt", path) != CBM_OK)
         return cbm_context_status(run->cx);
     json_t *state =

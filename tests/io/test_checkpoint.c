@@ -62,7 +62,11 @@ static void train(run *r, int steps)
 
 static cbm_checkpoint whole(run *r)
 {
-    return (cbm_checkpoint){ r->net, r->opt, r->schedule, r->loader, "{\"note\": \"a \\\"text\\\"\"}" };
+    return (cbm_checkpoint){ .module = r->net,
+                             .optimizer = r->opt,
+                             .schedule = r->schedule,
+                             .loader = r->loader,
+                             .metadata = "{\"note\": \"a \\\"text\\\"\"}" };
 }
 
 /* Every bit of the state of two runs. */

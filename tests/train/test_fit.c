@@ -340,6 +340,49 @@ static void test_plateau(void **state)
     }
 }
 
+/* Averaged weights are validated and saved, training goes on with its own, and both are resumed bit for bit. */
+static void test_average(void **state)
+{
+    (void)state;
+    static unsigned char want[2][8192], got[2][8192];
+    size_t size;
+    for (int64_t stop = 0; stop <= 21; stop += 7) {
+        cbm_fit_result r;
+        for (int part = stop ? 0 : 1; part < 2; part++) {
+            world w = open_world(0.01);
+            cbm_average *average = cbm_ema(w.net, .decay = 0.8, .start = 3);
+            script s = { .stop_after = part ? 0 : stop + 2, .cx = w.cx };
+            cbm_status status = cbm_fit(w.net, &r, .optimizer = w.opt, .schedule = w.schedule, .average = average,
+                                        .train = w.train, .validation = w.test, .epochs = 4, .directory = directory,
+                                        .resume = part == 1 && stop, .on_step = on_step, .user = &s);
+            good(w.cx);
+            assert_int_equal(status, part ? CBM_OK : CBM_ERROR_CANCELLED);
+            assert_false(cbm_average_swapped(average));
+            bytes_of(w.net, got[0], &size);
+            cbm_average_swap(average);
+            bytes_of(w.net, got[1], &size);
+            cbm_evaluation e;
+            cbm_evaluate(w.net, w.test, NULL, NULL, &e);
+            assert_true(part == 0 || e.loss == r.last.validation_loss);
+            cbm_fit(w.net, NULL, .optimizer = w.opt, .average = average, .train = w.train);
+            refused(w.cx, CBM_ERROR_STATE, "HINT: cbm_average_swap");
+            cbm_close(w.cx);
+        }
+        if (stop == 0)
+            memcpy(want, got, sizeof want);
+        assert_memory_equal(want, got, sizeof want);
+        assert_memory_not_equal(got[0], got[1], size);
+        char path[400];
+        snprintf(path, sizeof path, "%s/model.safetensors", directory);
+        world fresh = open_world(0.01);
+        assert_int_equal(cbm_load(fresh.net, path), CBM_OK);
+        bytes_of(fresh.net, got[0], &size);
+        assert_memory_equal(got[0], got[1], size);
+        cbm_close(fresh.cx);
+        clean();
+    }
+}
+
 /* ---- the rest ---- */
 
 static void test_max_steps(void **state)
@@ -411,6 +454,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_whole_run, setup, teardown),
         cmocka_unit_test_setup_teardown(test_resume, setup, teardown),
         cmocka_unit_test_setup_teardown(test_plateau, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_average, setup, teardown),
         cmocka_unit_test(test_cancelled_at_once),
         cmocka_unit_test(test_divergence),
         cmocka_unit_test(test_bad_input),

@@ -3,8 +3,9 @@
 A file holds x (10, batch, ...) and y (10, batch), the batches used in turn; init.NAME, the weights before; grad.NAME, the
 first gradient; and for each optimizer OPT.losses (100) and OPT.final.NAME, the state after. schedules.safetensors holds
 for each schedule NAME.lr (60, 2), the rates of two parameter groups from t = 0 on, NAME.momentum (60) where it has one,
-and "measures" (60), what the plateaus observe. Run: python make_trajectories.py, with PyTorch installed. The numbers are
-the reference of test_pytorch.c and test_schedules.c."""
+and "measures" (60), what the plateaus observe. averages.safetensors holds for each network weights averaged over the course
+"momentum": NET.ema.NAME with buffers, NET.swa.NAME, and NET.fresh.NAME, the second with batch norms updated. Run: python make_trajectories.py, with PyTorch installed. The
+numbers are the reference of test_pytorch.c, test_averages.c and test_schedules.c."""
 import json
 import os
 import struct
@@ -144,7 +145,7 @@ def write(path, tensors):
         f.write(struct.pack("<Q", len(text)) + text + b"".join(blobs))
 
 
-def course(net, x, y, kind, out):
+def course(net, x, y, kind, out, after=lambda step: None):
     opt = OPTIMIZERS[kind](net)
     schedule = SCHEDULES[kind](opt) if kind in SCHEDULES else None
     losses = []
@@ -162,8 +163,27 @@ def course(net, x, y, kind, out):
         opt.step()
         if schedule:
             schedule.step()
+        after(i)
     out[kind + ".losses"] = torch.tensor(losses)
     out.update({kind + ".final." + k: v.clone() for k, v in net.state_dict().items()})
+
+
+def averages(name, net, x, y, out):
+    """EMA of every step with its buffers, SWA of every tenth step from the forty-first on."""
+    swa_utils = torch.optim.swa_utils
+    ema = swa_utils.AveragedModel(net, multi_avg_fn=swa_utils.get_ema_multi_avg_fn(0.95), use_buffers=True)
+    swa = swa_utils.AveragedModel(net)
+
+    def take(step):
+        ema.update_parameters(net)
+        if step >= 40 and (step - 40) % 10 == 0:
+            swa.update_parameters(net)
+
+    course(net, x, y, "momentum", {}, take)
+    for kind, average in (("ema", ema), ("swa", swa)):
+        out.update({f"{name}.{kind}.{k}": v.clone() for k, v in average.module.state_dict().items()})
+    swa_utils.update_bn(list(x), swa)
+    out.update({f"{name}.fresh.{k}": v.clone() for k, v in swa.module.state_dict().items()})
 
 
 def rates(rule, measures, out, name):
@@ -186,6 +206,7 @@ def main():
     torch.set_default_dtype(torch.float64)
     torch.set_num_threads(1)
     os.makedirs(HERE, exist_ok=True)
+    averaged = {}
     for number, (name, (make, shape)) in enumerate(NETS.items()):
         torch.manual_seed(number)
         net = make()
@@ -198,6 +219,9 @@ def main():
             net.load_state_dict(init)
             course(net, x, y, kind, out)
         write(os.path.join(HERE, name + ".safetensors"), out)
+        net.load_state_dict(init)
+        averages(name, net, x, y, averaged)
+    write(os.path.join(HERE, "averages.safetensors"), averaged)
     torch.manual_seed(7)
     measures = 1 / (1 + torch.arange(LENGTH).double()) + 0.05 * torch.rand(LENGTH)
     out = {"measures": measures}
