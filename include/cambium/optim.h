@@ -119,6 +119,25 @@ typedef struct cbm_rprop_options {
     double step_size_max CBM_DEFAULT(50);
 } cbm_rprop_options;
 
+/* L-BFGS (Liu and Nocedal 1989), for whole batches: directions from the last history_size changes of parameters and
+   gradients, in up to max_iter iterations a step. Each iteration evaluates the loss, so the step is cbm_step_closure, of up
+   to max_eval evaluations (0: max_iter 5 / 4). The first iteration goes lr / max(1, sum |g|) along the gradient, later
+   ones lr along their direction; with STRONG_WOLFE that is where a line search begins, which ends where the loss has fallen
+   enough and its slope with it (Nocedal and Wright 2006, section 3.5). A step ends early where the largest |g| is at most
+   tolerance_grad, or where neither the parameters nor the loss change by more than tolerance_change. Takes none of the
+   fields above, no groups, and parameters of one dtype; its state is 2 history_size + 2 vectors of all parameters. */
+enum { CBM_LINE_SEARCH_NONE = 0, CBM_LINE_SEARCH_STRONG_WOLFE = 1 };
+typedef struct cbm_lbfgs_options {
+    uint64_t struct_size;
+    double lr CBM_DEFAULT(1);
+    int64_t max_iter CBM_DEFAULT(20);
+    int64_t max_eval CBM_DEFAULT(0);
+    double tolerance_grad CBM_DEFAULT(1e-7);
+    double tolerance_change CBM_DEFAULT(1e-9);
+    int64_t history_size CBM_DEFAULT(100);
+    int64_t line_search CBM_DEFAULT(CBM_LINE_SEARCH_NONE);
+} cbm_lbfgs_options;
+
 /* An optimizer of all of net's parameters. It belongs to the context; a failed one on error. */
 CBM_API cbm_optimizer *cbm_sgd_with(cbm_module *net, const cbm_sgd_options *options);
 CBM_API cbm_optimizer *cbm_adam_with(cbm_module *net, const cbm_adam_options *options);
@@ -130,6 +149,7 @@ CBM_API cbm_optimizer *cbm_rmsprop_with(cbm_module *net, const cbm_rmsprop_optio
 CBM_API cbm_optimizer *cbm_adagrad_with(cbm_module *net, const cbm_adagrad_options *options);
 CBM_API cbm_optimizer *cbm_adadelta_with(cbm_module *net, const cbm_adadelta_options *options);
 CBM_API cbm_optimizer *cbm_rprop_with(cbm_module *net, const cbm_rprop_options *options);
+CBM_API cbm_optimizer *cbm_lbfgs_with(cbm_module *net, const cbm_lbfgs_options *options);
 CBM_API void cbm_sgd_options_init(cbm_sgd_options *options);
 CBM_API void cbm_adam_options_init(cbm_adam_options *options);
 CBM_API void cbm_adamw_options_init(cbm_adamw_options *options);
@@ -140,6 +160,7 @@ CBM_API void cbm_rmsprop_options_init(cbm_rmsprop_options *options);
 CBM_API void cbm_adagrad_options_init(cbm_adagrad_options *options);
 CBM_API void cbm_adadelta_options_init(cbm_adadelta_options *options);
 CBM_API void cbm_rprop_options_init(cbm_rprop_options *options);
+CBM_API void cbm_lbfgs_options_init(cbm_lbfgs_options *options);
 
 /* Frees an optimizer before its context closes; schedules on it must be released first. NULL is allowed. */
 CBM_API void cbm_optimizer_release(cbm_optimizer *opt);
@@ -147,6 +168,12 @@ CBM_API void cbm_optimizer_release(cbm_optimizer *opt);
 /* Updates all parameters that have a gradient, uses these gradients up, and computes all of it in one plan. All or
    nothing: after an error parameters, state and step count are as they were. */
 CBM_API cbm_status cbm_step(cbm_optimizer *opt);
+/* A step that asks for the loss itself: forgets the gradients, calls closure, which records the loss (one element) of the
+   network as it is, goes back from it to the optimizer's parameters, and steps. L-BFGS does so several times. loss (NULL:
+   not asked for) gets the loss before the step. All or nothing, over all evaluations: parameters, state, running statistics
+   and random numbers are as they were after an error (of L-BFGS one is a loss that is not finite). */
+typedef cbm_tensor *(*cbm_closure_fn)(void *user);
+CBM_API cbm_status cbm_step_closure(cbm_optimizer *opt, cbm_closure_fn closure, void *user, double *loss);
 /* Forgets the gradients of the optimizer's parameters. */
 CBM_API void cbm_zero_grad(cbm_optimizer *opt);
 
@@ -222,6 +249,9 @@ CBM_END_DECLS
 #define CBM_ADAGRAD_DEFAULTS .lr = 1e-2, .eps = 1e-10
 #define CBM_ADADELTA_DEFAULTS .lr = 1, .rho = 0.9, .eps = 1e-6
 #define CBM_RPROP_DEFAULTS .lr = 1e-2, .eta_minus = 0.5, .eta_plus = 1.2, .step_size_min = 1e-6, .step_size_max = 50
+#define CBM_LBFGS_DEFAULTS                                                                                             \
+    .lr = 1, .max_iter = 20, .tolerance_grad = 1e-7, .tolerance_change = 1e-9, .history_size = 100,                    \
+    .line_search = CBM_LINE_SEARCH_NONE
 #define CBM_GROUP_DEFAULTS .max_rank = CBM_MAX_DIMS, .lr = CBM_AS_GROUP_0, .weight_decay = CBM_AS_GROUP_0
 
 /* cbm_sgd(net, .lr = 0.05, .momentum = 0.9) */
@@ -235,6 +265,7 @@ CBM_END_DECLS
 #define cbm_adagrad(...) CBM_OPTIMIZER_(adagrad, ADAGRAD, __VA_ARGS__, .struct_size = sizeof(cbm_adagrad_options))
 #define cbm_adadelta(...) CBM_OPTIMIZER_(adadelta, ADADELTA, __VA_ARGS__, .struct_size = sizeof(cbm_adadelta_options))
 #define cbm_rprop(...) CBM_OPTIMIZER_(rprop, RPROP, __VA_ARGS__, .struct_size = sizeof(cbm_rprop_options))
+#define cbm_lbfgs(...) CBM_OPTIMIZER_(lbfgs, LBFGS, __VA_ARGS__, .struct_size = sizeof(cbm_lbfgs_options))
 #define CBM_OPTIMIZER_(NAME, CAPITALS, net, ...)                                                                       \
     CBM_OPTIONS_(cbm_##NAME##_options, cbm_##NAME##_with(net, &cbm_o_), CBM_##CAPITALS##_DEFAULTS, __VA_ARGS__)
 /* cbm_add_group(opt, .suffix = "bias", .weight_decay = 0) */
@@ -259,6 +290,7 @@ CBM_OPTIMIZER_(rmsprop)
 CBM_OPTIMIZER_(adagrad)
 CBM_OPTIMIZER_(adadelta)
 CBM_OPTIMIZER_(rprop)
+CBM_OPTIMIZER_(lbfgs)
 static inline int64_t cbm_add_group(cbm_optimizer *opt, const cbm_group_options &options = {})
 {
     cbm_group_options o = options;

@@ -16,17 +16,19 @@ double cbm_option_get(const cbm_option *option, const cbm_optimizer_options *o)
 {
     const char *at = (const char *)o + option->offset;
     double number;
-    uint64_t on;
+    int64_t whole;
     memcpy(&number, at, sizeof number);
-    memcpy(&on, at, sizeof on);
-    return option->is_switch ? (double)(on != 0) : number;
+    memcpy(&whole, at, sizeof whole);
+    return option->type == CBM_OPTION_NUMBER ? number : option->type == CBM_OPTION_WHOLE ? (double)whole : whole != 0;
 }
 
 void cbm_option_put(const cbm_option *option, cbm_optimizer_options *o, double value)
 {
     char *at = (char *)o + option->offset;
-    const uint64_t on = value != 0;
-    memcpy(at, option->is_switch ? (const void *)&on : &value, sizeof on);
+    const int64_t whole = option->type == CBM_OPTION_NUMBER  ? 0
+                          : option->type == CBM_OPTION_WHOLE ? (int64_t)value
+                                                             : value != 0;
+    memcpy(at, option->type == CBM_OPTION_NUMBER ? (const void *)&value : &whole, sizeof whole);
 }
 
 static bool in_range(cbm_context *cx, const cbm_optimizer_kind *kind, const cbm_optimizer_options *o)
@@ -99,9 +101,10 @@ static bool states_for(cbm_optimizer *opt, size_t group, const cbm_optimizer_opt
 static bool could_be(cbm_optimizer *opt, size_t group, const cbm_option *option, double value)
 {
     cbm_optimizer_options changed = CBM_GROUP(opt, group)->options;
+    if (!cbm_optimizer_number(opt->cx, opt->kind->name, option->name, value, option->low, option->high))
+        return false;
     cbm_option_put(option, &changed, value);
-    return cbm_optimizer_number(opt->cx, opt->kind->name, option->name, value, option->low, option->high) &&
-           in_range(opt->cx, opt->kind, &changed) && states_for(opt, group, &changed);
+    return in_range(opt->cx, opt->kind, &changed) && states_for(opt, group, &changed);
 }
 
 cbm_status cbm_group_change(cbm_optimizer *opt, size_t group, const cbm_option *option, double value)
@@ -256,6 +259,10 @@ int64_t cbm_add_group_with(cbm_optimizer *opt, const cbm_group_options *o)
         return -1;
     if (!o || o->struct_size != sizeof *o) {
         cbm_fail(opt->cx, CBM_ERROR_INVALID, "[add_group] the options are not this library's");
+        return -1;
+    }
+    if (opt->kind->step) {
+        cbm_fail(opt->cx, CBM_ERROR_UNSUPPORTED, "[add_group] %s has one group", opt->kind->name);
         return -1;
     }
     if (!list_fits(opt, o) || !options_of(opt, o, &group))

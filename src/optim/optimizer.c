@@ -29,6 +29,9 @@ static void free_optimizer(void *object)
     }
     cbm_release(opt->item_steps);
     cbm_release(opt->item_numbers);
+    for (size_t i = 0; i < opt->extra.count; i++)
+        cbm_release(CBM_AT(&opt->extra, cbm_named, i).tensor);
+    cbm_array_free(&opt->extra);
     cbm_array_free(&opt->groups);
     cbm_heap_give(heap, opt->items, opt->n_items * sizeof *opt->items);
     cbm_heap_give(heap, opt, sizeof *opt);
@@ -41,6 +44,7 @@ static cbm_optimizer *make(cbm_context *cx)
         return NULL;
     opt->cx = cx;
     opt->groups = CBM_ARRAY(cbm_context_heap(cx), cbm_group);
+    opt->extra = CBM_ARRAY(cbm_context_heap(cx), cbm_named);
     if (cbm_context_own(cx, opt, free_optimizer))
         return opt;
     free_optimizer(opt);
@@ -95,6 +99,8 @@ static void fill_items(cbm_optimizer *opt, const cbm_module *net)
     opt->item_steps = cbm_variable(cbm_zeros(opt->cx, CBM_I64, one_each), false);
     if (opt->kind->number_name)
         opt->item_numbers = cbm_variable(cbm_ones(opt->cx, CBM_F64, one_each), false);
+    if (opt->kind->furnish)
+        opt->kind->furnish(opt);
     cbm_scope_end(scope);
 }
 
@@ -172,11 +178,26 @@ static cbm_status ready(cbm_optimizer *opt)
     return CBM_OK;
 }
 
+static void count_step(cbm_optimizer *opt)
+{
+    opt->steps++;
+    for (size_t i = 0; i < opt->n_items; i++) {
+        cbm_optimizer_item *item = &opt->items[i];
+        if (!item->updated)
+            continue;
+        item->steps++;
+        item->number = opt->kind->number_name ? item->next_number : item->number;
+    }
+}
+
 cbm_status cbm_step(cbm_optimizer *opt)
 {
     cbm_status status = ready(opt);
     if (status != CBM_OK)
         return status;
+    if (opt->kind->step)
+        return cbm_fail(opt->cx, CBM_ERROR_STATE, "[step] %s evaluates the loss several times. HINT: cbm_step_closure",
+                        opt->kind->name);
     cbm_take_counts(opt);
     cbm_scope *scope = cbm_quiet_scope(opt->cx);
     for (size_t i = 0; i < opt->n_items; i++) {
@@ -189,18 +210,42 @@ cbm_status cbm_step(cbm_optimizer *opt)
         cbm_clear_gradient(item->parameter);
     }
     cbm_scope_end(scope);
-    status = cbm_flush(opt->cx);
+    if (cbm_flush(opt->cx) == CBM_OK)
+        count_step(opt);
+    return cbm_context_status(opt->cx);
+}
+
+/* One evaluation, for all kinds that need no more. */
+static cbm_status step_once(cbm_optimizer *opt, cbm_closure_fn closure, void *user, double *loss)
+{
+    cbm_scope *scope = cbm_scope_begin(opt->cx);
+    cbm_zero_grad(opt);
+    cbm_tensor *recorded = closure(user);
+    if (!recorded)
+        cbm_fail(opt->cx, CBM_ERROR_CALLBACK, "[step] the closure returned NULL");
+    else if (cbm_backward_into(recorded, opt) == CBM_OK && cbm_step(opt) == CBM_OK && loss)
+        *loss = cbm_item(recorded);
+    cbm_scope_end(scope);
+    return cbm_context_status(opt->cx);
+}
+
+cbm_status cbm_step_closure(cbm_optimizer *opt, cbm_closure_fn closure, void *user, double *loss)
+{
+    if (loss)
+        *loss = NAN;
+    cbm_status status = ready(opt);
     if (status != CBM_OK)
         return status;
-    opt->steps++;
-    for (size_t i = 0; i < opt->n_items; i++) {
-        cbm_optimizer_item *item = &opt->items[i];
-        if (!item->updated)
-            continue;
-        item->steps++;
-        item->number = opt->kind->number_name ? item->next_number : item->number;
-    }
-    return CBM_OK;
+    if (!closure)
+        return cbm_fail(opt->cx, CBM_ERROR_INVALID, "[step] the closure is NULL");
+    if (!opt->kind->step)
+        return step_once(opt, closure, user, loss);
+    cbm_take_counts(opt);
+    for (size_t i = 0; i < opt->n_items; i++)
+        opt->items[i].updated = false;
+    if (opt->kind->step(opt, closure, user, loss) == CBM_OK)
+        count_step(opt);
+    return cbm_context_status(opt->cx);
 }
 
 void cbm_zero_grad(cbm_optimizer *opt)

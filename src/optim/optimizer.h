@@ -33,22 +33,32 @@ typedef union cbm_optimizer_options {
     cbm_adagrad_options adagrad;
     cbm_adadelta_options adadelta;
     cbm_rprop_options rprop;
+    cbm_lbfgs_options lbfgs;
 } cbm_optimizer_options;
 
 /* One option: where it is, and the numbers that it may be: finite ones in [low, high). */
+typedef enum cbm_option_type {
+    CBM_OPTION_NUMBER, /* double */
+    CBM_OPTION_WHOLE,  /* int64_t */
+    CBM_OPTION_SWITCH  /* uint64_t, 0 or 1 */
+} cbm_option_type;
 typedef struct cbm_option {
     const char *name;
     size_t offset;
     double low, high;
-    bool is_switch; /* a uint64_t, 0 or 1; the others are doubles */
+    cbm_option_type type;
 } cbm_option;
 #define CBM_NUMBER(TYPE, FIELD, LOW, HIGH)                                                                             \
     {                                                                                                                  \
-#FIELD, offsetof(TYPE, FIELD), LOW, HIGH, false                                                                \
+#FIELD, offsetof(TYPE, FIELD), LOW, HIGH, CBM_OPTION_NUMBER                                                    \
+    }
+#define CBM_WHOLE(TYPE, FIELD, LOW, HIGH)                                                                              \
+    {                                                                                                                  \
+#FIELD, offsetof(TYPE, FIELD), LOW, HIGH, CBM_OPTION_WHOLE                                                     \
     }
 #define CBM_SWITCH(TYPE, FIELD)                                                                                        \
     {                                                                                                                  \
-#FIELD, offsetof(TYPE, FIELD), 0, 2, true                                                                      \
+#FIELD, offsetof(TYPE, FIELD), 0, 2, CBM_OPTION_SWITCH                                                         \
     }
 #define CBM_COMMON_OPTIONS                                                                                             \
     CBM_NUMBER(cbm_common_options, lr, 0, INFINITY), CBM_NUMBER(cbm_common_options, weight_decay, 0, INFINITY),        \
@@ -87,6 +97,10 @@ typedef struct cbm_optimizer_kind {
     /* Records the update of item's parameter from p (it, perhaps decayed) by gradient g, as step number item->steps + 1.
        Numbers that change between steps go in by cbm_mul_scalar and its like, so that the plan stays the same. */
     void (*update)(const cbm_optimizer_options *o, cbm_optimizer_item *item, cbm_tensor *p, cbm_tensor *g);
+    /* In its place, for kinds with a course of their own: makes states of all parameters together (false: an error), and
+       does a whole step. */
+    bool (*furnish)(cbm_optimizer *opt);
+    cbm_status (*step)(cbm_optimizer *opt, cbm_closure_fn closure, void *user, double *loss);
 } cbm_optimizer_kind;
 
 struct cbm_optimizer {
@@ -97,6 +111,7 @@ struct cbm_optimizer {
     cbm_optimizer_item *items;
     size_t n_items;
     cbm_array groups; /* of cbm_group */
+    cbm_array extra;  /* of cbm_named: states of all parameters together */
     /* For checkpoints: variables (n_items) of the items' steps (i64) and numbers (f64, NULL without). */
     cbm_tensor *item_steps, *item_numbers;
     bool counts_lent; /* handed out, so somebody may have written them */

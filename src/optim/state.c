@@ -113,12 +113,12 @@ static size_t states_of(const cbm_optimizer_item *item)
     return count;
 }
 
-/* The items' states, and last their counts: "steps", and the kind's number. */
+/* The items' states, those of all together, and last the counts: "steps", and the kind's number. */
 size_t cbm_optimizer_state_count(const cbm_optimizer *opt)
 {
     if (!cbm_optimizer_usable(opt))
         return 0;
-    size_t count = opt->item_numbers ? 2 : 1;
+    size_t count = opt->extra.count + (opt->item_numbers ? 2 : 1);
     for (size_t i = 0; i < opt->n_items; i++)
         count += states_of(&opt->items[i]);
     return count;
@@ -158,6 +158,11 @@ bool cbm_optimizer_state_at(const cbm_optimizer *opt, size_t index, cbm_named *o
             return item_state_at(opt, &opt->items[i], index, out);
         index -= count;
     }
+    if (index < opt->extra.count) {
+        *out = CBM_AT(&opt->extra, cbm_named, index);
+        return true;
+    }
+    index -= opt->extra.count;
     cbm_optimizer *own = (cbm_optimizer *)opt; /* the numbers are the same before and after */
     if (!own->counts_lent)
         exchange_counts(own, true);

@@ -2,11 +2,10 @@
    swapping there and back bit for bit, own running statistics, checkpoints, all or nothing, and what is refused. */
 #include <cambium/cambium.h>
 #include "support/folder.h"
-#include "support/status.h"
+#include "support/state.h"
 #include "tensor/context.h"
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 typedef struct world {
     cbm_context *cx;
@@ -33,20 +32,6 @@ static void step(world *w)
     cbm_backward(cbm_mean(cbm_mul(y, y)));
     cbm_step(w->opt);
     good(w->cx);
-}
-
-/* All of the network's numbers, to be freed. */
-static unsigned char *bytes_of(cbm_module *net, size_t *size)
-{
-    unsigned char *all = calloc(1, 1 << 14);
-    cbm_named named;
-    *size = 0;
-    for (size_t i = 0; cbm_state_at(net, i, &named); i++) {
-        size_t bytes = (size_t)cbm_tensor_count(named.tensor) * cbm_dtype_size(cbm_tensor_dtype(named.tensor));
-        assert_int_equal(cbm_read(named.tensor, all + *size, bytes), CBM_OK);
-        *size += bytes;
-    }
-    return all;
 }
 
 static double first_weight(cbm_module *net)
@@ -83,14 +68,14 @@ static void test_swap(void **state)
     cbm_average *a = cbm_swa(w.net);
     step(&w);
     size_t n, m;
-    unsigned char *last = bytes_of(w.net, &n);
+    unsigned char *last = state_bytes(w.net, NULL, &n);
     assert_int_equal(cbm_average_swap(a), CBM_OK); /* nothing is in it yet: the weights that it was opened with */
     assert_true(first_weight(w.net) == begin);
     assert_true(cbm_average_swapped(a));
     assert_int_equal(cbm_average_update(a), CBM_ERROR_STATE);
     refused(w.cx, CBM_ERROR_STATE, "HINT: cbm_average_swap");
     cbm_average_swap(a);
-    unsigned char *again = bytes_of(w.net, &m);
+    unsigned char *again = state_bytes(w.net, NULL, &m);
     assert_true(n == m && memcmp(last, again, n) == 0);
     double sum = 0;
     for (int i = 0; i < 4; i++) {
@@ -134,7 +119,7 @@ static void test_batch_norm(void **state)
         cbm_average_update(a);
     }
     size_t n, m;
-    unsigned char *before = bytes_of(w.net, &n);
+    unsigned char *before = state_bytes(w.net, NULL, &n);
     cbm_loader *batches = loader(&w);
     cbm_batch batch;
     assert_true(cbm_next(batches, &batch));
@@ -149,7 +134,7 @@ static void test_batch_norm(void **state)
     cbm_read(cbm_parameter(w.net, "1.num_batches_tracked"), &tracked, sizeof tracked);
     assert_int_equal(tracked, 2);
     cbm_average_swap(a);
-    unsigned char *after = bytes_of(w.net, &m);
+    unsigned char *after = state_bytes(w.net, NULL, &m);
     assert_true(n == m && memcmp(before, after, n) == 0);
     cbm_train(w.net);
     step(&w);
@@ -176,7 +161,7 @@ static void test_no_memory(void **state)
             cbm_average_update(a);
             step(&w);
             size_t size, after_size;
-            unsigned char *before = bytes_of(w.net, &size);
+            unsigned char *before = state_bytes(w.net, NULL, &size);
             cbm_heap_fail_after(cbm_context_heap(w.cx), n);
             cbm_status status = act == 0   ? cbm_average_update(a)
                                 : act == 1 ? cbm_average_swap(a)
@@ -184,7 +169,7 @@ static void test_no_memory(void **state)
             cbm_heap_fail_after(cbm_context_heap(w.cx), 0);
             done = status == CBM_OK;
             cbm_clear(w.cx);
-            unsigned char *after = bytes_of(w.net, &after_size);
+            unsigned char *after = state_bytes(w.net, NULL, &after_size);
             if (!done || act == 0)
                 assert_memory_equal(before, after, size);
             assert_int_equal(cbm_average_updates(a), act == 0 && done ? 2 : 1);
@@ -231,7 +216,7 @@ static void test_checkpoint(void **state)
             cbm_average_swap(averages[k]);
         }
         size_t n, m;
-        unsigned char *p = bytes_of(a.net, &n), *q = bytes_of(b.net, &m);
+        unsigned char *p = state_bytes(a.net, NULL, &n), *q = state_bytes(b.net, NULL, &m);
         assert_true(n == m && memcmp(p, q, n) == 0);
         /* the file of averaged weights is the same, swapped or not */
         static double first;

@@ -3,10 +3,9 @@
    from a checkpoint bit for bit, with groups and schedules. */
 #include "optim/kinds.h"
 #include "support/folder.h"
-#include "support/status.h"
+#include "support/state.h"
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 typedef struct world {
     cbm_context *cx;
@@ -40,29 +39,9 @@ static double step(world *w)
     return cbm_item(loss);
 }
 
-/* All of it, to be freed: network and optimizer state. */
-static unsigned char *bytes_of(world *w, size_t *size)
-{
-    unsigned char *all = calloc(1, 1 << 16);
-    cbm_named named;
-    *size = 0;
-    for (int part = 0; part < 2; part++)
-        for (size_t i = 0; part ? cbm_optimizer_state_at(w->opt, i, &named) : cbm_state_at(w->net, i, &named); i++) {
-            size_t bytes = (size_t)cbm_tensor_count(named.tensor) * cbm_dtype_size(cbm_tensor_dtype(named.tensor));
-            assert_int_equal(cbm_read(named.tensor, all + *size, bytes), CBM_OK);
-            *size += bytes;
-        }
-    return all;
-}
-
 static void expect_same(world *a, world *b, const char *what)
 {
-    size_t n, m;
-    unsigned char *x = bytes_of(a, &n), *y = bytes_of(b, &m);
-    if (n != m || memcmp(x, y, n) != 0)
-        fail_msg("%s: the two runs differ", what);
-    free(x);
-    free(y);
+    expect_same_state(a->net, a->opt, b->net, b->opt, what);
     for (int64_t g = 0; g < cbm_group_count(a->opt); g++)
         if (cbm_optimizer_option(a->opt, g, "lr") != cbm_optimizer_option(b->opt, g, "lr"))
             fail_msg("%s: the rates of group %lld differ", what, (long long)g);

@@ -13,21 +13,21 @@
 #define CLASSES 5
 #define DATA CBM_SOURCE_DIR "/tests/trajectory/data/"
 
-static cbm_module *make_mlp(cbm_context *cx, int64_t t)
+static inline cbm_module *make_mlp(cbm_context *cx, int64_t t)
 {
     return cbm_sequential(cx, cbm_nn_linear(cx, 8, 16, .dtype = t), cbm_nn_relu(cx),
                           cbm_nn_linear(cx, 16, 12, .dtype = t), cbm_nn_tanh(cx),
                           cbm_nn_linear(cx, 12, CLASSES, .dtype = t), CBM_END);
 }
 
-static cbm_module *make_cnn(cbm_context *cx, int64_t t)
+static inline cbm_module *make_cnn(cbm_context *cx, int64_t t)
 {
     return cbm_sequential(cx, cbm_nn_conv2d(cx, 1, 4, 3, .dtype = t), cbm_nn_relu(cx), cbm_nn_max_pool2d(cx, 2),
                           cbm_nn_conv2d(cx, 4, 6, 3, .padding = CBM_SHAPE(1), .dtype = t), cbm_nn_gelu(cx),
                           cbm_nn_flatten(cx), cbm_nn_linear(cx, 54, CLASSES, .dtype = t), CBM_END);
 }
 
-static cbm_module *make_norm(cbm_context *cx, int64_t t)
+static inline cbm_module *make_norm(cbm_context *cx, int64_t t)
 {
     return cbm_sequential(
         cx, cbm_nn_conv2d(cx, 2, 4, 3, .stride = CBM_SHAPE(2), .padding = CBM_SHAPE(1), .bias = false, .dtype = t),
@@ -52,7 +52,7 @@ typedef struct numbers {
     int64_t count;
 } numbers;
 
-static numbers take(cbm_tensor *t)
+static inline numbers take(cbm_tensor *t)
 {
     cbm_context *cx = cbm_tensor_context(t);
     CBM_NO_GRAD(scope, cx);
@@ -65,7 +65,7 @@ static numbers take(cbm_tensor *t)
 }
 
 /* The largest difference, relative to the largest number expected. */
-static double distance(numbers got, numbers want)
+static inline double distance(numbers got, numbers want)
 {
     assert_int_equal(got.count, want.count);
     double largest = 0, difference = 0;
@@ -78,7 +78,7 @@ static double distance(numbers got, numbers want)
     return largest > 0 ? difference / largest : difference;
 }
 
-static double compare(cbm_tensor *got, cbm_tensor *want)
+static inline double compare(cbm_tensor *got, cbm_tensor *want)
 {
     numbers a = take(got), b = take(want);
     double d = distance(a, b);
@@ -87,7 +87,7 @@ static double compare(cbm_tensor *got, cbm_tensor *want)
     return d;
 }
 
-static cbm_tensor *batch_of(cbm_tensor *all, int64_t i, cbm_dtype dtype)
+static inline cbm_tensor *batch_of(cbm_tensor *all, int64_t i, cbm_dtype dtype)
 {
     cbm_shape shape = cbm_tensor_shape(all), one = { { shape.v[0] - 1 } };
     for (int64_t k = 1; k <= one.v[0]; k++)
@@ -96,7 +96,7 @@ static cbm_tensor *batch_of(cbm_tensor *all, int64_t i, cbm_dtype dtype)
     return cbm_tensor_dtype(t) == dtype ? t : cbm_cast(t, dtype);
 }
 
-static void load_initial(cbm_module *net, const char *path)
+static inline void load_initial(cbm_module *net, const char *path)
 {
     cbm_load(net, path, .prefix = "init.", .cast = true);
     good(net->cx);

@@ -4,8 +4,10 @@ A file holds x (10, batch, ...) and y (10, batch), the batches used in turn; ini
 first gradient; and for each optimizer OPT.losses (100) and OPT.final.NAME, the state after. schedules.safetensors holds
 for each schedule NAME.lr (60, 2), the rates of two parameter groups from t = 0 on, NAME.momentum (60) where it has one,
 and "measures" (60), what the plateaus observe. averages.safetensors holds for each network weights averaged over the course
-"momentum": NET.ema.NAME with buffers, NET.swa.NAME, and NET.fresh.NAME, the second with batch norms updated. Run: python make_trajectories.py, with PyTorch installed. The
-numbers are the reference of test_pytorch.c, test_averages.c and test_schedules.c."""
+"momentum": NET.ema.NAME with buffers, NET.swa.NAME, and NET.fresh.NAME, the second with batch norms updated.
+lbfgs.safetensors holds for each network and way of L-BFGS NET.WAY.losses, those before each step on all batches together,
+NET.WAY.evaluations, how many there were so far, and NET.WAY.final.NAME. Run: python make_trajectories.py, with PyTorch installed. The
+numbers are the reference of test_pytorch.c, test_averages.c, test_lbfgs.c and test_schedules.c."""
 import json
 import os
 import struct
@@ -168,6 +170,33 @@ def course(net, x, y, kind, out, after=lambda step: None):
     out.update({kind + ".final." + k: v.clone() for k, v in net.state_dict().items()})
 
 
+LBFGS = {
+    "plain": lambda n: O.LBFGS(n.parameters(), lr=0.3, max_iter=4, history_size=5),
+    "wolfe": lambda n: O.LBFGS(n.parameters(), max_iter=6, history_size=5, line_search_fn="strong_wolfe"),
+    "evals": lambda n: O.LBFGS(n.parameters(), lr=0.8, max_iter=20, max_eval=7, line_search_fn="strong_wolfe"),
+}
+LBFGS_STEPS = 6
+
+
+def lbfgs(name, net, x, y, way, out):
+    x, y = x.flatten(0, 1), y.flatten()
+    opt = LBFGS[way](net)
+    losses, evaluations = [], []
+
+    def closure():
+        opt.zero_grad()
+        loss = F.cross_entropy(net(x), y)
+        loss.backward()
+        return loss
+
+    for _ in range(LBFGS_STEPS):
+        losses.append(opt.step(closure).item())
+        evaluations.append(opt.state[opt._params[0]]["func_evals"])
+    out[f"{name}.{way}.losses"] = torch.tensor(losses)
+    out[f"{name}.{way}.evaluations"] = torch.tensor(evaluations)
+    out.update({f"{name}.{way}.final.{k}": v.clone() for k, v in net.state_dict().items()})
+
+
 def averages(name, net, x, y, out):
     """EMA of every step with its buffers, SWA of every tenth step from the forty-first on."""
     swa_utils = torch.optim.swa_utils
@@ -206,7 +235,7 @@ def main():
     torch.set_default_dtype(torch.float64)
     torch.set_num_threads(1)
     os.makedirs(HERE, exist_ok=True)
-    averaged = {}
+    averaged, second_order = {}, {}
     for number, (name, (make, shape)) in enumerate(NETS.items()):
         torch.manual_seed(number)
         net = make()
@@ -221,7 +250,11 @@ def main():
         write(os.path.join(HERE, name + ".safetensors"), out)
         net.load_state_dict(init)
         averages(name, net, x, y, averaged)
+        for way in LBFGS:
+            net.load_state_dict(init)
+            lbfgs(name, net, x, y, way, second_order)
     write(os.path.join(HERE, "averages.safetensors"), averaged)
+    write(os.path.join(HERE, "lbfgs.safetensors"), second_order)
     torch.manual_seed(7)
     measures = 1 / (1 + torch.arange(LENGTH).double()) + 0.05 * torch.rand(LENGTH)
     out = {"measures": measures}
