@@ -1,6 +1,8 @@
 /* list.c: `cambium list`: the recipes. */
 #include "cli.h"
 
+#include <string.h>
+
 typedef struct list_options {
     cbm_common common;
 } list_options;
@@ -49,8 +51,11 @@ static int run(const void *options, const cbm_arguments *arguments)
         return print_json(only);
     if (only)
         return print_one(only);
+    int width = 0;
     for (size_t i = 0; i < cbm_recipe_count(); i++)
-        printf("%-14s %s\n", cbm_recipe_at(i)->name, cbm_recipe_at(i)->summary);
+        width = (int)strlen(cbm_recipe_at(i)->name) > width ? (int)strlen(cbm_recipe_at(i)->name) : width;
+    for (size_t i = 0; i < cbm_recipe_count(); i++)
+        printf("%-*s  %s\n", width, cbm_recipe_at(i)->name, cbm_recipe_at(i)->summary);
     return CBM_EXIT_OK;
 }
 

@@ -26,7 +26,7 @@ static cbm_tensor *loss_of(const trial *t)
 
 static double value_of(const trial *t)
 {
-    CBM_NO_GRAD(scope, t->cx);
+    CBM_SCOPE(scope, t->cx); /* with gradients: a loss may take some itself */
     return cbm_item(loss_of(t));
 }
 

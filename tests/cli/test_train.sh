@@ -149,4 +149,20 @@ says out "linear pieces"
 [ -s runs/relu-tiling/curves.png ] || fail "relu-tiling drew nothing"
 expect 0 "$C" train two-layer-net
 [ "$(wc -l < out)" -ge 500 ] || fail "two-layer-net prints less than 500 steps"
+expect 0 "$C" train oscillator --epochs 10 --threads 1
+for line in 'gradient descent  200 evaluations: loss' 'Adam              200 evaluations' 'L-BFGS            2'; do
+    says out "$line"
+done
+awk '/largest error/ { e[++n] = $NF + 0 } END { exit !(n == 3 && e[3] < e[2] && e[3] < e[1] && e[3] > 0) }' out ||
+    fail "L-BFGS is not the closest"
+[ -s runs/oscillator/curves.png ] || fail "oscillator drew nothing"
+expect 0 "$C" train weight-averaging --epochs 3 --batch-size 20 --threads 1
+says out "epoch 3/3"
+says out "last weights 0.00 %  moving average"
+says out "mean of weights"
+for file in curves.png model.safetensors; do
+    [ -s runs/weight-averaging/$file ] || fail "weight-averaging left no $file"
+done
+expect 0 "$C" eval weight-averaging --weights runs/weight-averaging/model.safetensors --threads 1
+says out "accuracy"
 finish
