@@ -1,0 +1,78 @@
+/* test_options.c: each options struct's _init function gives what the macro's defaults give: a size, and the same bytes. Other
+   languages start from them. */
+#include <cambium/cambium.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* The struct size stands first, and what is made with it is accepted by the library. */
+#define SAME(type_, ...)                                                                                               \
+    do {                                                                                                               \
+        type_ o, want;                                                                                                 \
+        memset(&o, 0xAA, sizeof o);                                                                                    \
+        memset(&want, 0, sizeof want);                                                                                 \
+        type_##_init(&o);                                                                                              \
+        const type_ defaults = { .struct_size = sizeof(type_), __VA_ARGS__ };                                          \
+        want = defaults;                                                                                               \
+        assert_int_equal(o.struct_size, sizeof o);                                                                     \
+        assert_memory_equal(&o, &want, sizeof o);                                                                      \
+    } while (0)
+
+static void test_defaults(void **state)
+{
+    (void)state;
+    SAME(cbm_nn_linear_options, CBM_NN_LINEAR_DEFAULTS);
+    SAME(cbm_nn_conv2d_options, CBM_NN_CONV2D_DEFAULTS);
+    SAME(cbm_nn_pool2d_options, CBM_NN_POOL2D_DEFAULTS);
+    SAME(cbm_nn_batch_norm_options, CBM_NN_BATCH_NORM_DEFAULTS);
+    SAME(cbm_sgd_options, CBM_SGD_DEFAULTS);
+    SAME(cbm_adam_options, CBM_ADAM_DEFAULTS);
+    SAME(cbm_adamw_options, CBM_ADAMW_DEFAULTS);
+    SAME(cbm_adamax_options, CBM_ADAMAX_DEFAULTS);
+    SAME(cbm_nadam_options, CBM_NADAM_DEFAULTS);
+    SAME(cbm_radam_options, CBM_RADAM_DEFAULTS);
+    SAME(cbm_rmsprop_options, CBM_RMSPROP_DEFAULTS);
+    SAME(cbm_adagrad_options, CBM_ADAGRAD_DEFAULTS);
+    SAME(cbm_adadelta_options, CBM_ADADELTA_DEFAULTS);
+    SAME(cbm_rprop_options, CBM_RPROP_DEFAULTS);
+    SAME(cbm_dataset_options, CBM_DATASET_DEFAULTS);
+    SAME(cbm_loader_options, CBM_LOADER_DEFAULTS);
+    SAME(cbm_image_options, CBM_IMAGE_DEFAULTS);
+    SAME(cbm_cifar_options, CBM_CIFAR_DEFAULTS);
+    SAME(cbm_csv_options, CBM_CSV_DEFAULTS);
+    SAME(cbm_table_dataset_options, CBM_TABLE_DATASET_DEFAULTS);
+    SAME(cbm_libsvm_options, CBM_LIBSVM_DEFAULTS);
+    SAME(cbm_load_options, CBM_LOAD_DEFAULTS);
+    SAME(cbm_fit_options, CBM_FIT_DEFAULTS);
+    SAME(cbm_session_options, CBM_SESSION_DEFAULTS);
+}
+
+static void test_they_are_accepted(void **state)
+{
+    (void)state;
+    cbm_context *cx = cbm_open(NULL);
+    cbm_nn_conv2d_options conv;
+    cbm_nn_conv2d_options_init(&conv);
+    cbm_module *m = cbm_nn_conv2d_with(cx, 2, 3, 3, &conv);
+    cbm_sgd_options sgd;
+    cbm_sgd_options_init(&sgd);
+    sgd.lr = 0.1;
+    assert_int_equal(cbm_optimizer_parameter_count(cbm_sgd_with(m, &sgd)), 2);
+    assert_int_equal(cbm_context_status(cx), CBM_OK);
+    conv.struct_size = 8;
+    assert_true(cbm_nn_conv2d_with(cx, 2, 3, 3, &conv)->failed);
+    assert_int_equal(cbm_context_status(cx), CBM_ERROR_INVALID);
+    cbm_close(cx);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_they_are_accepted),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
