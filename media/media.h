@@ -48,6 +48,25 @@ CBM_API void cbm_image_invert(cbm_image *image);
 /* Writes a PNG under a temporary name, syncs and renames it: path holds the old file or the whole new one. */
 CBM_API cbm_status cbm_image_write_png(const cbm_image *image, const char *path, cbm_media_message *message);
 
+/* ---- pictures in folders ---- */
+
+/* The PNG and JPEG files in the folders below one folder; each of these is a class. image_folder.h makes a dataset of it. */
+typedef struct cbm_image_folder cbm_image_folder;
+
+/* Lists the pictures (.png, .jpg, .jpeg), classes and files in the order of their names; hidden ones are passed over. They
+   are read in the size height x width with 1 channel (grey) or 3 (RGB). On failure *folder is NULL; no pictures are one. */
+CBM_API cbm_status cbm_image_folder_open(const char *path, int64_t height, int64_t width, int64_t channels,
+                                         cbm_image_folder **folder, cbm_media_message *message);
+CBM_API void cbm_image_folder_free(cbm_image_folder *folder);
+CBM_API int64_t cbm_image_folder_count(const cbm_image_folder *folder);
+CBM_API int64_t cbm_image_folder_classes(const cbm_image_folder *folder);
+CBM_API const char *cbm_image_folder_class(const cbm_image_folder *folder, int64_t label); /* NULL: no such class */
+CBM_API const char *cbm_image_folder_path(const cbm_image_folder *folder, int64_t index);  /* NULL: no such picture */
+/* Reads picture index, scaled to cover the size and cut to its middle, into planes (channels, height, width), and its
+   class. Several threads may read at once. */
+CBM_API cbm_status cbm_image_folder_read(const cbm_image_folder *folder, int64_t index, uint8_t *planes, int64_t *label,
+                                         cbm_media_message *message);
+
 /* ---- plots ---- */
 
 typedef enum cbm_series_style {

@@ -33,7 +33,7 @@ function header_of(name) {
 # An include as a path in the project; "" for a system header.
 function resolve(from, name, quoted,    path) {
     if (!quoted)
-        return name == "cambium/media.h" ? "media/media.h" : name ~ /^cambium\// ? "include/" name : ""
+        return name ~ /^cambium\/(media|image_folder)\.h$/ ? "media/" substr(name, 9) : name ~ /^cambium\// ? "include/" name : ""
     path = folder_of(from) "/" name
     if (exists(path))
         return path
