@@ -181,7 +181,7 @@ static void run_program(const cbm_backend *backend, const program *p, int64_t th
             if (p->alias[o] >= 0) {
                 out[o].data = in[p->alias[o]].data;
             } else {
-                out[o].data = malloc(bytes + CANARY);
+                out[o].data = twice ? aligned_alloc(64, (bytes + CANARY + 63) / 64 * 64) : malloc(bytes + CANARY);
                 memset(out[o].data, 0xee, bytes + CANARY);
             }
         }
@@ -239,6 +239,7 @@ static void programs(void **state)
             if (!cbm_simd_named(simd_levels[level]))
                 continue;
             cbm_simd_choose(cbm_simd_named(simd_levels[level]));
+            cbm_cpu_stream_from(round % 2 ? 0 : -1); /* large results go past the caches; here, small ones too */
             run_program(&cbm_backend_cpu, &p, 1 + (round + level) % 3, got);
             for (size_t o = 0; o < p.fused.n_out; o++) {
                 int64_t where;
@@ -257,6 +258,7 @@ static void programs(void **state)
             free(p.in[i].data);
     }
     cbm_simd_choose(NULL);
+    cbm_cpu_stream_from(-1);
 }
 
 /* The distance of got from want in units of want's last place as a float. */

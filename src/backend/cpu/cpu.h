@@ -135,6 +135,9 @@ typedef struct cbm_simd {
     void (*widen_bf16)(float *r, const uint16_t *x, int64_t n);
     void (*narrow_bf16)(uint16_t *r, const float *x, int64_t n);
     cbm_tile_fn round_bf16;
+    /* whole groups of f32, past the caches, to memory aligned to 64 bytes; stream_end: before others may read it */
+    void (*stream)(void *to, const void *from, int64_t bytes);
+    void (*stream_end)(void);
     /* random.c: elements first, first + 1, ... of a stream */
     void (*uniform)(float *r, int64_t n, uint64_t seed, uint64_t position, uint64_t first);
     void (*normal)(float *r, int64_t n, uint64_t seed, uint64_t position, uint64_t first);
@@ -209,6 +212,10 @@ typedef struct cbm_simd {
 const cbm_simd *cbm_simd_get(void);
 const cbm_simd *cbm_simd_named(const char *name);
 void cbm_simd_choose(const cbm_simd *level);
+
+/* Results of so many bytes go past the caches: they would only drive out what is in there. */
+bool cbm_cpu_streams(int64_t bytes);
+void cbm_cpu_stream_from(int64_t bytes); /* for tests: from so many on; negative: as the processor has it */
 
 /* The blocked layout whose blocks fill this level's vectors; PLAIN at the baseline. */
 cbm_layout cbm_cpu_blocked(void);

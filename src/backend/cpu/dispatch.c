@@ -56,6 +56,43 @@ void cbm_simd_choose(const cbm_simd *level)
     levels.chosen = level;
 }
 
+/* Bytes of the last cache that a core's loads go through. */
+static int64_t last_cache(void)
+{
+    int64_t bytes = 0;
+#if defined(__x86_64__)
+    static const unsigned leaves[] = { 4, 0x8000001d }; /* Intel's, AMD's */
+    unsigned a, b, c, d;
+    for (int k = 0; k < 2 && bytes == 0; k++)
+        for (unsigned i = 0; i < 8 && __get_cpuid_count(leaves[k], i, &a, &b, &c, &d) && (a & 31) != 0; i++)
+            bytes = (int64_t)((b >> 22) + 1) * ((b >> 12 & 1023) + 1) * ((b & 4095) + 1) * ((int64_t)c + 1);
+#endif
+    return bytes;
+}
+
+static struct {
+    pthread_once_t once;
+    int64_t bytes, chosen; /* chosen: by a test */
+} cache = { .once = PTHREAD_ONCE_INIT, .chosen = -1 };
+
+static void find_cache(void)
+{
+    enum { MOST = 32 << 20 }; /* a larger one is shared by more than this process's cores */
+    const int64_t bytes = last_cache();
+    cache.bytes = bytes > 0 && bytes < MOST ? bytes : MOST;
+}
+
+bool cbm_cpu_streams(int64_t bytes)
+{
+    pthread_once(&cache.once, find_cache);
+    return bytes > (cache.chosen >= 0 ? cache.chosen : cache.bytes);
+}
+
+void cbm_cpu_stream_from(int64_t bytes)
+{
+    cache.chosen = bytes;
+}
+
 cbm_layout cbm_cpu_blocked(void)
 {
     const char *name = cbm_simd_get()->name;

@@ -357,10 +357,11 @@ static void load_stored_inputs(maker *m)
 static void add_stores(maker *m)
 {
     for (size_t o = 0; o < m->launch->n_out; o++) {
-        if (m->direct[o] >= 0)
+        const bool direct = m->direct[o] >= 0;
+        if (direct && m->pass->streams[o] < 0)
             continue;
         const value *v = &m->values[m->values[m->fused->outputs[o].place].root];
-        cbm_pass_step s = { .kind = CBM_STEP_STORE, .arg = (int32_t)o };
+        cbm_pass_step s = { .kind = CBM_STEP_STORE, .arg = (int32_t)o, .past = direct };
         s.from[0] = v->place;
         s.step[0] = m->pass->places[v->place].kind != CBM_PLACE_UNIFORM;
         m->pass->steps[m->pass->n_steps++] = s;
@@ -380,21 +381,51 @@ static bool make_steps(maker *m)
     return true;
 }
 
-/* The tile's length, then where registers and spare groups lie in scratch memory. */
+/* Bytes an element of the tiles in which outputs are made that go past the caches. */
+static size_t streamed_bytes(const maker *m)
+{
+    size_t each = 0;
+    for (size_t o = 0; o < m->launch->n_out; o++)
+        if (m->pass->streams[o] >= 0)
+            each += cbm_dtype_size(m->launch->out[o].dtype);
+    return each;
+}
+
+/* Operands and results do not stay in the caches from pass to pass. */
+static bool is_far(const cbm_pass *p)
+{
+    int64_t bytes = 0;
+    for (size_t i = 0; i < p->n_in; i++)
+        if (p->inputs[i].contiguous)
+            bytes += p->count * (int64_t)cbm_dtype_size(p->inputs[i].dtype);
+    for (size_t o = 0; o < p->n_out; o++)
+        bytes += p->count * (int64_t)cbm_dtype_size(p->out_dtype[o]);
+    return cbm_cpu_streams(bytes);
+}
+
+/* The tile's length, then where registers, outputs' tiles and spare groups lie in scratch memory. */
 static void lay_out_scratch(maker *m)
 {
     cbm_pass *p = m->pass;
-    const size_t each = 4 * (size_t)m->n_registers[0] + 8 * (size_t)m->n_registers[1];
-    p->tile = CBM_PASS_TILE;
+    const size_t registers = 4 * (size_t)m->n_registers[0] + 8 * (size_t)m->n_registers[1];
+    const size_t each = registers + streamed_bytes(m);
+    p->tile = is_far(p) ? CBM_PASS_TILE_FAR : CBM_PASS_TILE;
     while (p->tile > CBM_PASS_TILE_LEAST && (size_t)p->tile * each > CBM_PASS_SCRATCH)
         p->tile /= 2;
-    size_t spare = (size_t)p->tile * each;
+    size_t spare = (size_t)p->tile * registers;
+    for (size_t o = 0; o < m->launch->n_out; o++)
+        if (p->streams[o] >= 0) {
+            p->streams[o] = (int64_t)spare;
+            spare += (size_t)p->tile * cbm_dtype_size(p->out_dtype[o]);
+        }
     for (size_t i = 0; i < p->n_places; i++) {
         cbm_pass_place *place = &p->places[i];
         if (place->kind == CBM_PLACE_REGISTER) {
             const size_t narrow = (size_t)m->n_registers[0] * 4;
             place->offset =
                 (size_t)p->tile * (wide(place->lane) ? narrow + 8 * (size_t)place->index : 4 * (size_t)place->index);
+        } else if (place->kind == CBM_PLACE_OUTPUT && p->streams[place->index] >= 0) {
+            place->offset = (size_t)p->streams[place->index];
         } else if (place->kind != CBM_PLACE_UNIFORM) {
             place->offset = spare;
             spare += CBM_TILE_UNIFORM;
@@ -435,16 +466,21 @@ static cbm_pass *new_pass(const cbm_fused_launch *shapes)
     p->count = shapes->n_out > 0 ? shapes->out[0].count : 0;
     p->inputs = zeros(shapes->n_in, sizeof *p->inputs);
     p->out_dtype = zeros(shapes->n_out, sizeof *p->out_dtype);
+    p->streams = zeros(shapes->n_out, sizeof *p->streams);
     p->places = zeros(n + shapes->n_in + shapes->n_out, sizeof *p->places);
     p->uniforms = zeros(n, sizeof *p->uniforms);
     p->once = zeros(2 * n, sizeof *p->once);
     p->steps = zeros(3 * n + shapes->n_in + shapes->n_out, sizeof *p->steps);
     p->uniform_memory = aligned_alloc(64, (n > 0 ? n : 1) * CBM_TILE_UNIFORM);
-    if (p->inputs && p->out_dtype && p->places && p->uniforms && p->once && p->steps && p->uniform_memory) {
+    if (p->inputs && p->out_dtype && p->streams && p->places && p->uniforms && p->once && p->steps &&
+        p->uniform_memory) {
         for (size_t i = 0; i < shapes->n_in; i++)
             describe_input(&shapes->in[i], &p->inputs[i]);
-        for (size_t i = 0; i < shapes->n_out; i++)
+        for (size_t i = 0; i < shapes->n_out; i++) {
+            const int64_t bytes = p->count * (int64_t)cbm_dtype_size(shapes->out[i].dtype);
             p->out_dtype[i] = shapes->out[i].dtype;
+            p->streams[i] = cbm_cpu_streams(bytes) ? 0 : -1;
+        }
         return p;
     }
     cbm_cpu_fused_release(p);
@@ -500,6 +536,7 @@ void cbm_cpu_fused_release(void *state)
         return;
     free(p->inputs);
     free(p->out_dtype);
+    free(p->streams);
     free(p->places);
     free(p->uniforms);
     free(p->once);

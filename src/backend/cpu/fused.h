@@ -5,7 +5,8 @@
 #include "backend/cpu/cpu.h"
 
 enum {
-    CBM_PASS_TILE = 1024, /* elements of a tile at most */
+    CBM_PASS_TILE = 1024,    /* elements of a tile at most */
+    CBM_PASS_TILE_FAR = 256, /* and when operands come from memory: while one tile is computed, the next one's arrive */
     CBM_PASS_TILE_LEAST = 64,
     CBM_PASS_SCRATCH = 24 * 1024, /* bytes of registers that a tile may use: they stay in the nearest cache */
     CBM_PASS_STACK = 48 * 1024    /* registers and spare places that lie on a thread's stack */
@@ -23,8 +24,8 @@ typedef struct cbm_pass_place {
     cbm_place_kind kind;
     int32_t index; /* register, uniform, input or output number */
     cbm_lane lane;
-    size_t offset; /* in scratch: of the register, or of the spare group that stands in for INPUT and OUTPUT at the
-                           ragged end */
+    size_t offset; /* in scratch: of the register, or of what stands in for INPUT and OUTPUT at the ragged end: a
+                           spare group, or the tile of an output that goes past the caches */
 } cbm_pass_place;
 
 typedef enum cbm_step_kind {
@@ -42,6 +43,7 @@ typedef struct cbm_pass_step {
     int32_t from[3]; /* places of CALL; from[0] of STORE */
     uint8_t step[3]; /* 0: uniform */
     bool hoisted;    /* LOAD: the same for every tile */
+    bool past;       /* STORE: of a value that is computed right into the output, unless that goes past the caches */
     int32_t arg;     /* LOAD: input. STORE: output. UNIFORM, NORMAL: parameter */
 } cbm_pass_step;
 
@@ -68,6 +70,8 @@ typedef struct cbm_pass {
     size_t n_in, n_out, n_places, n_once, n_steps, n_uniforms, n_heavy;
     cbm_pass_input *inputs;
     cbm_dtype *out_dtype;
+    int64_t
+        *streams; /* of each output: where in scratch a tile of it is made, to go past the caches; -1: it does not */
     cbm_pass_place *places;
     cbm_pass_uniform *uniforms;
     cbm_pass_step *once;  /* steps on uniform values, run once a run */

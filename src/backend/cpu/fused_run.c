@@ -8,7 +8,26 @@ typedef struct run {
     const cbm_pass *pass;
     const cbm_fused_launch *launch;
     int64_t workers;
+    uint64_t past; /* bit o: output o goes past the caches */
 } run;
+
+/* Outputs that lie in an operand's memory are in the caches already. */
+static uint64_t past_caches(const cbm_pass *p, const cbm_fused_launch *l)
+{
+    uint64_t past = 0;
+    for (size_t o = 0; o < p->n_out && o < 64; o++) {
+        bool streams = p->streams[o] >= 0 && (uintptr_t)l->out[o].data % 64 == 0;
+        for (size_t i = 0; i < l->n_in && streams; i++)
+            streams = l->in[i].data != l->out[o].data;
+        past |= (uint64_t)streams << o;
+    }
+    return past;
+}
+
+static run run_of(const cbm_fused_launch *l, int64_t workers)
+{
+    return (run){ l->state, l, workers > 1 ? workers : 1, past_caches(l->state, l) };
+}
 
 /* ---- uniform values ---- */
 
@@ -212,11 +231,10 @@ static void draw(const run *r, const cbm_pass_step *s, char *to, int64_t first, 
 
 /* ---- results ---- */
 
-static void store(const run *r, const cbm_pass_step *s, const char *from, int64_t first, int64_t n)
+static void store_to(const run *r, const cbm_pass_step *s, char *to, const char *from, int64_t n)
 {
     const cbm_dtype dtype = r->pass->out_dtype[s->arg];
     const size_t size = cbm_dtype_size(dtype);
-    char *to = (char *)r->launch->out[s->arg].data + (size_t)first * size;
     if (size == 1) {
         const int32_t *x = (const int32_t *)(const void *)from;
         if (s->step[0])
@@ -245,6 +263,23 @@ static void store(const run *r, const cbm_pass_step *s, const char *from, int64_
         memcpy(to + (size_t)i * size, from, size);
 }
 
+static void store(const run *r, const cbm_pass_step *s, const char *from, char *scratch, int64_t first, int64_t n)
+{
+    const size_t size = cbm_dtype_size(r->pass->out_dtype[s->arg]), bytes = (size_t)n * size;
+    char *to = (char *)r->launch->out[s->arg].data + (size_t)first * size;
+    const bool past = (uint32_t)s->arg < 64 && (r->past >> s->arg & 1);
+    if (!past || bytes % 64 != 0) {
+        if (past || !s->past)
+            store_to(r, s, to, from, n);
+        return;
+    }
+    char *tile = scratch + r->pass->streams[s->arg];
+    const bool whole = s->step[0] && size >= 4;
+    if (!whole)
+        store_to(r, s, tile, from, n);
+    r->pass->simd->stream(to, whole ? from : tile, (int64_t)bytes);
+}
+
 /* ---- one tile ---- */
 
 static void call(const cbm_pass_step *s, char *const *at, int64_t n)
@@ -271,7 +306,7 @@ static void run_steps(const run *r, char **at, char *scratch, int64_t first, int
                 at[s->to] = fetch(p->simd, scratch + p->places[s->to].offset, &p->inputs[s->arg],
                                   r->launch->in[s->arg].data, first, n, group == n && !s->hoisted);
             break;
-        case CBM_STEP_STORE: store(r, s, at[s->from[0]], first, n); break;
+        case CBM_STEP_STORE: store(r, s, at[s->from[0]], scratch, first, n); break;
         default:
             if (group != n)
                 memset(at[s->to], 0, CBM_TILE_UNIFORM);
@@ -282,22 +317,27 @@ static void run_steps(const run *r, char **at, char *scratch, int64_t first, int
 }
 
 /* Inputs and outputs used as they lie, at this tile. */
-static void aim(const run *r, char **at, int64_t first)
+static void aim(const run *r, char **at, char *scratch, int64_t first)
 {
     for (size_t i = 0; i < r->pass->n_places; i++) {
         const cbm_pass_place *place = &r->pass->places[i];
         const int64_t size = place->lane == CBM_LANE_F64 || place->lane == CBM_LANE_I64 ? 8 : 4;
         if (place->kind == CBM_PLACE_INPUT)
             at[i] = (char *)r->launch->in[place->index].data + first * size;
+        else if (place->kind == CBM_PLACE_OUTPUT && (uint32_t)place->index < 64 && (r->past >> place->index & 1))
+            at[i] = scratch + place->offset;
         else if (place->kind == CBM_PLACE_OUTPUT)
             at[i] = (char *)r->launch->out[place->index].data + first * size;
     }
 }
 
 /* The last elements, fewer than a group: spare groups stand in for memory that ends here. */
-static void run_ragged(const run *r, char **at, char *scratch, int64_t first, int64_t n)
+static void run_ragged(const run *whole, char **at, char *scratch, int64_t first, int64_t n)
 {
+    run last = *whole;
+    const run *r = &last;
     const cbm_pass *p = r->pass;
+    last.past = 0;
     for (size_t i = 0; i < p->n_places; i++) {
         const cbm_pass_place *place = &p->places[i];
         const size_t size = place->lane == CBM_LANE_F64 || place->lane == CBM_LANE_I64 ? 8 : 4;
@@ -333,7 +373,7 @@ static void run_range(const run *r, char *scratch, int64_t begin, int64_t end)
     const int64_t even = end - end % CBM_TILE_GROUP;
     bool fresh = true;
     for (int64_t first = begin; first < even; first += p->tile) {
-        aim(r, at, first);
+        aim(r, at, scratch, first);
         run_steps(r, at, scratch, first, even - first < p->tile ? even - first : p->tile, fresh);
         fresh = false;
     }
@@ -352,6 +392,8 @@ static void run_workers(void *user, int64_t begin, int64_t end)
         const int64_t from = w * tiles / r->workers * p->tile, to = (w + 1) * tiles / r->workers * p->tile;
         run_range(r, scratch, from, to < p->count ? to : p->count);
     }
+    if (r->past)
+        p->simd->stream_end();
 }
 
 /* Uniform values of this run. */
@@ -384,9 +426,7 @@ void cbm_cpu_fused_run(const cbm_fused_launch *launch)
     if (p->count <= 0)
         return;
     begin_run(launch);
-    run r = { p, launch, p->workers < launch->threads ? p->workers : launch->threads };
-    if (r.workers < 1)
-        r.workers = 1;
+    run r = run_of(launch, p->workers < launch->threads ? p->workers : launch->threads);
     cbm_parallel_for(r.workers, 1, r.workers, run_workers, &r);
 }
 
@@ -415,6 +455,8 @@ static void run_together(void *user, int64_t begin, int64_t end)
             const int64_t stop = (last - start) * p->tile;
             if (first < last)
                 run_range(&t->runs[i], scratch, (first - start) * p->tile, stop < p->count ? stop : p->count);
+            if (first < last && t->runs[i].past)
+                p->simd->stream_end();
         }
     }
 }
@@ -440,7 +482,7 @@ void cbm_cpu_fused_run_all(const cbm_fused_launch *const *launches, size_t count
             continue;
         }
         begin_run(launches[i]);
-        t.runs[t.count] = (run){ p, launches[i], 1 };
+        t.runs[t.count] = run_of(launches[i], 1);
         t.ends[t.count] = (t.count > 0 ? t.ends[t.count - 1] : 0) + (p->count + p->tile - 1) / p->tile;
         elements += p->count;
         if (++t.count == TOGETHER || i + 1 == count) {

@@ -65,6 +65,19 @@ INLINE void vi_store(void *p, vi v)
 {
     *(vi_any *)p = v;
 }
+/* Past the caches, to an aligned p. */
+INLINE void vi_stream(void *p, vi v)
+{
+#if defined(__AVX512F__)
+    _mm512_stream_si512((__m512i *)p, (__m512i)v);
+#elif defined(__AVX__)
+    _mm256_stream_si256((__m256i *)p, (__m256i)v);
+#elif defined(__SSE2__)
+    _mm_stream_si128((__m128i *)p, (__m128i)v);
+#else
+    vi_store(p, v);
+#endif
+}
 INLINE vd vd_load(const void *p)
 {
     return *(const vd_any *)p;

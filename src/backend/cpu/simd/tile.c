@@ -408,6 +408,22 @@ static void narrow_bf16(uint16_t *r, const float *x, int64_t n)
     [CBM_EXPR_##code] = { [CBM_LANE_F32] = f, [CBM_LANE_F64] = d, [CBM_LANE_I64] = l, [CBM_LANE_I32] = i }
 #define FLOATS(code, f, d) [CBM_EXPR_##code] = { [CBM_LANE_F32] = f, [CBM_LANE_F64] = d }
 
+/* ---- past the caches ---- */
+
+static void stream(void *to, const void *from, int64_t bytes)
+{
+    char *p = to;
+    const char *x = from;
+    for (int64_t i = 0; i < bytes; i += VB)
+        vi_stream(p + i, vi_load(x + i));
+}
+static void stream_end(void)
+{
+#if defined(__SSE2__)
+    _mm_sfence();
+#endif
+}
+
 void CBM_LEVEL(cbm_tile_fill)(cbm_simd *s)
 {
     static const cbm_tile_fn tile[CBM_EXPR_CODES][CBM_LANES] = {
@@ -450,4 +466,6 @@ void CBM_LEVEL(cbm_tile_fill)(cbm_simd *s)
     s->widen_bf16 = widen_bf16;
     s->narrow_bf16 = narrow_bf16;
     s->round_bf16 = round_bf16;
+    s->stream = stream;
+    s->stream_end = stream_end;
 }
