@@ -12,7 +12,8 @@
 #endif
 #include <sys/mman.h>
 
-enum { COUNT = 1 << 24, MOST = 4, ROOM = 2 << 20 };
+enum { COUNT = 1 << 24, MOST = 4, FRESH = 4, ROOM = 2 << 20 };
+static float nothing; /* 0, which the compiler does not know */
 static int64_t threads = 2, turns = 25;
 static const char *wanted = "";
 static float *arrays[8]; /* of COUNT floats */
@@ -71,16 +72,17 @@ typedef float wide __attribute__((vector_size(4 * LANES), aligned(4)));
 #define STREAM PUT
 #endif
 
-/* Array 0 and on are read, then come those that are updated, then those that are written. */
+/* Array 0 and on are read, then come those that are updated, with what they held; FRESH and on are written. */
 #define LOOP(reads, updates, writes, WRITE)                                                                            \
     for (int64_t i = begin; i < end; i += STRIDE)                                                                      \
         _Pragma("GCC unroll 4") for (int k = 0; k < 4; k++)                                                            \
         {                                                                                                              \
             const int64_t at = i + k * LANES;                                                                          \
             wide v = sums[k];                                                                                          \
-            _Pragma("GCC unroll 4") for (int s = 0; s < reads + updates; s++) v += GET(s, at);                         \
-            _Pragma("GCC unroll 4") for (int s = 0; s < updates; s++) PUT(reads + s, at, v);                           \
-            _Pragma("GCC unroll 4") for (int s = 0; s < writes; s++) WRITE(reads + updates + s, at, v);                \
+            _Pragma("GCC unroll 4") for (int s = 0; s < reads; s++) v += GET(s, at);                                   \
+            _Pragma("GCC unroll 4") for (int s = 0; s < updates; s++)                                                  \
+                PUT(reads + s, at, GET(reads + s, at) + v * nothing);                                                  \
+            _Pragma("GCC unroll 4") for (int s = 0; s < writes; s++) WRITE(FRESH + s, at, v);                          \
             if (writes + updates == 0)                                                                                 \
                 sums[k] = v;                                                                                           \
         }
@@ -211,7 +213,7 @@ static void time_kernel(const char *name, const char *op, const void *attributes
     free(r.launch.workspace);
 }
 
-/* One operand of this shape, one result; the arrays after those of the bare loop's reads hold results. */
+/* One operand of this shape, one result. */
 static void time_rows(const char *op, cbm_shape shape, cbm_shape result, cbm_dtype dtype, const void *attributes,
                       int64_t axis, traffic t)
 {
@@ -223,7 +225,7 @@ static void time_rows(const char *op, cbm_shape shape, cbm_shape result, cbm_dty
         snprintf(name, sizeof name, "%s %s axis %d", op, text, (int)axis);
     else
         snprintf(name, sizeof name, "%s %s", op, text);
-    cbm_buffer x = window(arrays[0], CBM_F32, shape), y = window(arrays[1], dtype, result);
+    cbm_buffer x = window(arrays[0], CBM_F32, shape), y = window(arrays[FRESH], dtype, result);
     time_kernel(name, op, attributes, &x, 1, &y, 1, t);
 }
 
@@ -270,7 +272,8 @@ static void softmaxes(void)
             }
     cbm_buffer in[2] = { window(arrays[0], CBM_F32, CBM_SHAPE(16384, 1024)),
                          window(take(16384 * 8), CBM_I64, CBM_SHAPE(16384)) };
-    cbm_buffer out[2] = { window(arrays[1], CBM_F32, CBM_SHAPE()), window(arrays[2], CBM_F32, CBM_SHAPE(16384)) };
+    cbm_buffer out[2] = { window(arrays[FRESH], CBM_F32, CBM_SHAPE()),
+                          window(arrays[FRESH + 1], CBM_F32, CBM_SHAPE(16384)) };
     time_kernel("cross_entropy 16384x1024", "cross_entropy", NULL, in, 2, out, 2, (traffic){ .reads = 1 });
     free(in[1].data);
 }
@@ -309,9 +312,8 @@ static void norms(cbm_layout layout, const char *in_words)
 typedef struct part {
     const char *expression;
     int from[3];
-    int into; /* the array that is overwritten; -1: not stored; FRESH: one of its own */
+    int into; /* the array that is overwritten, or a fresh one */
 } part;
-enum { FRESH = 100 };
 
 typedef struct program {
     cbm_fused_instruction code[128];
@@ -364,13 +366,11 @@ static void time_pass(const char *name, cbm_dtype dtype, const part *parts, int 
         in[i] = window(arrays[i], dtype, shape);
     for (int i = 0; i < n; i++) {
         append(&p, parts, i, dtype);
-        if (parts[i].into < 0)
-            continue;
         stored[n_out].place = p.results[i];
-        out[n_out++] = window(arrays[parts[i].into == FRESH ? 4 + i : parts[i].into], dtype, shape);
-        t.writes += parts[i].into == FRESH;
-        t.updates += parts[i].into != FRESH;
-        t.reads -= parts[i].into != FRESH;
+        out[n_out++] = window(arrays[parts[i].into], dtype, shape);
+        t.writes += parts[i].into >= FRESH;
+        t.updates += parts[i].into < FRESH;
+        t.reads -= parts[i].into < FRESH;
     }
     const cbm_parameter parameters[2] = { { .u = 5 }, { .u = 6 } };
     const cbm_fused fused = { (size_t)p.length, p.code, n_out, stored, 2 };
@@ -414,7 +414,8 @@ static void passes(void)
         const part one = { simple[i].expression, { 0, 1, 2 }, FRESH };
         char name[60];
         float *const first = arrays[0];
-        arrays[0] = simple[i].positive ? arrays[1] : first;
+        if (simple[i].positive)
+            arrays[0] = arrays[2];
         time_pass(simple[i].name, CBM_F32, &one, 1, simple[i].n_in);
         arrays[0] = first;
         snprintf(name, sizeof name, "%s, bf16", simple[i].name);

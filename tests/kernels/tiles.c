@@ -153,18 +153,24 @@ static void make_tile(check_case *c)
     snprintf(c->shape, sizeof c->shape, "%d, steps %d %d %d", (int)c->n[0], (int)c->n[2], (int)c->n[3], (int)c->n[4]);
 }
 
-static double float_result(int i, double x, double y)
+static double arithmetic(int code, double x, double y)
 {
-    switch (codes[i].code) {
+    switch (code) {
     case CBM_EXPR_ADD: return x + y;
     case CBM_EXPR_SUB: return x - y;
     case CBM_EXPR_MUL: return x * y;
     case CBM_EXPR_DIV: return x / y;
     case CBM_EXPR_MAX: return isnan(x) || x > y ? x : y;
     case CBM_EXPR_MIN: return isnan(x) || x < y ? x : y;
-    case CBM_EXPR_NEG: return -x;
-    default: return codes[i].n_in == 1 ? codes[i].f.one(x) : codes[i].f.two(x, y);
+    default: return -x;
     }
+}
+
+static double float_result(int i, double x, double y)
+{
+    if (codes[i].code == CBM_EXPR_NEG || (codes[i].n_in == 2 && !codes[i].f.two))
+        return arithmetic(codes[i].code, x, y);
+    return codes[i].n_in == 1 ? codes[i].f.one(x) : codes[i].f.two(x, y);
 }
 
 static int64_t power(uint64_t x, int64_t n)
@@ -254,6 +260,70 @@ static void run_tile(const cbm_simd *s, check_case *c)
 static bool tile_exists(const cbm_simd *s, const check_kernel *k)
 {
     return s->tile[codes[k->variant[0]].code][k->variant[1]] != NULL;
+}
+
+/* ---- two instructions in one: variant first, second ---- */
+
+static const char *const first_name[CBM_PAIR_FIRST] = { "add", "sub", "mul", "div", "max" };
+static const char *const second_name[CBM_PAIR_SECOND] = { "t + z", "t - z", "z - t", "t z",
+                                                          "t / z", "z / t", "max",   "min" };
+
+static void make_pair(check_case *c)
+{
+    c->n[0] = c->bench ? 1024 : CBM_TILE_GROUP * check_int(c, 1, 70);
+    for (int i = 0; i < 3; i++)
+        operand(c, i, CBM_LANE_F32, CBM_EXPR_ADD);
+    check_out(c, 0, CBM_F32, c->n[0], 0, 0);
+    c->bytes = 16 * (double)c->n[0];
+    snprintf(c->shape, sizeof c->shape, "%d, steps %d %d %d", (int)c->n[0], (int)c->n[2], (int)c->n[3], (int)c->n[4]);
+}
+
+static void reference_pair(check_case *c)
+{
+    static const int firsts[] = { CBM_EXPR_ADD, CBM_EXPR_SUB, CBM_EXPR_MUL, CBM_EXPR_DIV, CBM_EXPR_MAX };
+    static const int seconds[] = { CBM_EXPR_ADD, CBM_EXPR_SUB, CBM_EXPR_SUB, CBM_EXPR_MUL,
+                                   CBM_EXPR_DIV, CBM_EXPR_DIV, CBM_EXPR_MAX, CBM_EXPR_MIN };
+    const int second = c->kernel->variant[1];
+    for (int64_t k = 0; k < c->n[0]; k++) {
+        double v[3];
+        for (int i = 0; i < 3; i++)
+            v[i] = load(&c->in[i], k * c->n[2 + i]).f;
+        const double t = (double)(float)arithmetic(firsts[c->kernel->variant[0]], v[0], v[1]); /* rounds by itself */
+        const bool turned = second == 2 || second == 5;
+        store(&c->out[0], k, (number){ .f = arithmetic(seconds[second], turned ? v[2] : t, turned ? t : v[2]) });
+    }
+}
+
+static void run_pair(const cbm_simd *s, check_case *c)
+{
+    cbm_tile_operand o[3];
+    give(c, 3, o);
+    s->pair[c->kernel->variant[0]][c->kernel->variant[1]](c->n[0], c->out[0].data, o);
+}
+
+/* x compared with y ? z : w, variant the comparison; two operands are enough to tell z from w */
+static void make_select_by(check_case *c)
+{
+    make_pair(c);
+    for (int64_t k = 0; k < c->in[1].count && c->n[2] && c->n[3]; k += 3)
+        store(&c->in[1], k, load(&c->in[0], k));
+    c->bytes += 4 * (double)c->n[0];
+}
+static void reference_select_by(check_case *c)
+{
+    const int code = CBM_EXPR_LT + c->kernel->variant[0];
+    for (int64_t k = 0; k < c->n[0]; k++) {
+        const double x = load(&c->in[0], k * c->n[2]).f, y = load(&c->in[1], k * c->n[3]).f;
+        const int from = order(code, x<y, x> y, x == y) ? 2 : 0;
+        store(&c->out[0], k, load(&c->in[from], k * c->n[2 + from]));
+    }
+}
+static void run_select_by(const cbm_simd *s, check_case *c)
+{
+    cbm_tile_operand o[4];
+    give(c, 3, o);
+    o[3] = o[0];
+    s->select_by[c->kernel->variant[0]](c->n[0], c->out[0].data, o);
 }
 
 /* ---- casts: variant from, to; and to 32-bit lanes of 0 and 1, of bytes, of bf16 values ---- */
@@ -386,6 +456,21 @@ void check_tiles(void)
             if (tile_exists(cbm_simd_get(), &k))
                 check_add(k);
         }
+    for (int first = 0; first < CBM_PAIR_FIRST; first++)
+        for (int second = 0; second < CBM_PAIR_SECOND; second++) {
+            check_kernel k = { .make = make_pair, .reference = reference_pair, .run = run_pair };
+            k.variant[0] = first;
+            k.variant[1] = second;
+            snprintf(k.name, sizeof k.name, "pair %s, %s", first_name[first], second_name[second]);
+            check_add(k);
+        }
+    for (int i = 0; i < CBM_EXPR_SELECT - CBM_EXPR_LT; i++) {
+        static const char *const names[] = { "<", "<=", ">", ">=", "==", "!=" };
+        check_kernel k = { .make = make_select_by, .reference = reference_select_by, .run = run_select_by };
+        k.variant[0] = i;
+        snprintf(k.name, sizeof k.name, "select by %s", names[i]);
+        check_add(k);
+    }
     for (int from = 0; from < CBM_LANES; from++)
         for (int to = 0; to <= ROUND_BF16; to++) {
             static const char *const more[] = { "truth", "low byte", "byte in range", "bf16 values" };

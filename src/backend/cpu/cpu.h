@@ -24,6 +24,10 @@ typedef struct cbm_tile_operand {
 /* r[i] = f(x[i], y[i], z[i]) for i < n; r may be an operand's own memory. */
 typedef void (*cbm_tile_fn)(int64_t n, void *r, const cbm_tile_operand *o);
 
+/* Of two instructions in one: the first (ADD, SUB, MUL, DIV, MAX of x, y), and what the second does with its result t and z:
+   t + z, t - z, z - t, t z, t / z, z / t, max(t, z), min(t, z). */
+enum { CBM_PAIR_FIRST = 5, CBM_PAIR_SECOND = 8 };
+
 typedef struct cbm_small_matmul {
     int64_t m, n, k;
     const float *a, *b;
@@ -125,9 +129,11 @@ typedef struct cbm_simd {
 
     /* tile.c: code by lane of the operands (for SELECT: of the two values). NULL: not supported. */
     cbm_tile_fn tile[CBM_EXPR_CODES][CBM_LANES];
-    cbm_tile_fn cast[CBM_LANES][CBM_LANES]; /* from, to */
-    cbm_tile_fn truth[CBM_LANES];           /* x != 0 */
-    cbm_tile_fn low_byte, clamp_byte;       /* 32-bit lanes: x & 255; x kept in 0..255 */
+    cbm_tile_fn pair[CBM_PAIR_FIRST][CBM_PAIR_SECOND];    /* pairs.c, f32: of x, y, z */
+    cbm_tile_fn select_by[CBM_EXPR_SELECT - CBM_EXPR_LT]; /* LT and so on, f32: x < y ? z : w */
+    cbm_tile_fn cast[CBM_LANES][CBM_LANES];               /* from, to */
+    cbm_tile_fn truth[CBM_LANES];                         /* x != 0 */
+    cbm_tile_fn low_byte, clamp_byte;                     /* 32-bit lanes: x & 255; x kept in 0..255 */
     /* bytes to 32-bit lanes (truth: 0 or 1), and lanes of 0..255 to bytes */
     void (*widen)(int32_t *r, const uint8_t *x, int64_t n, bool truth);
     void (*narrow)(uint8_t *r, const int32_t *x, int64_t n);

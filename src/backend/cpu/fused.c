@@ -1,39 +1,9 @@
 /* fused.c: prepares fused passes: gives every value a place (a register, an operand's own memory, or a single number),
    picks the tile functions, and orders the steps. fused_run.c runs what is prepared here. */
-#include "backend/cpu/fused.h"
+#include "backend/cpu/fused_make.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-/* What is known of each instruction's value while the pass is being made. */
-typedef struct value {
-    int32_t root;     /* the value that it is only another name of, or its own number */
-    int32_t last_use; /* the last instruction that reads it; length: stored at the end */
-    int32_t place;    /* -1: none yet */
-    bool uniform, needed;
-    bool read; /* by another instruction, not only stored */
-} value;
-
-typedef struct maker {
-    const cbm_fused_launch *launch;
-    const cbm_fused *fused;
-    cbm_pass *pass;
-    value *values;
-    int32_t *direct;            /* for each output: the value that is computed right into it, or -1 */
-    int32_t *free_registers[2]; /* of 4-byte and of 8-byte lanes */
-    int32_t n_free[2], n_registers[2];
-    int32_t length;
-} maker;
-
-static const cbm_fused_instruction *code_at(const maker *m, int32_t i)
-{
-    return &m->fused->code[i];
-}
-
-static int32_t argument(const cbm_fused_instruction *c, int32_t k)
-{
-    return k == 0 ? c->x : k == 1 ? c->y : c->z;
-}
 
 /* Elements narrower than their lanes: they are widened when fetched and narrowed when stored. */
 static bool is_narrow(cbm_dtype dtype)
@@ -86,7 +56,7 @@ static void find_roots(maker *m)
     for (int32_t i = 0; i < m->length; i++) {
         const cbm_fused_instruction *c = code_at(m, i);
         value *v = &m->values[i];
-        *v = (value){ .root = i, .last_use = -1, .place = -1, .read = v->read };
+        *v = (value){ .root = i, .last_use = -1, .place = -1, .read = v->read, .into = -1, .absorbs = -1 };
         if (is_rename(m, i)) {
             v->root = m->values[c->x].root;
         } else if (c->code == CBM_EXPR_INPUT) {
@@ -111,6 +81,7 @@ static void find_last_uses(maker *m)
     for (size_t o = 0; o < m->launch->n_out; o++) {
         value *v = &m->values[m->values[m->fused->outputs[o].place].root];
         v->needed = true;
+        v->reads++;
         v->last_use = m->length;
     }
     for (int32_t i = m->length - 1; i >= 0; i--) {
@@ -120,6 +91,7 @@ static void find_last_uses(maker *m)
         for (int32_t k = 0; k < cbm_expr_arguments(c->code); k++) {
             value *v = &m->values[m->values[argument(c, k)].root];
             v->needed = true;
+            v->reads++;
             if (v->last_use < i)
                 v->last_use = i;
         }
@@ -131,11 +103,11 @@ static void find_last_uses(maker *m)
 static bool read_after(const maker *m, int32_t i, cbm_dtype dtype)
 {
     for (int32_t j = i + 1; j < m->length; j++) {
+        int32_t operands[4], half;
         if (!m->values[j].needed)
             continue;
-        const cbm_fused_instruction *c = code_at(m, j);
-        for (int32_t k = 0; k < cbm_expr_arguments(c->code); k++) {
-            const int32_t root = m->values[argument(c, k)].root;
+        for (int32_t k = cbm_pass_operands(m, j, operands, &half) - 1; k >= 0; k--) {
+            const int32_t root = operands[k];
             if (code_at(m, root)->code == CBM_EXPR_INPUT && !m->values[root].uniform &&
                 m->launch->in[code_at(m, root)->arg].dtype == dtype)
                 return true;
@@ -311,19 +283,19 @@ static bool add_instruction(maker *m, int32_t i)
         m->pass->n_heavy++;
         return true;
     }
-    cbm_tile_fn fn = function_of(m, c), narrow = narrowing(m, c);
+    int32_t from[4] = { 0 }, operands[4], half;
+    const int32_t n = cbm_pass_operands(m, i, operands, &half);
+    cbm_tile_fn fn = half >= 0 ? cbm_pass_pair(m, v->absorbs, i, half) : function_of(m, c), narrow = narrowing(m, c);
     if (!fn)
         return false;
-    int32_t from[3] = { 0 };
-    const int32_t n = cbm_expr_arguments(c->code);
     for (int32_t k = 0; k < n; k++) {
-        const int32_t root = m->values[argument(c, k)].root;
+        const int32_t root = operands[k];
         if (m->values[root].place < 0)
             place_input(m, root, false);
         from[k] = m->values[root].place;
     }
     for (int32_t k = 0; k < n; k++) {
-        const int32_t root = m->values[argument(c, k)].root;
+        const int32_t root = operands[k];
         bool again = false; /* the same operand twice is given back once */
         for (int32_t j = 0; j < k; j++)
             again = again || from[j] == from[k];
@@ -372,10 +344,11 @@ static bool make_steps(maker *m)
 {
     find_roots(m);
     find_last_uses(m);
+    cbm_pass_find_pairs(m);
     find_direct_outputs(m);
     load_stored_inputs(m);
     for (int32_t i = 0; i < m->length; i++)
-        if (m->values[i].needed && m->values[i].root == i && !add_instruction(m, i))
+        if (m->values[i].needed && m->values[i].root == i && m->values[i].into < 0 && !add_instruction(m, i))
             return false;
     add_stores(m);
     return true;
@@ -409,7 +382,10 @@ static void lay_out_scratch(maker *m)
     cbm_pass *p = m->pass;
     const size_t registers = 4 * (size_t)m->n_registers[0] + 8 * (size_t)m->n_registers[1];
     const size_t each = registers + streamed_bytes(m);
-    p->tile = is_far(p) ? CBM_PASS_TILE_FAR : CBM_PASS_TILE;
+    size_t n_walks = 0;
+    for (size_t i = 0; i < p->n_steps; i++)
+        n_walks += !p->steps[i].past;
+    p->tile = !is_far(p) ? CBM_PASS_TILE : n_walks > 1 || p->n_heavy > 0 ? CBM_PASS_TILE_FAR : CBM_PASS_TILE_FAR / 2;
     while (p->tile > CBM_PASS_TILE_LEAST && (size_t)p->tile * each > CBM_PASS_SCRATCH)
         p->tile /= 2;
     size_t spare = (size_t)p->tile * registers;

@@ -6,7 +6,8 @@
 
 enum {
     CBM_PASS_TILE = 1024,    /* elements of a tile at most */
-    CBM_PASS_TILE_FAR = 256, /* and when operands come from memory: while one tile is computed, the next one's arrive */
+    CBM_PASS_TILE_FAR = 256, /* and when operands come from memory: while one tile is computed, the next one's arrive;
+                                half of it where computing takes no time */
     CBM_PASS_TILE_LEAST = 64,
     CBM_PASS_SCRATCH = 24 * 1024, /* bytes of registers that a tile may use: they stay in the nearest cache */
     CBM_PASS_STACK = 48 * 1024    /* registers and spare places that lie on a thread's stack */
@@ -40,8 +41,8 @@ typedef struct cbm_pass_step {
     cbm_step_kind kind;
     cbm_tile_fn fn;  /* CALL */
     int32_t to;      /* place */
-    int32_t from[3]; /* places of CALL; from[0] of STORE */
-    uint8_t step[3]; /* 0: uniform */
+    int32_t from[4]; /* places of CALL; from[0] of STORE */
+    uint8_t step[4]; /* 0: uniform */
     bool hoisted;    /* LOAD: the same for every tile */
     bool past;       /* STORE: of a value that is computed right into the output, unless that goes past the caches */
     int32_t arg;     /* LOAD: input. STORE: output. UNIFORM, NORMAL: parameter */

@@ -284,9 +284,10 @@ static void store(const run *r, const cbm_pass_step *s, const char *from, char *
 
 static void call(const cbm_pass_step *s, char *const *at, int64_t n)
 {
-    const cbm_tile_operand o[3] = { { at[s->from[0]], s->step[0] },
+    const cbm_tile_operand o[4] = { { at[s->from[0]], s->step[0] },
                                     { at[s->from[1]], s->step[1] },
-                                    { at[s->from[2]], s->step[2] } };
+                                    { at[s->from[2]], s->step[2] },
+                                    { at[s->from[3]], s->step[3] } };
     s->fn(n, at[s->to], o);
 }
 

@@ -10,6 +10,7 @@ void CBM_LEVEL(cbm_simd_fill)(cbm_simd *s)
     s->name = TEXT(CBM_SIMD);
     CBM_LEVEL(cbm_tile_fill)(s);
     CBM_LEVEL(cbm_functions_fill)(s);
+    CBM_LEVEL(cbm_pairs_fill)(s);
     CBM_LEVEL(cbm_random_fill)(s);
     CBM_LEVEL(cbm_rows_fill)(s);
     CBM_LEVEL(cbm_matrix_fill)(s);

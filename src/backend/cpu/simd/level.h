@@ -6,6 +6,7 @@
 
 void CBM_LEVEL(cbm_tile_fill)(cbm_simd *s);
 void CBM_LEVEL(cbm_functions_fill)(cbm_simd *s); /* after tile_fill */
+void CBM_LEVEL(cbm_pairs_fill)(cbm_simd *s);
 void CBM_LEVEL(cbm_random_fill)(cbm_simd *s);
 void CBM_LEVEL(cbm_rows_fill)(cbm_simd *s);
 void CBM_LEVEL(cbm_matrix_fill)(cbm_simd *s);

@@ -414,7 +414,15 @@ static void stream(void *to, const void *from, int64_t bytes)
 {
     char *p = to;
     const char *x = from;
-    for (int64_t i = 0; i < bytes; i += VB)
+    int64_t i = 0;
+    for (; i + 4 * VB <= bytes; i += 4 * VB) {
+        const vi a = vi_load(x + i), b = vi_load(x + i + VB), c = vi_load(x + i + 2 * VB), d = vi_load(x + i + 3 * VB);
+        vi_stream(p + i, a);
+        vi_stream(p + i + VB, b);
+        vi_stream(p + i + 2 * VB, c);
+        vi_stream(p + i + 3 * VB, d);
+    }
+    for (; i < bytes; i += VB)
         vi_stream(p + i, vi_load(x + i));
 }
 static void stream_end(void)
