@@ -17,6 +17,7 @@
 #include <cambium/ops/conv.h>
 #include <cambium/ops/pool.h>
 #include <cambium/ops/norm.h>
+#include <cambium/ops/image.h>
 #include <cambium/ops/loss.h>
 #include <cambium/ops/random.h>
 #include <cambium/ops/recurrent.h>

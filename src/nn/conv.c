@@ -5,7 +5,7 @@
 typedef struct conv2d {
     cbm_module module;
     int64_t in, out;
-    cbm_conv2d_options options;
+    cbm_conv_options options;
 } conv2d;
 
 static cbm_tensor *conv2d_forward(cbm_module *self, cbm_tensor *x)
@@ -33,11 +33,11 @@ cbm_module *cbm_nn_conv2d_with(cbm_context *cx, int64_t in, int64_t out, int64_t
                  (long long)out, (long long)o->groups);
         return cbm_layer_finish(&m->module);
     }
-    m->options = (cbm_conv2d_options){ .struct_size = sizeof m->options,
-                                       .stride = o->stride,
-                                       .padding = o->padding,
-                                       .dilation = o->dilation,
-                                       .groups = o->groups };
+    m->options = (cbm_conv_options){ .struct_size = sizeof m->options,
+                                     .stride = o->stride,
+                                     .padding = o->padding,
+                                     .dilation = o->dilation,
+                                     .groups = o->groups };
     int64_t part = in / o->groups;
     double bound = 1 / sqrt((double)part * (double)k.v[1] * (double)k.v[2]);
     cbm_dtype dtype = (cbm_dtype)o->dtype;

@@ -3,9 +3,9 @@
 
 typedef struct pool2d {
     cbm_module module;
-    cbm_tensor *(*operation)(cbm_tensor *x, cbm_shape kernel, const cbm_pool2d_options *options);
+    cbm_tensor *(*operation)(cbm_tensor *x, cbm_shape kernel, const cbm_pool_options *options);
     cbm_shape kernel;
-    cbm_pool2d_options options;
+    cbm_pool_options options;
 } pool2d;
 
 static cbm_tensor *pool2d_forward(cbm_module *self, cbm_tensor *x)
@@ -17,7 +17,7 @@ static cbm_tensor *pool2d_forward(cbm_module *self, cbm_tensor *x)
 CBM_OPTIONS_INIT(cbm_nn_pool2d_options, CBM_NN_POOL2D_DEFAULTS)
 
 static cbm_module *make_pool2d(cbm_context *cx, const char *type,
-                               cbm_tensor *(*operation)(cbm_tensor *, cbm_shape, const cbm_pool2d_options *),
+                               cbm_tensor *(*operation)(cbm_tensor *, cbm_shape, const cbm_pool_options *),
                                int64_t kernel, const cbm_nn_pool2d_options *o)
 {
     pool2d *m = cbm_layer_new(cx, sizeof *m, type, pool2d_forward);
@@ -27,7 +27,7 @@ static cbm_module *make_pool2d(cbm_context *cx, const char *type,
     if (cbm_options_wrong(cx, type, o, o ? o->struct_size : 0, sizeof *o) ||
         !cbm_layer_kernel(cx, type, kernel, &o->kernel, &m->kernel))
         return cbm_layer_finish(&m->module);
-    m->options = (cbm_pool2d_options){
+    m->options = (cbm_pool_options){
         .struct_size = sizeof m->options, .stride = o->stride, .padding = o->padding, .exclude_pad = o->exclude_pad
     };
     return &m->module;

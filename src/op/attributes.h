@@ -1,6 +1,6 @@
 /* attributes.h: the attribute structs of the built-in operations, shared by their records and by the kernels of every
    backend, and the order of each operation's inputs and outputs. Every field is 8 bytes wide; lists are canonical (axes
-   sorted and not negative, strides and paddings two long), so that equal attributes are equal bytes. */
+   sorted and not negative, strides and paddings an entry a dimension), so that equal attributes are equal bytes. */
 #ifndef CAMBIUM_ATTRIBUTES_H
 #define CAMBIUM_ATTRIBUTES_H
 
@@ -41,22 +41,38 @@ typedef struct cbm_cast_attributes {
     int64_t dtype;
 } cbm_cast_attributes;
 
-/* conv2d: x, weight[, bias] -> y. conv2d_input_grad: g, weight -> dx of input_shape. conv2d_weight_grad: x, g -> dweight
-   of weight_shape. All three carry both shapes. */
-typedef struct cbm_conv2d_attributes {
-    cbm_shape stride, padding, dilation; /* height, width */
+/* conv1d, conv2d, conv3d: x, weight[, bias] -> y. convNd_input_grad: g, weight -> dx of input_shape. convNd_weight_grad:
+   x, g -> dweight of weight_shape. All carry both shapes. The lists have N entries: depth, height, width. */
+typedef struct cbm_conv_attributes {
+    cbm_shape stride, padding, dilation;
     int64_t groups;
     cbm_shape input_shape, weight_shape;
-} cbm_conv2d_attributes;
+} cbm_conv_attributes;
 
-/* max_pool2d: x -> y, place in the window (i * kernel width + j; u8, or i64 for windows of more than 256 places).
-   max_pool2d_backward: g, place -> dx of input_shape. max_pool2d_take: x, place -> y. avg_pool2d: x -> y.
-   avg_pool2d_backward: g -> dx of input_shape. */
-typedef struct cbm_pool2d_attributes {
-    cbm_shape kernel, stride, padding; /* height, width */
-    int64_t exclude_pad;
+/* max_poolNd: x -> y, place in the window ((i * kernel height + j) * kernel width + k; u8, or i64 for windows of more than
+   256 places). max_poolNd_backward: g, place -> dx of input_shape. max_poolNd_take: x, place -> y. avg_poolNd: x -> y.
+   avg_poolNd_backward: g -> dx of input_shape. The lists have N entries: depth, height, width. */
+typedef struct cbm_pool_attributes {
+    cbm_shape kernel, stride, padding, dilation;
+    int64_t ceil_mode;   /* windows may reach over the end */
+    int64_t exclude_pad; /* averages */
+    int64_t divisor;     /* averages: not 0: in place of the number of places */
     cbm_shape input_shape;
-} cbm_pool2d_attributes;
+} cbm_pool_attributes;
+
+/* adaptive_max_pool: x (N, C, then one to three dimensions) -> y, index (i64) of each maximum among the places of its
+   channel. max_unpool: x, index -> y. */
+typedef struct cbm_output_attributes {
+    cbm_shape output; /* an entry a dimension */
+} cbm_output_attributes;
+
+/* resample: x -> y, axis of `input` elements into `output`. resample_backward: g -> dx. */
+typedef struct cbm_resample_attributes {
+    int64_t axis, input, output;
+    int64_t mode; /* a cbm_interpolation */
+    int64_t align_corners;
+    double scale; /* 0: output / input */
+} cbm_resample_attributes;
 
 /* batch_norm (training): x, weight, bias -> y, mean, rstd with rstd = 1 / sqrt(biased variance + eps).
    batch_norm_backward: x, weight, mean, rstd, g -> dx, dweight, dbias.

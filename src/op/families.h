@@ -30,6 +30,8 @@ extern const cbm_op *const cbm_ops_slice[];
 extern const cbm_op *const cbm_ops_index[];
 extern const cbm_op *const cbm_ops_conv[];
 extern const cbm_op *const cbm_ops_pool[];
+extern const cbm_op *const cbm_ops_adaptive[];
+extern const cbm_op *const cbm_ops_resample[];
 extern const cbm_op *const cbm_ops_norm[];
 extern const cbm_op *const cbm_ops_loss[];
 extern const cbm_op *const cbm_ops_random[];
@@ -43,6 +45,7 @@ extern const cbm_op cbm_op_copy;   /* x -> x, without gaps */
 extern const cbm_op cbm_op_cast;
 extern const cbm_op cbm_op_gather;
 extern const cbm_op cbm_op_scatter_add;
+const cbm_op *cbm_conv_input_grad_op(int64_t dimensions); /* conv.c: g, weight -> dx; 1 to 3 dimensions */
 
 /* ---- for records ---- */
 #define CBM_OP_RECORD(name_) .struct_size = sizeof(cbm_op), .name = (name_)
@@ -119,6 +122,9 @@ bool cbm_rule_index_dtype(cbm_infer *infer, size_t input, const char *what);
 bool cbm_broadcast_shapes(const cbm_shape *a, const cbm_shape *b, cbm_shape *out);
 /* A negative axis counts from the end; false: out of range. */
 bool cbm_axis_normalise(int64_t axis, int64_t rank, int64_t *out);
+/* Lists of n strides and dilations of at least 1, n paddings of at least 0, none so large that sums overflow. */
+bool cbm_conv_lists_fit(cbm_infer *infer, int64_t n, const cbm_shape *stride, const cbm_shape *padding,
+                        const cbm_shape *dilation);
 
 /* Pointwise rules: all inputs of one numeric dtype (not bool), or of one floating dtype; broadcast. */
 bool cbm_infer_numeric(cbm_infer *infer);
@@ -147,8 +153,16 @@ cbm_tensor *cbm_sum_over(cbm_tensor *x, cbm_shape axes, bool keepdim); /* no axe
 cbm_tensor *cbm_mean_over(cbm_tensor *x, cbm_shape axes, bool keepdim);
 /* x with an axis of extent 1 put in before axis. */
 cbm_tensor *cbm_unsqueeze(cbm_tensor *x, int64_t axis);
-/* A list of one value or two (height, width) as two; an empty list: fallback twice. false: more than two. */
-bool cbm_pair(const cbm_shape *given, int64_t fallback, cbm_shape *out);
+/* A list of one value, or of n (depth, height, width: the last of them), as n; an empty list: fallback n times. false:
+   another number of values. Which is "one value or two" in words. */
+bool cbm_spatial(const cbm_shape *given, int64_t n, int64_t fallback, cbm_shape *out);
+const char *cbm_spatial_text(int64_t n);
+/* All axes of a tensor but number 1, the channels. */
+cbm_shape cbm_axes_but_channels(int64_t rank);
+/* A vector of the channels as (1, C, 1, ..), which broadcasts over a tensor of this rank. */
+cbm_tensor *cbm_over_channels(cbm_tensor *vector, int64_t rank);
+/* resample.c: x interpolated along some axes, in the order that costs least. */
+cbm_tensor *cbm_resample_all(cbm_tensor *x, const cbm_resample_attributes *axes, int64_t count);
 /* Reads options that may be older (shorter) than this library's; out holds the defaults already. */
 void cbm_read_options(void *out, size_t size, const void *options);
 

@@ -6,25 +6,6 @@
 
 /* ---- helpers in operations: statistics are per channel, axis 1 ---- */
 
-/* A vector of channels as (1, C, 1, ..): it broadcasts over x. */
-static cbm_tensor *over_channels(cbm_tensor *vector, int64_t rank)
-{
-    cbm_shape shape = { { rank } };
-    for (int64_t i = 1; i <= rank; i++)
-        shape.v[i] = i == 2 ? cbm_tensor_count(vector) : 1;
-    return cbm_reshape(vector, shape);
-}
-
-/* Every axis but 1. */
-static cbm_shape batch_axes(int64_t rank)
-{
-    cbm_shape axes = { { 0 } };
-    for (int64_t axis = 0; axis < rank; axis++)
-        if (axis != 1)
-            axes.v[++axes.v[0]] = axis;
-    return axes;
-}
-
 /* Elements of one channel. */
 static double channel_count(cbm_tensor *x)
 {
@@ -93,15 +74,15 @@ static bool batch_norm_decompose(cbm_context *cx, const void *attributes, cbm_te
 {
     const cbm_batch_norm_attributes *a = attributes;
     const int64_t rank = cbm_tensor_rank(in[0]);
-    const cbm_shape axes = batch_axes(rank);
+    const cbm_shape axes = cbm_axes_but_channels(rank);
     (void)cx;
     (void)n;
     cbm_tensor *x = cbm_for_statistics(in[0]);
     out[1] = cbm_mean_over(x, axes, false);
-    cbm_tensor *centred = cbm_sub(x, over_channels(out[1], rank));
+    cbm_tensor *centred = cbm_sub(x, cbm_over_channels(out[1], rank));
     out[2] = one_over_sqrt(cbm_mean_over(cbm_mul(centred, centred), axes, false), a->eps);
-    cbm_tensor *normal = cbm_mul(centred, over_channels(out[2], rank));
-    out[0] = cbm_cast(cbm_add(cbm_mul(normal, over_channels(in[1], rank)), over_channels(in[2], rank)),
+    cbm_tensor *normal = cbm_mul(centred, cbm_over_channels(out[2], rank));
+    out[0] = cbm_cast(cbm_add(cbm_mul(normal, cbm_over_channels(in[1], rank)), cbm_over_channels(in[2], rank)),
                       cbm_tensor_dtype(in[0]));
     return true;
 }
@@ -148,12 +129,12 @@ static void batch_norm_vjp(cbm_vjp *v)
     const double share = reciprocal(channel_count(x));
     cbm_tensor *extra = NULL;
     if (v->out_gradient[1] != NULL)
-        extra = over_channels(cbm_mul_scalar(v->out_gradient[1], share), rank);
+        extra = cbm_over_channels(cbm_mul_scalar(v->out_gradient[1], share), rank);
     if (v->out_gradient[2] != NULL) {
         cbm_tensor *cube = cbm_mul(cbm_mul(rstd, rstd), rstd);
         cbm_tensor *slope = cbm_mul_scalar(cbm_mul(v->out_gradient[2], cube), -share);
         cbm_tensor *part =
-            cbm_mul(over_channels(slope, rank), cbm_sub(cbm_for_statistics(x), over_channels(mean, rank)));
+            cbm_mul(cbm_over_channels(slope, rank), cbm_sub(cbm_for_statistics(x), cbm_over_channels(mean, rank)));
         extra = extra == NULL ? part : cbm_add(part, extra);
     }
     if (extra == NULL)
@@ -210,18 +191,18 @@ static bool backward_decompose(cbm_context *cx, const void *attributes, cbm_tens
     cbm_tensor *x = cbm_for_statistics(in[0]), *weight = in[1], *mean = in[2], *rstd = in[3],
                *g = cbm_for_statistics(in[4]);
     const int64_t rank = cbm_tensor_rank(x);
-    const cbm_shape axes = batch_axes(rank);
+    const cbm_shape axes = cbm_axes_but_channels(rank);
     const double share = reciprocal(channel_count(x));
     (void)cx;
     (void)attributes;
     (void)n;
-    cbm_tensor *z = cbm_mul(cbm_sub(x, over_channels(mean, rank)), over_channels(rstd, rank));
+    cbm_tensor *z = cbm_mul(cbm_sub(x, cbm_over_channels(mean, rank)), cbm_over_channels(rstd, rank));
     out[1] = cbm_sum_over(cbm_mul(g, z), axes, false);
     out[2] = cbm_sum_over(g, axes, false);
-    cbm_tensor *along_bias = over_channels(cbm_mul_scalar(out[2], share), rank);
-    cbm_tensor *along_weight = cbm_mul(z, over_channels(cbm_mul_scalar(out[1], share), rank));
+    cbm_tensor *along_bias = cbm_over_channels(cbm_mul_scalar(out[2], share), rank);
+    cbm_tensor *along_weight = cbm_mul(z, cbm_over_channels(cbm_mul_scalar(out[1], share), rank));
     cbm_tensor *rest = cbm_sub(cbm_sub(g, along_bias), along_weight);
-    out[0] = cbm_cast(cbm_mul(rest, over_channels(cbm_mul(weight, rstd), rank)), cbm_tensor_dtype(in[0]));
+    out[0] = cbm_cast(cbm_mul(rest, cbm_over_channels(cbm_mul(weight, rstd), rank)), cbm_tensor_dtype(in[0]));
     return true;
 }
 
@@ -261,9 +242,9 @@ static bool relu_backward_decompose(cbm_context *cx, const void *attributes, cbm
 {
     cbm_tensor *x = in[0], *weight = in[1], *bias = in[2], *mean = in[3], *rstd = in[4], *g = in[5];
     const int64_t rank = cbm_tensor_rank(x);
-    cbm_tensor *scale = over_channels(cbm_mul(weight, rstd), rank), *zero = cbm_number_like(g, 0);
-    cbm_tensor *centred = cbm_sub(cbm_for_statistics(x), over_channels(mean, rank));
-    cbm_tensor *y = cbm_add(cbm_mul(centred, scale), over_channels(bias, rank));
+    cbm_tensor *scale = cbm_over_channels(cbm_mul(weight, rstd), rank), *zero = cbm_number_like(g, 0);
+    cbm_tensor *centred = cbm_sub(cbm_for_statistics(x), cbm_over_channels(mean, rank));
+    cbm_tensor *y = cbm_add(cbm_mul(centred, scale), cbm_over_channels(bias, rank));
     cbm_tensor *below = cbm_less_equal(y, cbm_number_like(y, 0));
     cbm_tensor *const plain[] = { x, weight, mean, rstd, cbm_where(below, zero, g) };
     return backward_decompose(cx, attributes, plain, n - 1, out);
@@ -376,8 +357,8 @@ cbm_tensor *cbm_batch_norm(cbm_tensor *x, cbm_tensor *running_mean, cbm_tensor *
     if (weight != NULL)
         scale = cbm_mul(scale, weight);
     cbm_tensor *y =
-        cbm_mul(cbm_sub(cbm_for_statistics(x), over_channels(running_mean, rank)), over_channels(scale, rank));
+        cbm_mul(cbm_sub(cbm_for_statistics(x), cbm_over_channels(running_mean, rank)), cbm_over_channels(scale, rank));
     if (bias != NULL)
-        y = cbm_add(y, over_channels(bias, rank));
+        y = cbm_add(y, cbm_over_channels(bias, rank));
     return cbm_cast(y, cbm_tensor_dtype(x));
 }

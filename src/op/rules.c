@@ -240,13 +240,36 @@ cbm_tensor *cbm_unsqueeze(cbm_tensor *x, int64_t axis)
     return cbm_reshape(x, to);
 }
 
-bool cbm_pair(const cbm_shape *given, int64_t fallback, cbm_shape *out)
+bool cbm_spatial(const cbm_shape *given, int64_t n, int64_t fallback, cbm_shape *out)
 {
-    if (given->v[0] < 0 || given->v[0] > 2)
+    if (given->v[0] != 0 && given->v[0] != 1 && given->v[0] != n)
         return false;
-    const int64_t height = given->v[0] == 0 ? fallback : given->v[1];
-    *out = (cbm_shape){ { 2, height, given->v[0] == 2 ? given->v[2] : height } };
+    *out = (cbm_shape){ { n } };
+    for (int64_t i = 1; i <= n; i++)
+        out->v[i] = given->v[0] == 0 ? fallback : given->v[0] == 1 ? given->v[1] : given->v[i];
     return true;
+}
+
+const char *cbm_spatial_text(int64_t n)
+{
+    return n == 1 ? "one value" : n == 2 ? "one value or two" : "one value or three";
+}
+
+cbm_shape cbm_axes_but_channels(int64_t rank)
+{
+    cbm_shape axes = { { 0 } };
+    for (int64_t axis = 0; axis < rank; axis++)
+        if (axis != 1)
+            axes.v[++axes.v[0]] = axis;
+    return axes;
+}
+
+cbm_tensor *cbm_over_channels(cbm_tensor *vector, int64_t rank)
+{
+    cbm_shape shape = { { rank } };
+    for (int64_t i = 1; i <= rank; i++)
+        shape.v[i] = i == 2 ? cbm_tensor_count(vector) : 1;
+    return cbm_reshape(vector, shape);
 }
 
 void cbm_read_options(void *out, size_t size, const void *options)

@@ -1,4 +1,4 @@
-/* layouts.c: which physical layout each unit's (N, C, H, W) operands have. Units that feed each other and can work in one
+/* layouts.c: which physical layout each unit's (N, C, ...) operands of three to five dimensions have. Units that feed each other and can work in one
    layout form a chain; a chain takes the layout in which its kernels gain more, counted in elements that need no
    reordering, than its borders cost. Values then lie as their producer made them, and a reader that wants another layout
    gets a reordered copy (steps.c), so reorders stand only where a chain begins or ends. Rests on backend/backend.h. */
@@ -33,6 +33,11 @@ static int32_t member_at(const cbm_build *b, const cbm_unit *u, int32_t m)
     return CBM_AT(&b->members, int32_t, u->first + m);
 }
 
+static bool is_picture(const cbm_shape *shape)
+{
+    return shape->v[0] >= 3 && shape->v[0] <= 5;
+}
+
 static int64_t block_of(cbm_layout layout)
 {
     return layout == CBM_LAYOUT_BLOCKED_16 ? 16 : layout == CBM_LAYOUT_BLOCKED_8 ? 8 : 1;
@@ -42,7 +47,7 @@ static int64_t block_of(cbm_layout layout)
 static void consider_pass(const cbm_build *b, const cbm_unit *u, choice *c)
 {
     const cbm_shape *shape = &node_at(b, member_at(b, u, 0))->out[0].shape;
-    bool fits = shape->v[0] == 4 && !u->commit && cbm_shape_count(shape) > 0;
+    bool fits = is_picture(shape) && !u->commit && cbm_shape_count(shape) > 0;
     for (int32_t m = 0; m < u->count; m++)
         fits = fits && !(node_at(b, member_at(b, u, m))->op->flags & CBM_OP_RANDOM);
     for (int k = 0; k < CANDIDATES && fits; k++)
@@ -111,7 +116,7 @@ static void each_edge(chooser *c,
             for (size_t k = 0; k < n->n_in && !cbm_passed_by(b, member_at(b, unit, m)); k++) {
                 const cbm_ref ref = cbm_ref_input(n, k);
                 const int32_t v = maker_of(b, ref);
-                if (v != u && n->in[k]->shape.v[0] == 4)
+                if (v != u && is_picture(&n->in[k]->shape))
                     each(c, v, ref < 0 ? 0 : ref % CBM_MAX_OUTPUTS, u, n, k);
             }
             if (unit->absorbs && unit->after.add)
@@ -239,18 +244,17 @@ void cbm_layout_window(cbm_layout layout, const cbm_buffer *w, cbm_buffer *out)
     if (layout == CBM_LAYOUT_PLAIN)
         return;
     const int64_t block = block_of(layout);
-    static const int last[] = { 0, 2, 3, 1 }, blocked[] = { 0, 1, 2, 3, 1 };
-    const int *axes = block > 1 ? blocked : last;
-    out->rank = block > 1 ? 5 : 4;
-    out->layout = CBM_LAYOUT_PLAIN;
-    for (int64_t d = 0; d < out->rank; d++) {
-        out->shape[d] = w->shape[axes[d]];
-        out->stride[d] = w->stride[axes[d]];
+    for (int64_t d = 1; d + 1 < w->rank && block == 1; d++) { /* the channels, axis 1, come last */
+        out->shape[d] = w->shape[d + 1];
+        out->stride[d] = w->stride[d + 1];
     }
+    const int64_t last = block > 1 ? out->rank++ : w->rank - 1;
+    out->layout = CBM_LAYOUT_PLAIN;
+    out->shape[last] = block > 1 ? block : w->shape[1];
+    out->stride[last] = w->stride[1];
     if (block > 1) {
         out->shape[1] /= block;
         out->stride[1] *= block;
-        out->shape[4] = block;
     }
     out->contiguous = w->layout == (int32_t)layout;
     if (!out->contiguous)

@@ -56,20 +56,19 @@ static const char *layout_of(const cbm_buffer *w)
 /* A pass in a layout sees axes in the order of memory; people want the tensor's own: layouts.c's window, undone. */
 static void undo_window(cbm_layout layout, cbm_buffer *w)
 {
-    static const int last[] = { 0, 3, 1, 2 }, blocked[] = { 0, 1, 2, 3 };
     if (layout == CBM_LAYOUT_PLAIN)
         return;
     const bool in_blocks = layout != CBM_LAYOUT_CHANNELS_LAST;
     const cbm_buffer seen = *w;
-    w->rank = 4;
-    for (int d = 0; d < 4; d++) {
-        const int from = in_blocks ? blocked[d] : last[d];
-        w->shape[d] = seen.shape[from];
-        w->stride[d] = seen.stride[from];
-    }
+    const int64_t last = seen.rank - 1;
     if (in_blocks) {
-        w->shape[1] *= seen.shape[4];
-        w->stride[1] = seen.stride[4]; /* zero for what is repeated over the channels */
+        w->rank--;
+        w->shape[1] *= seen.shape[last];
+        w->stride[1] = seen.stride[last]; /* zero for what is repeated over the channels */
+    }
+    for (int64_t d = 1; d < w->rank && !in_blocks; d++) {
+        w->shape[d] = seen.shape[d == 1 ? last : d - 1];
+        w->stride[d] = seen.stride[d == 1 ? last : d - 1];
     }
     w->layout = (int32_t)(seen.contiguous ? layout : CBM_LAYOUT_PLAIN);
 }

@@ -148,7 +148,9 @@ static void pools(void **state)
     for (int round = 0; round < ROUNDS; round++) {
         const bool two = round % 3 == 0, wide = round % 8 == 7;
         const int64_t kh = two ? 2 : draw_int(1, 4) + 16 * wide, kw = two ? 2 : draw_int(1, 4) + 16 * wide;
-        cbm_pool2d_attributes a = { .kernel = CBM_SHAPE(kh, kw), .exclude_pad = draw_int(0, 1) };
+        cbm_pool_attributes a = { .kernel = CBM_SHAPE(kh, kw),
+                                  .dilation = CBM_SHAPE(1, 1),
+                                  .exclude_pad = draw_int(0, 1) };
         a.stride = two ? CBM_SHAPE(2, 2) : CBM_SHAPE(draw_int(1, 3), draw_int(1, 3));
         a.padding = two ? CBM_SHAPE(0, 0) : CBM_SHAPE(draw_int(0, kh / 2), draw_int(0, kw / 2));
         const int64_t n = draw_int(1, 4), c = draw_int(1, 5), h = draw_int(kh, 40), w = draw_int(kw, 70);
@@ -316,12 +318,12 @@ static void convolutions(void **state)
         int64_t c = groups * (blocks ? 16 * draw_int(1, 3) : draw_int(1, 9)),
                 o = groups * (blocks ? 16 * draw_int(1, 3) : draw_int(1, 9));
         int64_t kh = draw_int(1, 4), kw = draw_int(1, 4);
-        cbm_conv2d_attributes a = { .groups = groups };
+        cbm_conv_attributes a = { .groups = groups };
         a.stride = CBM_SHAPE(draw_int(1, 3), draw_int(1, 3));
         a.padding = CBM_SHAPE(draw_int(0, 2), draw_int(0, 2));
         a.dilation = CBM_SHAPE(draw_int(1, 2), draw_int(1, 2));
         if (round % 10 == 0) { /* Winograd's shape */
-            a = (cbm_conv2d_attributes){ CBM_SHAPE(1, 1), CBM_SHAPE(1, 1), CBM_SHAPE(1, 1), 1, { { 0 } }, { { 0 } } };
+            a = (cbm_conv_attributes){ CBM_SHAPE(1, 1), CBM_SHAPE(1, 1), CBM_SHAPE(1, 1), 1, { { 0 } }, { { 0 } } };
             c = o = 64;
             kh = kw = 3;
         }

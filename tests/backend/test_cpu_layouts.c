@@ -166,7 +166,9 @@ static void pools(void **state)
                                   : draw_int(1, 4);
         kh = shape == 3 ? h : kh > h ? h : kh;
         kw = shape == 3 ? w : kw > w ? w : kw;
-        cbm_pool2d_attributes a = { .kernel = CBM_SHAPE(kh, kw), .exclude_pad = draw_int(0, 1) };
+        cbm_pool_attributes a = { .kernel = CBM_SHAPE(kh, kw),
+                                  .dilation = CBM_SHAPE(1, 1),
+                                  .exclude_pad = draw_int(0, 1) };
         a.stride = shape == 0   ? CBM_SHAPE(2, 2)
                    : shape == 1 ? CBM_SHAPE(2, 2)
                                 : CBM_SHAPE(draw_int(1, 5), draw_int(1, 5));

@@ -238,17 +238,16 @@ static cbm_dnn_conv conv_of(const problem *p, cbm_dnn_direction direction, cbm_l
 {
     const shape *s = &p->s;
     return (cbm_dnn_conv){ .direction = direction,
+                           .dimensions = 2,
                            .batch = s->batch,
                            .channels = s->channels,
-                           .height = s->height,
-                           .width = s->width,
+                           .in = { 0, s->height, s->width },
                            .out_channels = s->out_channels,
-                           .out_height = p->y.h,
-                           .out_width = p->y.w,
-                           .kernel = { s->kernel, s->kernel },
-                           .stride = { s->stride, s->stride },
-                           .padding = { s->padding, s->padding },
-                           .dilation = { s->dilation, s->dilation },
+                           .out = { 0, p->y.h, p->y.w },
+                           .kernel = { 0, s->kernel, s->kernel },
+                           .stride = { 0, s->stride, s->stride },
+                           .padding = { 0, s->padding, s->padding },
+                           .dilation = { 0, s->dilation, s->dilation },
                            .groups = s->groups,
                            .x_layout = x,
                            .y_layout = y };
@@ -292,7 +291,7 @@ static bool must_be_direct(const cbm_dnn_conv *c)
 {
     const bool depthwise = c->groups == c->channels && c->groups == c->out_channels;
     if (!cbm_dnn_bf16() || c->x_bf16 || c->weight_bf16 || c->y_bf16 ||
-        (c->groups > 1 && (!depthwise || c->kernel[0] > 3 || c->dilation[0] > 1)) || c->channels % 16 ||
+        (c->groups > 1 && (!depthwise || c->kernel[1] > 3 || c->dilation[1] > 1)) || c->channels % 16 ||
         c->out_channels % 16)
         return false;
     return c->x_layout == c->y_layout &&
@@ -306,9 +305,9 @@ static void try_conv(const problem *p, const cbm_dnn_conv *c, int64_t threads)
     snprintf(what, sizeof what,
              "%s %dx%dx%dx%d to %d, kernel %d stride %d dilation %d groups %d, %s to %s%s%s%s%s%s%s%s%s: %s",
              (const char *const[]){ "forward", "input grad", "weight grad" }[c->direction], (int)c->batch,
-             (int)c->channels, (int)c->height, (int)c->width, (int)c->out_channels, (int)c->kernel[0],
-             (int)c->stride[0], (int)c->dilation[0], (int)c->groups, layout_names[c->x_layout],
-             layout_names[c->y_layout], c->bias ? " bias" : "", c->add ? " add" : "",
+             (int)c->channels, (int)c->in[1], (int)c->in[2], (int)c->out_channels, (int)c->kernel[1], (int)c->stride[1],
+             (int)c->dilation[1], (int)c->groups, layout_names[c->x_layout], layout_names[c->y_layout],
+             c->bias ? " bias" : "", c->add ? " add" : "",
              c->upper > 0 ? " relu6"
              : c->relu    ? " relu"
                           : "",
@@ -438,7 +437,7 @@ static void what_is_refused(void **state)
     c.packed_weight = true;
     assert_null(cbm_dnn_convolution(&c, 1));
     c.packed_weight = false;
-    c.out_height++;
+    c.out[1]++;
     assert_null(cbm_dnn_convolution(&c, 1));
     free_problem(&p);
 }

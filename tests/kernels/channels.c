@@ -140,13 +140,17 @@ static void draw_windows(check_case *c, cbm_pool_plane *p)
     const int kind = c->bench ? 0 : (int)check_int(c, 0, 2);
     const int64_t sizes[2] = { c->bench ? 32 : check_int(c, 1, 24), c->bench ? 32 : check_int(c, 1, 40) };
     const int64_t more = c->kernel->variant[1] == WIDE ? 17 : 0;
+    const bool up = !c->bench && check_int(c, 0, 3) == 0; /* windows may reach over the end */
     for (int d = 0; d < 2; d++) {
         const int64_t size = sizes[d] + more;
         p->kernel[d] = kind == 0 && !more && size > 1 ? 2 : more + check_int(c, 1, size - more < 5 ? size - more : 5);
         p->stride[d] = kind == 0 ? p->kernel[d] : check_int(c, 1, 4);
         p->padding[d] = kind == 0 ? 0 : check_int(c, 0, p->kernel[d] / 2);
         *(d == 0 ? &p->height : &p->width) = size;
-        *(d == 0 ? &p->out_height : &p->out_width) = (size + 2 * p->padding[d] - p->kernel[d]) / p->stride[d] + 1;
+        int64_t *out = d == 0 ? &p->out_height : &p->out_width;
+        *out = (size + 2 * p->padding[d] - p->kernel[d] + (up ? p->stride[d] - 1 : 0)) / p->stride[d] + 1;
+        if (up && (*out - 1) * p->stride[d] >= size + p->padding[d])
+            --*out;
     }
 }
 
@@ -158,6 +162,7 @@ static void make_pool(check_case *c)
     draw_windows(c, p);
     p->channels = several ? (c->bench ? 16 : check_int(c, 1, 40)) : 1;
     p->exclude_pad = check_int(c, 0, 1);
+    p->divisor = which >= AVG && !c->bench && check_int(c, 0, 3) == 0 ? 3.0f : 0.0f;
     const int64_t in = p->height * p->width * p->channels, out = p->out_height * p->out_width * p->channels;
     const int64_t rows = backward ? p->height : p->out_height;
     p->first = several && !c->bench ? check_int(c, 0, rows - 1) : 0;
@@ -202,7 +207,7 @@ static void reference_window(check_case *c, int64_t h, int64_t w, int64_t channe
     const int64_t to = (h * p->out_width + w) * p->channels + channel;
     const float *x = c->in[0].data;
     float *r = c->out[0].data;
-    double sum = 0, count = 0, best = NAN;
+    double sum = 0, count = (double)p->divisor, best = NAN;
     int64_t best_place = -1;
     for (int taps = 0; taps < 2; taps++) /* the second time with the count known */
         for (int64_t i = 0; i < p->kernel[0]; i++)
@@ -212,7 +217,7 @@ static void reference_window(check_case *c, int64_t h, int64_t w, int64_t channe
                 const bool padded = row < p->height + p->padding[0] && column < p->width + p->padding[1];
                 const bool inside = row >= 0 && row < p->height && column >= 0 && column < p->width;
                 if (taps == 0) {
-                    count += p->exclude_pad ? inside : padded;
+                    count += p->divisor > 0 ? 0 : p->exclude_pad ? inside : padded;
                     continue;
                 }
                 if (!inside)

@@ -30,6 +30,7 @@ typedef struct check_case {
     int64_t n[12];                                   /* the shape as numbers */
     union {
         cbm_pool_plane pool;
+        cbm_pool_volume volume;
         cbm_norm norm;
         cbm_small_matmul matmul;
     } u;
@@ -58,5 +59,6 @@ void check_add(check_kernel k);
 void check_tiles(void);
 void check_rows(void);
 void check_channels(void);
+void check_volumes(void);
 
 #endif

@@ -119,27 +119,27 @@ static cbm_tensor *moved(cbm_tensor *const *in)
 
 static cbm_tensor *convolution(cbm_tensor *const *in)
 {
-    cbm_conv2d_options o = { .struct_size = sizeof o,
-                             .stride = CBM_SHAPE(1, 1),
-                             .padding = CBM_SHAPE(0),
-                             .dilation = CBM_SHAPE(1, 1),
-                             .groups = 1 };
+    cbm_conv_options o = { .struct_size = sizeof o,
+                           .stride = CBM_SHAPE(1, 1),
+                           .padding = CBM_SHAPE(0),
+                           .dilation = CBM_SHAPE(1, 1),
+                           .groups = 1 };
     return cbm_relu(cbm_conv2d_with(in[0], in[1], in[2], &o));
 }
 
 static cbm_tensor *convolution_padded(cbm_tensor *const *in)
 {
-    cbm_conv2d_options o = { .struct_size = sizeof o,
-                             .stride = CBM_SHAPE(2, 1),
-                             .padding = CBM_SHAPE(1, 2),
-                             .dilation = CBM_SHAPE(1, 2),
-                             .groups = 1 };
+    cbm_conv_options o = { .struct_size = sizeof o,
+                           .stride = CBM_SHAPE(2, 1),
+                           .padding = CBM_SHAPE(1, 2),
+                           .dilation = CBM_SHAPE(1, 2),
+                           .groups = 1 };
     return cbm_conv2d_with(in[0], in[1], NULL, &o);
 }
 
 static cbm_tensor *convolution_grouped(cbm_tensor *const *in)
 {
-    cbm_conv2d_options o = {
+    cbm_conv_options o = {
         .struct_size = sizeof o, .stride = CBM_SHAPE(1), .padding = CBM_SHAPE(1), .dilation = CBM_SHAPE(1), .groups = 4
     };
     return cbm_conv2d_with(in[0], in[1], in[2], &o);
@@ -147,13 +147,13 @@ static cbm_tensor *convolution_grouped(cbm_tensor *const *in)
 
 static cbm_tensor *pools(cbm_tensor *const *in)
 {
-    cbm_pool2d_options o = { .struct_size = sizeof o, .stride = CBM_SHAPE(2), .padding = CBM_SHAPE(1) };
+    cbm_pool_options o = { .struct_size = sizeof o, .stride = CBM_SHAPE(2), .padding = CBM_SHAPE(1) };
     return cbm_sub(cbm_max_pool2d_with(in[0], CBM_SHAPE(3), &o), cbm_avg_pool2d_with(in[0], CBM_SHAPE(3), &o));
 }
 
 static cbm_tensor *pool_by_two(cbm_tensor *const *in)
 {
-    cbm_pool2d_options o = { .struct_size = sizeof o };
+    cbm_pool_options o = { .struct_size = sizeof o };
     return cbm_max_pool2d_with(in[0], CBM_SHAPE(2, 2), &o);
 }
 
@@ -182,7 +182,7 @@ static cbm_tensor *squared_error(cbm_tensor *const *in)
 
 static cbm_tensor *small_net(cbm_tensor *const *in)
 {
-    cbm_pool2d_options o = { .struct_size = sizeof o };
+    cbm_pool_options o = { .struct_size = sizeof o };
     cbm_tensor *t = cbm_max_pool2d_with(convolution(in), CBM_SHAPE(2), &o);
     return cbm_matmul(cbm_flatten(t, 1), in[3]);
 }

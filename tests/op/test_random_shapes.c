@@ -45,8 +45,8 @@ static cbm_shape choose_smaller(chooser *c, const cbm_shape *s)
 
 /* What one trial does beside its inputs. */
 typedef struct trial {
-    cbm_conv2d_options conv;
-    cbm_pool2d_options pool;
+    cbm_conv_options conv;
+    cbm_pool_options pool;
     cbm_reduce_options reduce;
     cbm_shape kernel, order;
     int64_t axis, start, stop, step, kind;
@@ -194,7 +194,7 @@ static void convolutions(void **state)
         chooser c = { 700 + i, 0 };
         int64_t groups = choose(&c, 0, 3) ? 1 : choose(&c, 1, 4), kernel[2], size[2];
         int64_t in = groups * choose(&c, 1, groups > 1 ? 3 : 20), out = groups * choose(&c, 1, groups > 1 ? 3 : 20);
-        trial t = { .kind = choose(&c, 0, 2), .conv = { .struct_size = sizeof(cbm_conv2d_options), .groups = groups } };
+        trial t = { .kind = choose(&c, 0, 2), .conv = { .struct_size = sizeof(cbm_conv_options), .groups = groups } };
         t.conv.stride.v[0] = t.conv.padding.v[0] = t.conv.dilation.v[0] = 2;
         for (int d = 0; d < 2; d++) {
             kernel[d] = choose(&c, 1, 4);
@@ -226,7 +226,7 @@ static void pools(void **state)
         chooser c = { 900 + i, 0 };
         int64_t size[2];
         trial t = { .kind = choose(&c, 0, 1),
-                    .pool = { .struct_size = sizeof(cbm_pool2d_options) },
+                    .pool = { .struct_size = sizeof(cbm_pool_options) },
                     .kernel = { { 2 } } };
         t.pool.exclude_pad = (uint64_t)choose(&c, 0, 1);
         t.pool.stride.v[0] = t.pool.padding.v[0] = 2;

@@ -70,14 +70,14 @@ static cbm_tensor *i64(cbm_context *cx, cbm_shape shape)
         .struct_size = sizeof(cbm_reduce_options), __VA_ARGS__                                                         \
     }
 #define CONV(...)                                                                                                      \
-    &(cbm_conv2d_options)                                                                                              \
+    &(cbm_conv_options)                                                                                                \
     {                                                                                                                  \
-        .struct_size = sizeof(cbm_conv2d_options), __VA_ARGS__                                                         \
+        .struct_size = sizeof(cbm_conv_options), __VA_ARGS__                                                           \
     }
 #define POOL(...)                                                                                                      \
-    &(cbm_pool2d_options)                                                                                              \
+    &(cbm_pool_options)                                                                                                \
     {                                                                                                                  \
-        .struct_size = sizeof(cbm_pool2d_options), __VA_ARGS__                                                         \
+        .struct_size = sizeof(cbm_pool_options), __VA_ARGS__                                                           \
     }
 
 /* One wrong call each: a function from a context to a tensor, the status, and what the message must contain. */

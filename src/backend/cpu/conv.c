@@ -5,40 +5,42 @@
 
 #include <stdio.h>
 
+/* One dimension is taken as two, of which the first is 1 long: memory is the same. */
 static cbm_dnn_conv describe(const cbm_launch *l, cbm_dnn_direction direction)
 {
-    const cbm_conv2d_attributes *a = l->attributes;
-    const int64_t *x = a->input_shape.v + 1, *w = a->weight_shape.v + 1;
+    const cbm_conv_attributes *a = l->attributes;
+    const cbm_shape *x = &a->input_shape, *w = &a->weight_shape;
+    const int64_t n = a->stride.v[0];
     const cbm_buffer *y = direction == CBM_DNN_FORWARD      ? &l->out[0]
                           : direction == CBM_DNN_INPUT_GRAD ? &l->in[0]
                                                             : &l->in[1];
-    cbm_dnn_conv c = { .direction = direction,
-                       .batch = x[0],
-                       .channels = x[1],
-                       .height = x[2],
-                       .width = x[3],
-                       .out_channels = w[0],
-                       .out_height = y->shape[2],
-                       .out_width = y->shape[3],
-                       .groups = a->groups,
-                       .bias = direction == CBM_DNN_FORWARD && l->n_in > 2,
-                       .x_layout = (cbm_layout)(direction == CBM_DNN_INPUT_GRAD ? l->out : l->in)->layout,
-                       .y_layout = (cbm_layout)y->layout };
     const cbm_buffer *x_side = direction == CBM_DNN_INPUT_GRAD ? &l->out[0] : &l->in[0];
     const cbm_buffer *weight = direction == CBM_DNN_WEIGHT_GRAD ? &l->out[0] : &l->in[1];
-    c.x_bf16 = x_side->dtype == CBM_BF16;
-    c.weight_bf16 = weight->dtype == CBM_BF16;
-    c.y_bf16 = y->dtype == CBM_BF16;
+    cbm_dnn_conv c = { .direction = direction,
+                       .dimensions = n == 3 ? 3 : 2,
+                       .batch = x->v[1],
+                       .channels = x->v[2],
+                       .out_channels = w->v[1],
+                       .groups = a->groups,
+                       .bias = direction == CBM_DNN_FORWARD && l->n_in > 2,
+                       .x_layout = (cbm_layout)x_side->layout,
+                       .y_layout = (cbm_layout)y->layout,
+                       .x_bf16 = x_side->dtype == CBM_BF16,
+                       .weight_bf16 = weight->dtype == CBM_BF16,
+                       .y_bf16 = y->dtype == CBM_BF16 };
     if (l->after && direction == CBM_DNN_FORWARD) {
         c.add = l->after->add;
         c.relu = l->after->relu;
         c.upper = l->after->upper;
     }
-    for (int d = 0; d < 2; d++) {
-        c.kernel[d] = w[2 + d];
-        c.stride[d] = a->stride.v[1 + d];
-        c.padding[d] = a->padding.v[1 + d];
-        c.dilation[d] = a->dilation.v[1 + d];
+    for (int64_t d = 0; d < 3; d++) {
+        const int64_t k = d - (3 - n); /* the number of this dimension in the lists */
+        c.in[d] = k < 0 ? 1 : x->v[3 + k];
+        c.out[d] = k < 0 ? 1 : y->shape[2 + k];
+        c.kernel[d] = k < 0 ? 1 : w->v[3 + k];
+        c.stride[d] = k < 0 ? 1 : a->stride.v[1 + k];
+        c.padding[d] = k < 0 ? 0 : a->padding.v[1 + k];
+        c.dilation[d] = k < 0 ? 1 : a->dilation.v[1 + k];
     }
     return c;
 }
@@ -49,7 +51,7 @@ static cbm_status prepare(cbm_prepare *p, cbm_dnn_direction direction)
 {
     cbm_dnn_conv c = describe(p->launch, direction);
     c.direct_only = p->deterministic;
-    c.packed_weight = direction == CBM_DNN_FORWARD && (p->constant >> WEIGHT & 1);
+    c.packed_weight = direction != CBM_DNN_WEIGHT_GRAD && (p->constant >> WEIGHT & 1);
     const bool measure = p->tune && !p->deterministic;
     const cbm_conv_algorithm algorithm = measure ? cbm_conv_measured(&c, p->threads) : cbm_conv_rule(&c);
     cbm_convolution *made = cbm_convolution_open(&c, algorithm, p->threads);
@@ -109,7 +111,7 @@ static cbm_status weight_grad(const cbm_launch *l) /* x, g -> dweight */
 
 static bool supports(const cbm_launch *l)
 {
-    const cbm_conv2d_attributes *a = l->attributes;
+    const cbm_conv_attributes *a = l->attributes;
     const bool half = l->in[0].dtype == CBM_BF16;
     for (size_t i = 0; i < l->n_in; i++)
         if (l->in[i].dtype != (half && i < 2 ? CBM_BF16 : CBM_F32) || l->in[i].count == 0)
@@ -120,7 +122,7 @@ static bool supports(const cbm_launch *l)
 /* Blocks must be whole, in every group. Few input channels are read from plain planes: their blocks would be nearly empty. */
 static bool conv_layout(const cbm_launch *l, cbm_layout layout, bool *with_x)
 {
-    const cbm_conv2d_attributes *a = l->attributes;
+    const cbm_conv_attributes *a = l->attributes;
     const int64_t channels = a->input_shape.v[2], out = a->weight_shape.v[1], g = a->groups;
     const int64_t block = layout == CBM_LAYOUT_BLOCKED_16 ? 16 : 8;
     *with_x = channels >= 8 || g > 1;
@@ -177,29 +179,21 @@ static const char *describe_state(const void *state)
     return cbm_convolution_describe(state);
 }
 
-const cbm_kernel cbm_cpu_conv[] = {
-    { .op = "conv2d",
-      .flags = CBM_KERNEL_POST,
-      .supports = supports,
-      .prepare = prepare_forward,
-      .launch = forward,
-      .release = release,
-      .describe = describe_state,
-      .layout = forward_layout,
-      .pack = pack },
-    { .op = "conv2d_input_grad",
-      .supports = supports,
-      .prepare = prepare_input_grad,
-      .launch = input_grad,
-      .release = release,
-      .describe = describe_state,
-      .layout = input_grad_layout },
-    { .op = "conv2d_weight_grad",
-      .supports = supports,
-      .prepare = prepare_weight_grad,
-      .launch = weight_grad,
-      .release = release,
-      .describe = describe_state,
-      .layout = weight_grad_layout },
-    { .op = NULL },
-};
+#define FORWARD(name_)                                                                                                 \
+    {                                                                                                                  \
+        .op = (name_), .flags = CBM_KERNEL_POST, .supports = supports, .prepare = prepare_forward, .launch = forward,  \
+        .release = release, .describe = describe_state, .layout = forward_layout, .pack = pack                         \
+    }
+#define INPUT_GRAD(name_)                                                                                              \
+    {                                                                                                                  \
+        .op = (name_), .supports = supports, .prepare = prepare_input_grad, .launch = input_grad, .release = release,  \
+        .describe = describe_state, .layout = input_grad_layout, .pack = pack                                          \
+    }
+#define WEIGHT_GRAD(name_)                                                                                             \
+    {                                                                                                                  \
+        .op = (name_), .supports = supports, .prepare = prepare_weight_grad, .launch = weight_grad,                    \
+        .release = release, .describe = describe_state, .layout = weight_grad_layout                                   \
+    }
+#define DIMENSIONS(n_)                                                                                                 \
+    FORWARD("conv" n_ "d"), INPUT_GRAD("conv" n_ "d_input_grad"), WEIGHT_GRAD("conv" n_ "d_weight_grad")
+const cbm_kernel cbm_cpu_conv[] = { DIMENSIONS("1"), DIMENSIONS("2"), DIMENSIONS("3"), { .op = NULL } };

@@ -11,6 +11,7 @@
 enum { LEAST_RUNS = 3, MOST_RUNS = 20 };
 static const double ENOUGH = 0.02; /* seconds for one algorithm */
 
+/* Only convolutions in two dimensions have several algorithms. */
 static void key_of(const cbm_dnn_conv *c, int64_t threads, char key[CBM_TUNING_KEY])
 {
     static const char *const directions[] = { "fwd", "dx", "dw" };
@@ -18,8 +19,8 @@ static void key_of(const cbm_dnn_conv *c, int64_t threads, char key[CBM_TUNING_K
     snprintf(key, CBM_TUNING_KEY,
              "%s %" PRId64 "x%" PRId64 "x%" PRId64 "x%" PRId64 " o%" PRId64 " k%" PRId64 "x%" PRId64 " p%" PRId64
              "x%" PRId64 " %s %s%s%s%s t%" PRId64,
-             directions[c->direction], c->batch, c->channels, c->height, c->width, c->out_channels, c->kernel[0],
-             c->kernel[1], c->padding[0], c->padding[1], layouts[c->x_layout], layouts[c->y_layout],
+             directions[c->direction], c->batch, c->channels, c->in[1], c->in[2], c->out_channels, c->kernel[1],
+             c->kernel[2], c->padding[1], c->padding[2], layouts[c->x_layout], layouts[c->y_layout],
              c->add ? " add" : "", c->relu ? " act" : "", c->packed_weight ? " packed" : "", threads);
 }
 
@@ -38,10 +39,10 @@ static double seconds_of(const cbm_dnn_conv *c, cbm_conv_algorithm algorithm, in
     cbm_convolution *made = cbm_convolution_open(c, algorithm, threads);
     if (!made)
         return best;
-    const size_t weights = (size_t)(c->out_channels * (c->channels / c->groups) * c->kernel[0] * c->kernel[1]) * 4;
+    const size_t weights = (size_t)(c->out_channels * (c->channels / c->groups) * c->kernel[1] * c->kernel[2]) * 4;
     const size_t packed = c->packed_weight ? cbm_convolution_packed_bytes(made) : 0;
-    float *x = room((size_t)(c->batch * c->channels * c->height * c->width) * 4);
-    float *y = room((size_t)(c->batch * c->out_channels * c->out_height * c->out_width) * 4);
+    float *x = room((size_t)(c->batch * c->channels * c->in[1] * c->in[2]) * 4);
+    float *y = room((size_t)(c->batch * c->out_channels * c->out[1] * c->out[2]) * 4);
     float *weight = room(packed > weights ? packed : weights), *bias = room((size_t)c->out_channels * 4);
     void *workspace = room(cbm_convolution_workspace(made));
     bool ok = x && y && weight && bias && workspace;

@@ -18,8 +18,13 @@ struct cbm_convolution {
 
 static bool three_by_three(const cbm_dnn_conv *c)
 {
-    return c->groups == 1 && c->kernel[0] == 3 && c->kernel[1] == 3 && c->stride[0] == 1 && c->stride[1] == 1 &&
-           c->dilation[0] == 1 && c->dilation[1] == 1;
+    return c->dimensions == 2 && c->groups == 1 && c->kernel[1] == 3 && c->kernel[2] == 3 && c->stride[1] == 1 &&
+           c->stride[2] == 1 && c->dilation[1] == 1 && c->dilation[2] == 1;
+}
+
+static int64_t out_places(const cbm_dnn_conv *c)
+{
+    return (c->dimensions == 3 ? c->out[0] : 1) * c->out[1] * c->out[2];
 }
 
 static cbm_winograd_conv own_form(const cbm_dnn_conv *c)
@@ -27,12 +32,12 @@ static cbm_winograd_conv own_form(const cbm_dnn_conv *c)
     return (cbm_winograd_conv){ .direction = c->direction,
                                 .batch = c->batch,
                                 .channels = c->channels,
-                                .height = c->height,
-                                .width = c->width,
+                                .height = c->in[1],
+                                .width = c->in[2],
                                 .out_channels = c->out_channels,
-                                .out_height = c->out_height,
-                                .out_width = c->out_width,
-                                .padding = { c->padding[0], c->padding[1] },
+                                .out_height = c->out[1],
+                                .out_width = c->out[2],
+                                .padding = { c->padding[1], c->padding[2] },
                                 .x_layout = c->x_layout,
                                 .y_layout = c->y_layout,
                                 .bias = c->bias,
@@ -74,7 +79,7 @@ cbm_convolution *cbm_convolution_open(const cbm_dnn_conv *c, cbm_conv_algorithm 
         if (c->relu && !c->packed_weight && !c->y_bf16) { /* training must see what has become NaN */
             exact.relu = false;
             exact.upper = 0;
-            *made = (cbm_convolution){ .gated = c->batch * c->out_channels * c->out_height * c->out_width,
+            *made = (cbm_convolution){ .gated = c->batch * c->out_channels * out_places(c),
                                        .upper = c->upper,
                                        .threads = threads };
         }

@@ -57,7 +57,19 @@ typedef struct cbm_pool_plane {
     int64_t kernel[2], stride[2], padding[2];
     int64_t first, last; /* with channels: rows of the result to compute */
     bool exclude_pad;
+    float divisor; /* averages: not 0: in place of the number of places */
 } cbm_pool_plane;
+
+/* Pooling of one channel over depth, height and width (in this order), with steps between a window's places. */
+typedef struct cbm_pool_volume {
+    const float *x;
+    float *y;
+    uint8_t *place; /* (i kernel[1] + j) kernel[2] + k */
+    int64_t *wide_place;
+    int64_t in[3], out[3], kernel[3], stride[3], padding[3], dilation[3];
+    bool exclude_pad; /* averages, whose dilations are 1 */
+    float divisor;
+} cbm_pool_volume;
 
 /* Activations as Winograd's transforms see them: element (n, c, h, w) lies at
    p[n image + (c / g) group + c % g + h row + w column], g = 2^group_shift; tile (n, i, j) of `grid` begins at row
@@ -175,6 +187,12 @@ typedef struct cbm_simd {
     void (*norm_backward)(float *dx, const float *x, const float *g, const cbm_norm *p);
     void (*norm_backward_run)(float *dx, const float *x, const float *g, const cbm_norm *p);
 
+    /* resample.c: r[i] = sum over k < count of w[k] x[k step + i]; x[at[i]]; x[at[i]] w[i] + x[other[i]] v[i] */
+    void (*weighted_rows)(float *r, const float *x, int64_t step, const float *w, int64_t count, int64_t n);
+    void (*pick)(float *r, const float *x, const int32_t *at, int64_t n);
+    void (*pick_pairs)(float *r, const float *x, const int32_t *at, const int32_t *other, const float *w,
+                       const float *v, int64_t n);
+
     /* matrix.c */
     void (*small_matmul)(const cbm_small_matmul *p);
     void (*panel_product)(const cbm_panel_product *p);
@@ -197,6 +215,12 @@ typedef struct cbm_simd {
     void (*max_pool_backward_channels)(const cbm_pool_plane *p, const float *g, float *dx);
     void (*avg_pool_channels)(const cbm_pool_plane *p);
     void (*avg_pool_backward_channels)(const cbm_pool_plane *p, const float *g, float *dx);
+
+    /* volumes.c: one channel, the whole of it */
+    void (*max_pool_volume)(const cbm_pool_volume *p);
+    void (*max_pool_backward_volume)(const cbm_pool_volume *p, const float *g, float *dx);
+    void (*avg_pool_volume)(const cbm_pool_volume *p);
+    void (*avg_pool_backward_volume)(const cbm_pool_volume *p, const float *g, float *dx);
 
     /* winograd.c: F(4x4, 3x3). Weights' matrices lie as [panel of two vectors of columns][36][depth][columns]; the last
        panel may have one vector. */
@@ -247,6 +271,12 @@ static inline bool cbm_cpu_f32(const cbm_launch *l)
     return true;
 }
 
+/* So many channels divide into the layout's blocks. */
+static inline bool cbm_cpu_blocks_fit(cbm_layout layout, int64_t channels)
+{
+    return channels % (layout == CBM_LAYOUT_BLOCKED_16 ? 16 : layout == CBM_LAYOUT_BLOCKED_8 ? 8 : 1) == 0;
+}
+
 /* x as (outer, length, inner) around an axis. */
 typedef struct cbm_around {
     int64_t outer, length, inner;
@@ -280,6 +310,8 @@ const cbm_kernel *cbm_cpu_widened(const cbm_launch *shapes);
 extern const cbm_kernel cbm_cpu_conv[];
 extern const cbm_kernel cbm_cpu_matmul[];
 extern const cbm_kernel cbm_cpu_pool[];
+extern const cbm_kernel cbm_cpu_adaptive[];
+extern const cbm_kernel cbm_cpu_resample[];
 extern const cbm_kernel cbm_cpu_norm[];
 extern const cbm_kernel cbm_cpu_softmax[];
 extern const cbm_kernel cbm_cpu_reduce[];

@@ -382,9 +382,7 @@ static cbm_status batch_norm_relu_backward(const cbm_launch *l)
 /* The operands of x's shape; the vectors stay plain. */
 static bool pictures(const cbm_launch *l, cbm_layout layout, uint32_t *in, uint32_t *out, int *gains)
 {
-    const int64_t channels = l->in[0].rank == 4 ? l->in[0].shape[1] : 1;
-    if (l->in[0].rank != 4 || (layout == CBM_LAYOUT_BLOCKED_8 && channels % 8 != 0) ||
-        (layout == CBM_LAYOUT_BLOCKED_16 && channels % 16 != 0))
+    if (l->in[0].rank < 3 || !cbm_cpu_blocks_fit(layout, l->in[0].shape[1]))
         return false;
     *in = 1u | (l->n_in > 3 ? 1u << (l->n_in - 1) : 0);
     *out = 1;

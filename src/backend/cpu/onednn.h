@@ -28,11 +28,12 @@ typedef struct cbm_dnn_product {
 cbm_dnn *cbm_dnn_matmul(const cbm_dnn_product *p, int64_t threads);
 
 typedef enum cbm_dnn_direction { CBM_DNN_FORWARD, CBM_DNN_INPUT_GRAD, CBM_DNN_WEIGHT_GRAD } cbm_dnn_direction;
+/* Extents and the like in the order depth, height, width. */
 typedef struct cbm_dnn_conv {
     cbm_dnn_direction direction;
-    int64_t batch, channels, height, width; /* of the input */
-    int64_t out_channels, out_height, out_width;
-    int64_t kernel[2], stride[2], padding[2], dilation[2], groups;
+    int64_t dimensions; /* 2 (the entries of the depth are not looked at) or 3 */
+    int64_t batch, channels, out_channels, groups;
+    int64_t in[3], out[3], kernel[3], stride[3], padding[3], dilation[3];
     cbm_layout x_layout, y_layout; /* of x or dx, and of y or dy, as the caller has them */
     bool bias;
     bool direct_only; /* no Winograd */
@@ -46,8 +47,8 @@ typedef struct cbm_dnn_conv {
        read (x, y or both) are bf16; else all is computed in f32. NULL without cbm_dnn_bf16. */
     bool x_bf16, weight_bf16, y_bf16;
 } cbm_dnn_conv;
-/* The pointers of a run, in this order: x or dx; weight or dweight; y or dy; bias. Weights OIHW unless packed. Where no fast
-   primitive takes the caller's layouts, reorders around it are part of the sequence. */
+/* The pointers of a run, in this order: x or dx; weight or dweight; y or dy; bias. Weights OIHW (OIDHW) unless packed. Where no
+   fast primitive takes the caller's layouts, reorders around it are part of the sequence. */
 cbm_dnn *cbm_dnn_convolution(const cbm_dnn_conv *c, int64_t threads);
 /* Bytes of the packed weight of a convolution made with packed_weight, and a sequence that makes it: pointers are the plain
    weight and the packed one. */

@@ -1,33 +1,61 @@
 /* pool.c: maximum and average pooling of f32, forward and backward: a plane at a time when a channel's places lie together,
-   rows of places otherwise. Rests on simd/planes.c and simd/channels.c. */
+   rows of places otherwise; three dimensions and dilated windows a channel at a time. Rests on simd/planes.c,
+   simd/channels.c and simd/volumes.c. */
 #include "backend/cpu/cpu.h"
 
 typedef struct job {
     const cbm_simd *simd;
-    cbm_pool_plane plane; /* the first one */
+    cbm_pool_plane plane; /* the first one; in one dimension its height is 1 */
     const float *g;
     float *dx;
+    int64_t *index;
     int64_t rows; /* of a plane's result, when rows are dealt out; 0 for whole planes */
+    bool deep;    /* volumes, not planes */
+    cbm_pool_volume volume;
 } job;
+
+static bool is_deep(const cbm_pool_attributes *a)
+{
+    bool deep = a->kernel.v[0] == 3;
+    for (int64_t i = 1; i <= a->dilation.v[0]; i++)
+        deep = deep || a->dilation.v[i] != 1;
+    return deep;
+}
+
+static cbm_pool_volume volume_of(const cbm_pool_attributes *a, const cbm_buffer *x, const cbm_buffer *y)
+{
+    const int64_t n = a->kernel.v[0];
+    cbm_pool_volume v = { .exclude_pad = a->exclude_pad != 0, .divisor = (float)a->divisor };
+    for (int64_t d = 0; d < 3; d++) {
+        const int64_t k = d - (3 - n); /* the number of this dimension in the lists */
+        v.in[d] = k < 0 ? 1 : x->shape[2 + k];
+        v.out[d] = k < 0 ? 1 : y->shape[2 + k];
+        v.kernel[d] = k < 0 ? 1 : a->kernel.v[1 + k];
+        v.stride[d] = k < 0 ? 1 : a->stride.v[1 + k];
+        v.padding[d] = k < 0 ? 0 : a->padding.v[1 + k];
+        v.dilation[d] = k < 0 ? 1 : a->dilation.v[1 + k];
+    }
+    return v;
+}
 
 static job job_of(const cbm_launch *l, const cbm_buffer *x, const cbm_buffer *y)
 {
-    const cbm_pool2d_attributes *a = l->attributes;
-    job j = { .simd = cbm_simd_get() };
+    const cbm_pool_attributes *a = l->attributes;
+    job j = { .simd = cbm_simd_get(), .deep = is_deep(a), .volume = volume_of(a, x, y) };
+    const cbm_pool_volume *v = &j.volume;
     j.plane = (cbm_pool_plane){ .channels = x->layout == CBM_LAYOUT_CHANNELS_LAST ? x->shape[1]
                                             : x->layout == CBM_LAYOUT_BLOCKED_16  ? 16
                                             : x->layout == CBM_LAYOUT_BLOCKED_8   ? 8
                                                                                   : 1,
-                                .height = x->shape[2],
-                                .width = x->shape[3],
-                                .out_height = y->shape[2],
-                                .out_width = y->shape[3],
-                                .exclude_pad = a->exclude_pad != 0 };
-    for (int d = 0; d < 2; d++) {
-        j.plane.kernel[d] = a->kernel.v[1 + d];
-        j.plane.stride[d] = a->stride.v[1 + d];
-        j.plane.padding[d] = a->padding.v[1 + d];
-    }
+                                .height = v->in[1],
+                                .width = v->in[2],
+                                .out_height = v->out[1],
+                                .out_width = v->out[2],
+                                .kernel = { v->kernel[1], v->kernel[2] },
+                                .stride = { v->stride[1], v->stride[2] },
+                                .padding = { v->padding[1], v->padding[2] },
+                                .exclude_pad = v->exclude_pad,
+                                .divisor = v->divisor };
     return j;
 }
 
@@ -57,6 +85,31 @@ static job nth(const job *j, int64_t n)
     return r;
 }
 
+/* The n-th channel of volumes. */
+static cbm_pool_volume nth_volume(const job *j, int64_t n)
+{
+    cbm_pool_volume v = j->volume;
+    const int64_t out = n * v.out[0] * v.out[1] * v.out[2];
+    v.x = j->plane.x ? j->plane.x + n * v.in[0] * v.in[1] * v.in[2] : NULL;
+    v.y = j->plane.y ? j->plane.y + out : NULL;
+    v.place = j->plane.place ? j->plane.place + out : NULL;
+    v.wide_place = j->plane.wide_place ? j->plane.wide_place + out : NULL;
+    return v;
+}
+
+/* Items are channels. */
+static void run_volumes(const job *j, int64_t begin, int64_t end, void (*forward)(const cbm_pool_volume *p),
+                        void (*backward)(const cbm_pool_volume *p, const float *g, float *dx))
+{
+    for (int64_t n = begin; n < end; n++) {
+        const cbm_pool_volume v = nth_volume(j, n);
+        if (forward)
+            forward(&v);
+        else
+            backward(&v, j->g + n * v.out[0] * v.out[1] * v.out[2], j->dx + n * v.in[0] * v.in[1] * v.in[2]);
+    }
+}
+
 /* Items are planes, or rows of their results. */
 static void run(const job *j, int64_t begin, int64_t end, forward_fn forward, backward_fn backward)
 {
@@ -77,22 +130,34 @@ static void run(const job *j, int64_t begin, int64_t end, forward_fn forward, ba
 static void max_forward(void *user, int64_t begin, int64_t end)
 {
     const job *j = user;
-    run(j, begin, end, j->rows > 0 ? j->simd->max_pool_channels : j->simd->max_pool, NULL);
+    if (j->deep)
+        run_volumes(j, begin, end, j->simd->max_pool_volume, NULL);
+    else
+        run(j, begin, end, j->rows > 0 ? j->simd->max_pool_channels : j->simd->max_pool, NULL);
 }
 static void avg_forward(void *user, int64_t begin, int64_t end)
 {
     const job *j = user;
-    run(j, begin, end, j->rows > 0 ? j->simd->avg_pool_channels : j->simd->avg_pool, NULL);
+    if (j->deep)
+        run_volumes(j, begin, end, j->simd->avg_pool_volume, NULL);
+    else
+        run(j, begin, end, j->rows > 0 ? j->simd->avg_pool_channels : j->simd->avg_pool, NULL);
 }
 static void max_backward(void *user, int64_t begin, int64_t end)
 {
     const job *j = user;
-    run(j, begin, end, NULL, j->rows > 0 ? j->simd->max_pool_backward_channels : j->simd->max_pool_backward);
+    if (j->deep)
+        run_volumes(j, begin, end, NULL, j->simd->max_pool_backward_volume);
+    else
+        run(j, begin, end, NULL, j->rows > 0 ? j->simd->max_pool_backward_channels : j->simd->max_pool_backward);
 }
 static void avg_backward(void *user, int64_t begin, int64_t end)
 {
     const job *j = user;
-    run(j, begin, end, NULL, j->rows > 0 ? j->simd->avg_pool_backward_channels : j->simd->avg_pool_backward);
+    if (j->deep)
+        run_volumes(j, begin, end, NULL, j->simd->avg_pool_backward_volume);
+    else
+        run(j, begin, end, NULL, j->rows > 0 ? j->simd->avg_pool_backward_channels : j->simd->avg_pool_backward);
 }
 
 /* x is the buffer of the input's shape, y that of the result's. */
@@ -104,7 +169,7 @@ static cbm_status deal(job *j, const cbm_launch *l, const cbm_buffer *x, const c
     if (x->count == 0 || y->count == 0)
         return CBM_OK;
     if (x->layout == CBM_LAYOUT_PLAIN) {
-        cbm_parallel_for(planes, cbm_grain(p->height * p->width), l->threads, part, j);
+        cbm_parallel_for(planes, cbm_grain(x->count / planes), l->threads, part, j);
         return CBM_OK;
     }
     j->rows = j->dx ? p->height : p->out_height;
@@ -112,7 +177,7 @@ static cbm_status deal(job *j, const cbm_launch *l, const cbm_buffer *x, const c
     return CBM_OK;
 }
 
-static cbm_status max_pool2d(const cbm_launch *l) /* x -> y, place */
+static cbm_status max_pool(const cbm_launch *l) /* x -> y, place */
 {
     job j = job_of(l, &l->in[0], &l->out[0]);
     j.plane.x = l->in[0].data;
@@ -122,7 +187,7 @@ static cbm_status max_pool2d(const cbm_launch *l) /* x -> y, place */
     return deal(&j, l, &l->in[0], &l->out[0], max_forward);
 }
 
-static cbm_status max_pool2d_backward(const cbm_launch *l) /* g, place -> dx */
+static cbm_status max_pool_backward(const cbm_launch *l) /* g, place -> dx */
 {
     job j = job_of(l, &l->out[0], &l->in[0]);
     set_places(&j, &l->in[1]);
@@ -131,7 +196,7 @@ static cbm_status max_pool2d_backward(const cbm_launch *l) /* g, place -> dx */
     return deal(&j, l, &l->out[0], &l->in[0], max_backward);
 }
 
-static cbm_status avg_pool2d(const cbm_launch *l) /* x -> y */
+static cbm_status avg_pool(const cbm_launch *l) /* x -> y */
 {
     job j = job_of(l, &l->in[0], &l->out[0]);
     j.plane.x = l->in[0].data;
@@ -139,7 +204,7 @@ static cbm_status avg_pool2d(const cbm_launch *l) /* x -> y */
     return deal(&j, l, &l->in[0], &l->out[0], avg_forward);
 }
 
-static cbm_status avg_pool2d_backward(const cbm_launch *l) /* g -> dx */
+static cbm_status avg_pool_backward(const cbm_launch *l) /* g -> dx */
 {
     job j = job_of(l, &l->out[0], &l->in[0]);
     j.g = l->in[0].data;
@@ -147,22 +212,62 @@ static cbm_status avg_pool2d_backward(const cbm_launch *l) /* g -> dx */
     return deal(&j, l, &l->out[0], &l->in[0], avg_backward);
 }
 
+/* Places' indices among those of their channel. */
+static void some_indices(void *user, int64_t begin, int64_t end)
+{
+    const job *j = user;
+    const cbm_pool_volume *v = &j->volume;
+    for (int64_t n = begin; n < end; n++) {
+        const int64_t d = n / (v->out[1] * v->out[2]) % v->out[0], h = n / v->out[2] % v->out[1], w = n % v->out[2];
+        const int64_t at[3] = { d, h, w }, k = j->plane.place ? j->plane.place[n] : j->plane.wide_place[n];
+        const int64_t tap[3] = { k / (v->kernel[1] * v->kernel[2]), k / v->kernel[2] % v->kernel[1], k % v->kernel[2] };
+        bool inside = k >= 0 && tap[0] < v->kernel[0];
+        int64_t flat = 0;
+        for (int i = 0; i < 3; i++) {
+            const int64_t place = at[i] * v->stride[i] - v->padding[i] + tap[i] * v->dilation[i];
+            inside = inside && place >= 0 && place < v->in[i];
+            flat = flat * v->in[i] + place;
+        }
+        j->index[n] = inside ? flat : -1;
+    }
+}
+
+static cbm_status max_pool_indices(const cbm_launch *l) /* place -> index */
+{
+    const cbm_pool_attributes *a = l->attributes;
+    cbm_buffer x = { .rank = a->input_shape.v[0] };
+    for (int64_t d = 0; d < x.rank; d++)
+        x.shape[d] = a->input_shape.v[1 + d];
+    job j = job_of(l, &x, &l->out[0]);
+    set_places(&j, &l->in[0]);
+    j.index = l->out[0].data;
+    cbm_parallel_for(l->out[0].count, CBM_CPU_GRAIN / 8, l->threads, some_indices, &j);
+    return CBM_OK;
+}
+
 static bool first_is_f32(const cbm_launch *l)
 {
-    const cbm_pool2d_attributes *a = l->attributes; /* places in a window are 32-bit numbers inside */
-    return l->in[0].dtype == CBM_F32 && l->in[0].rank == 4 && a->input_shape.v[3] < (1 << 14) &&
-           a->input_shape.v[4] < (1 << 14);
+    const cbm_pool_attributes *a = l->attributes; /* places in a window are 32-bit numbers inside */
+    int64_t places = 1;
+    for (int64_t i = 1; i <= a->kernel.v[0] && places < INT32_MAX; i++)
+        places *= a->kernel.v[i];
+    return l->in[0].dtype == CBM_F32 && places < INT32_MAX;
+}
+
+static bool places_are_bytes_or_numbers(const cbm_launch *l)
+{
+    return l->in[0].dtype == CBM_U8 || l->in[0].dtype == CBM_I64;
 }
 
 /* Every operand has places of channels; places of windows must be bytes. */
 static bool every_operand(const cbm_launch *l, cbm_layout layout, uint32_t *in, uint32_t *out, int *gains)
 {
-    const int64_t channels = l->in[0].shape[1];
+    if (is_deep(l->attributes))
+        return false;
     for (size_t i = 0; i < l->n_in + l->n_out; i++)
         if ((i < l->n_in ? &l->in[i] : &l->out[i - l->n_in])->dtype == CBM_I64)
             return false;
-    if ((layout == CBM_LAYOUT_BLOCKED_8 && channels % 8 != 0) ||
-        (layout == CBM_LAYOUT_BLOCKED_16 && channels % 16 != 0))
+    if (!cbm_cpu_blocks_fit(layout, l->in[0].shape[1]))
         return false;
     *in = (1u << l->n_in) - 1;
     *out = (1u << l->n_out) - 1;
@@ -174,10 +279,10 @@ static bool every_operand(const cbm_launch *l, cbm_layout layout, uint32_t *in, 
     {                                                                                                                  \
         .op = (name_), .supports = first_is_f32, .launch = (launch_), .layout = every_operand                          \
     }
-const cbm_kernel cbm_cpu_pool[] = {
-    POOLING("max_pool2d", max_pool2d),
-    POOLING("max_pool2d_backward", max_pool2d_backward),
-    POOLING("avg_pool2d", avg_pool2d),
-    POOLING("avg_pool2d_backward", avg_pool2d_backward),
-    { .op = NULL },
-};
+#define DIMENSIONS(n_)                                                                                                 \
+    POOLING("max_pool" n_ "d", max_pool), POOLING("max_pool" n_ "d_backward", max_pool_backward),                      \
+        POOLING("avg_pool" n_ "d", avg_pool), POOLING("avg_pool" n_ "d_backward", avg_pool_backward),                  \
+    {                                                                                                                  \
+        .op = "max_pool" n_ "d_indices", .supports = places_are_bytes_or_numbers, .launch = max_pool_indices           \
+    }
+const cbm_kernel cbm_cpu_pool[] = { DIMENSIONS("1"), DIMENSIONS("2"), DIMENSIONS("3"), { .op = NULL } };

@@ -106,12 +106,14 @@ static void make_plan(const cbm_launch *l, plan *p)
     choose_parts(p);
 }
 
-/* x is (N, C, H, W) in a layout other than the plain one: sums over (2, 3) or (0, 2, 3). */
+/* x is (N, C, ...) in a layout other than the plain one: sums over all axes from 2 on, or those and 0. */
 static void make_lanes_plan(const cbm_launch *l, plan *p)
 {
     const cbm_buffer *x = &l->in[0];
     const bool over_samples = is_reduced(&((const cbm_reduce_attributes *)l->attributes)->axes, 0);
-    const int64_t places = x->shape[2] * x->shape[3];
+    int64_t places = 1;
+    for (int64_t d = 2; d < x->rank; d++)
+        places *= x->shape[d];
     *p = (plan){ .samples = over_samples ? x->shape[0] : 1, .places = places, .parts = 1 };
     p->lanes = x->layout == CBM_LAYOUT_BLOCKED_16 ? 16 : x->layout == CBM_LAYOUT_BLOCKED_8 ? 8 : x->shape[1];
     p->groups = p->lanes > 0 ? x->shape[1] / p->lanes : 0;
@@ -270,7 +272,7 @@ static cbm_status prepare(cbm_prepare *prepare)
     if (!p)
         return CBM_ERROR_MEMORY;
     const cbm_reduce_attributes *a = prepare->launch->attributes;
-    if (prepare->launch->in[0].layout != CBM_LAYOUT_PLAIN && a->axes.v[0] < 4) {
+    if (prepare->launch->in[0].layout != CBM_LAYOUT_PLAIN && a->axes.v[0] < prepare->launch->in[0].rank) {
         make_lanes_plan(prepare->launch, p);
         prepare->workspace = (size_t)(p->cells * p->parts * p->lanes) * sizeof(double);
         prepare->state = p;
@@ -389,10 +391,12 @@ static cbm_status argmax(const cbm_launch *l)
 static bool pictures(const cbm_launch *l, cbm_layout layout, uint32_t *in, uint32_t *out, int *gains)
 {
     const cbm_reduce_attributes *a = l->attributes;
-    const int64_t block = layout == CBM_LAYOUT_BLOCKED_8 ? 8 : layout == CBM_LAYOUT_BLOCKED_16 ? 16 : 1;
-    if (l->in[0].rank != 4 || l->in[0].shape[1] % block != 0 || !is_reduced(&a->axes, 2) || !is_reduced(&a->axes, 3) ||
+    if (l->in[0].rank < 3 || !cbm_cpu_blocks_fit(layout, l->in[0].shape[1]) ||
         (is_reduced(&a->axes, 1) && !is_reduced(&a->axes, 0)))
         return false;
+    for (int64_t d = 2; d < l->in[0].rank; d++)
+        if (!is_reduced(&a->axes, d))
+            return false;
     *in = 1;
     *out = 0;
     *gains = 0;

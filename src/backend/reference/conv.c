@@ -1,34 +1,40 @@
-/* conv.c: 2-D convolution (cross-correlation) and its two gradients, with stride, padding, dilation and groups. One loop
-   nest serves the three; what is read and what is added to differs. Rests on numbers (reference.h). */
+/* conv.c: convolution (cross-correlation) in one to three dimensions and its two gradients, with stride, padding, dilation
+   and groups. One loop nest serves the three; what is read and what is added to differs. Rests on numbers (reference.h). */
 #include "backend/reference/reference.h"
 #include "op/attributes.h"
 
 typedef struct geometry {
     int64_t batch, in_channels, out_channels, groups; /* N, C, O */
-    int64_t in[2], kernel[2], out[2];                 /* height, width */
-    int64_t stride[2], padding[2], dilation[2];
+    int64_t in[3], kernel[3], out[3];                 /* depth, height, width; 1 for those that are not there */
+    int64_t stride[3], padding[3], dilation[3];
 } geometry;
 
-static geometry geometry_of(const cbm_conv2d_attributes *a, const cbm_buffer *x, const cbm_buffer *w,
-                            const cbm_buffer *y)
+static geometry geometry_of(const cbm_conv_attributes *a, const cbm_buffer *x, const cbm_buffer *w, const cbm_buffer *y)
 {
     geometry g = { .batch = x->shape[0], .in_channels = x->shape[1], .out_channels = w->shape[0], .groups = a->groups };
-    for (int d = 0; d < 2; d++) {
-        g.in[d] = x->shape[2 + d];
-        g.kernel[d] = w->shape[2 + d];
-        g.out[d] = y->shape[2 + d];
-        g.stride[d] = a->stride.v[1 + d];
-        g.padding[d] = a->padding.v[1 + d];
-        g.dilation[d] = a->dilation.v[1 + d];
+    const int n = (int)a->stride.v[0];
+    for (int d = 0; d < 3; d++) {
+        const int k = d - (3 - n); /* the number of this dimension in the lists */
+        g.in[d] = k < 0 ? 1 : x->shape[2 + k];
+        g.kernel[d] = k < 0 ? 1 : w->shape[2 + k];
+        g.out[d] = k < 0 ? 1 : y->shape[2 + k];
+        g.stride[d] = k < 0 ? 1 : a->stride.v[1 + k];
+        g.padding[d] = k < 0 ? 0 : a->padding.v[1 + k];
+        g.dilation[d] = k < 0 ? 1 : a->dilation.v[1 + k];
     }
     return g;
+}
+
+/* Where tap `tap` of output place 0 lies in the input; the others lie strides after it. */
+static int64_t shift_of(const geometry *g, int d, int64_t tap)
+{
+    return tap * g->dilation[d] - g->padding[d];
 }
 
 /* The part of an output row (or column) for which kernel tap `tap` lies inside the input: [first, last). */
 static void valid_outputs(const geometry *g, int d, int64_t tap, int64_t *first, int64_t *last)
 {
-    int64_t shift = tap * g->dilation[d] - g->padding[d]; /* input place = output place * stride + shift */
-    int64_t stride = g->stride[d];
+    const int64_t shift = shift_of(g, d, tap), stride = g->stride[d];
     *first = shift >= 0 ? 0 : (-shift + stride - 1) / stride;
     *last = g->in[d] - shift <= 0 ? 0 : (g->in[d] - shift - 1) / stride + 1;
     if (*last > g->out[d])
@@ -60,53 +66,69 @@ static void row_weight_grad(cbm_number *x, cbm_number *weight, cbm_number *y, in
     weight->f += sum;
 }
 
-/* One input plane with one output plane: every kernel tap, every output row. */
-static void planes(const geometry *g, row_fn row, cbm_number *x_hw, cbm_number *weight_hw, cbm_number *y_hw)
+/* One kernel tap of one input plane with one output plane: every output row. */
+static void planes(const geometry *g, row_fn row, const int64_t tap[3], cbm_number *x_hw, cbm_number *weight,
+                   cbm_number *y_hw)
 {
-    for (int64_t kh = 0; kh < g->kernel[0]; kh++)
-        for (int64_t kw = 0; kw < g->kernel[1]; kw++) {
-            int64_t top, bottom, left, right;
-            valid_outputs(g, 0, kh, &top, &bottom);
-            valid_outputs(g, 1, kw, &left, &right);
-            if (right <= left)
-                continue;
-            for (int64_t oh = top; oh < bottom; oh++) {
-                int64_t ih = oh * g->stride[0] + kh * g->dilation[0] - g->padding[0];
-                int64_t iw = left * g->stride[1] + kw * g->dilation[1] - g->padding[1];
-                row(x_hw + ih * g->in[1] + iw, weight_hw + kh * g->kernel[1] + kw, y_hw + oh * g->out[1] + left,
-                    right - left, g->stride[1]);
-            }
-        }
+    int64_t top, bottom, left, right;
+    valid_outputs(g, 1, tap[1], &top, &bottom);
+    valid_outputs(g, 2, tap[2], &left, &right);
+    if (right <= left)
+        return;
+    for (int64_t oh = top; oh < bottom; oh++) {
+        int64_t ih = oh * g->stride[1] + shift_of(g, 1, tap[1]), iw = left * g->stride[2] + shift_of(g, 2, tap[2]);
+        row(x_hw + ih * g->in[2] + iw, weight, y_hw + oh * g->out[2] + left, right - left, g->stride[2]);
+    }
 }
 
-/* x (N, C, H, W), weight (O, C/groups, Kh, Kw), y (N, O, H', W') */
+/* One input channel with one output channel: every kernel tap, every output plane. */
+static void channels(const geometry *g, row_fn row, cbm_number *x_dhw, cbm_number *weight_dhw, cbm_number *y_dhw)
+{
+    const int64_t x_plane = g->in[1] * g->in[2], y_plane = g->out[1] * g->out[2];
+    const int64_t taps = g->kernel[0] * g->kernel[1] * g->kernel[2];
+    for (int64_t k = 0; k < taps; k++) {
+        const int64_t tap[3] = { k / (g->kernel[1] * g->kernel[2]), k / g->kernel[2] % g->kernel[1], k % g->kernel[2] };
+        int64_t front, back;
+        valid_outputs(g, 0, tap[0], &front, &back);
+        for (int64_t od = front; od < back; od++)
+            planes(g, row, tap, x_dhw + (od * g->stride[0] + shift_of(g, 0, tap[0])) * x_plane, weight_dhw + k,
+                   y_dhw + od * y_plane);
+    }
+}
+
+static int64_t product(const int64_t v[3])
+{
+    return v[0] * v[1] * v[2];
+}
+
+/* x (N, C, D, H, W), weight (O, C/groups, Kd, Kh, Kw), y (N, O, D', H', W') */
 static void convolve(const geometry *g, row_fn row, cbm_number *x, cbm_number *weight, cbm_number *y)
 {
     int64_t group_in = g->in_channels / g->groups, group_out = g->out_channels / g->groups;
-    int64_t x_plane = g->in[0] * g->in[1], w_plane = g->kernel[0] * g->kernel[1], y_plane = g->out[0] * g->out[1];
     for (int64_t n = 0; n < g->batch; n++)
         for (int64_t o = 0; o < g->out_channels; o++)
             for (int64_t c = 0; c < group_in; c++) {
                 int64_t channel = o / group_out * group_in + c;
-                planes(g, row, x + (n * g->in_channels + channel) * x_plane, weight + (o * group_in + c) * w_plane,
-                       y + (n * g->out_channels + o) * y_plane);
+                channels(g, row, x + (n * g->in_channels + channel) * product(g->in),
+                         weight + (o * group_in + c) * product(g->kernel),
+                         y + (n * g->out_channels + o) * product(g->out));
             }
 }
 
-static cbm_status conv2d(const cbm_launch *launch) /* x, weight[, bias] -> y */
+static cbm_status forward(const cbm_launch *launch) /* x, weight[, bias] -> y */
 {
     geometry g = geometry_of(launch->attributes, &launch->in[0], &launch->in[1], &launch->out[0]);
     cbm_numbers c;
     cbm_numbers_unpack(launch, &c);
     convolve(&g, row_forward, c.in[0], c.in[1], c.out[0]);
-    int64_t plane = g.out[0] * g.out[1];
+    int64_t places = product(g.out);
     for (int64_t i = 0; launch->n_in > 2 && i < launch->out[0].count; i++)
-        c.out[0][i].f += c.in[2][i / plane % g.out_channels].f;
+        c.out[0][i].f += c.in[2][i / places % g.out_channels].f;
     cbm_numbers_pack(launch, &c);
     return CBM_OK;
 }
 
-static cbm_status conv2d_input_grad(const cbm_launch *launch) /* g, weight -> dx */
+static cbm_status input_grad(const cbm_launch *launch) /* g, weight -> dx */
 {
     geometry g = geometry_of(launch->attributes, &launch->out[0], &launch->in[1], &launch->in[0]);
     cbm_numbers c;
@@ -116,7 +138,7 @@ static cbm_status conv2d_input_grad(const cbm_launch *launch) /* g, weight -> dx
     return CBM_OK;
 }
 
-static cbm_status conv2d_weight_grad(const cbm_launch *launch) /* x, g -> dweight */
+static cbm_status weight_grad(const cbm_launch *launch) /* x, g -> dweight */
 {
     geometry g = geometry_of(launch->attributes, &launch->in[0], &launch->out[0], &launch->in[1]);
     cbm_numbers c;
@@ -126,15 +148,11 @@ static cbm_status conv2d_weight_grad(const cbm_launch *launch) /* x, g -> dweigh
     return CBM_OK;
 }
 
-const cbm_kernel cbm_reference_conv[] = {
-    { .op = "conv2d", .flags = CBM_KERNEL_STRIDED, .prepare = cbm_numbers_prepare, .launch = conv2d },
-    { .op = "conv2d_input_grad",
-      .flags = CBM_KERNEL_STRIDED,
-      .prepare = cbm_numbers_prepare,
-      .launch = conv2d_input_grad },
-    { .op = "conv2d_weight_grad",
-      .flags = CBM_KERNEL_STRIDED,
-      .prepare = cbm_numbers_prepare,
-      .launch = conv2d_weight_grad },
-    { .op = NULL },
-};
+#define CONVOLUTION(name_, launch_)                                                                                    \
+    {                                                                                                                  \
+        .op = (name_), .flags = CBM_KERNEL_STRIDED, .prepare = cbm_numbers_prepare, .launch = (launch_)                \
+    }
+#define DIMENSIONS(n_)                                                                                                 \
+    CONVOLUTION("conv" n_ "d", forward), CONVOLUTION("conv" n_ "d_input_grad", input_grad),                            \
+        CONVOLUTION("conv" n_ "d_weight_grad", weight_grad)
+const cbm_kernel cbm_reference_conv[] = { DIMENSIONS("1"), DIMENSIONS("2"), DIMENSIONS("3"), { .op = NULL } };

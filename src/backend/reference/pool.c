@@ -1,164 +1,191 @@
-/* pool.c: maxima and averages over windows of planes (N, C, H, W), and their gradients. Rests on numbers (reference.h). */
+/* pool.c: maxima and averages over windows of one to three dimensions, and their gradients. Rests on numbers (reference.h). */
 #include "backend/reference/reference.h"
 #include "op/attributes.h"
 
 #include <math.h>
 
-/* The window of output place (oh, ow), cut to the input plane, and how many places it has with padding. */
+/* Depth, height, width: 1 for dimensions that are not there. */
+typedef struct geometry {
+    int64_t in[3], out[3], kernel[3], stride[3], padding[3], dilation[3];
+    int64_t in_places, out_places;
+    bool exclude_pad;
+    int64_t divisor;
+} geometry;
+
+static geometry geometry_of(const cbm_launch *launch, const cbm_buffer *x, const cbm_buffer *y)
+{
+    const cbm_pool_attributes *a = launch->attributes;
+    const int64_t n = a->kernel.v[0];
+    geometry g = { .in_places = 1, .out_places = 1, .exclude_pad = a->exclude_pad != 0, .divisor = a->divisor };
+    for (int64_t d = 0; d < 3; d++) {
+        const int64_t k = d - (3 - n); /* the number of this dimension in the lists */
+        g.in[d] = k < 0 ? 1 : x->shape[2 + k];
+        g.out[d] = k < 0 ? 1 : y->shape[2 + k];
+        g.kernel[d] = k < 0 ? 1 : a->kernel.v[1 + k];
+        g.stride[d] = k < 0 ? 1 : a->stride.v[1 + k];
+        g.padding[d] = k < 0 ? 0 : a->padding.v[1 + k];
+        g.dilation[d] = k < 0 ? 1 : a->dilation.v[1 + k];
+        g.in_places *= g.in[d];
+        g.out_places *= g.out[d];
+    }
+    return g;
+}
+
+/* The window of result k: where its place 0 lies (in the padding, that is below 0), and how many of its places count. */
 typedef struct window {
-    int64_t top, bottom, left, right; /* [top, bottom) x [left, right) */
-    int64_t from_top, from_left;      /* of the whole window: negative in the padding */
-    int64_t padded;                   /* places of the window inside the padded plane */
+    int64_t from[3];
+    int64_t places; /* of the window */
+    double counted; /* by the average */
 } window;
 
-static int64_t least(int64_t a, int64_t b)
+static window window_at(const geometry *g, int64_t k)
 {
-    return a < b ? a : b;
+    window w = { .places = 1, .counted = 1 };
+    for (int d = 2; d >= 0; k /= g->out[d], d--) {
+        w.from[d] = k % g->out[d] * g->stride[d] - g->padding[d];
+        w.places *= g->kernel[d];
+        const int64_t low = g->exclude_pad && w.from[d] < 0 ? 0 : w.from[d];
+        const int64_t end = w.from[d] + g->kernel[d], most = g->in[d] + (g->exclude_pad ? 0 : g->padding[d]);
+        w.counted *= (double)((end < most ? end : most) - low);
+    }
+    if (g->divisor)
+        w.counted = (double)g->divisor;
+    return w;
 }
 
-static int64_t most(int64_t a, int64_t b)
+/* Where a place of the window is in x, as a flat index; -1: not in it. */
+static int64_t place_in(const geometry *g, const window *w, int64_t place)
 {
-    return a > b ? a : b;
+    const int64_t tap[3] = { place / (g->kernel[1] * g->kernel[2]), place / g->kernel[2] % g->kernel[1],
+                             place % g->kernel[2] };
+    int64_t flat = 0;
+    if (place < 0 || place >= w->places)
+        return -1;
+    for (int d = 0; d < 3; d++) {
+        const int64_t at = w->from[d] + tap[d] * g->dilation[d];
+        if (at < 0 || at >= g->in[d])
+            return -1;
+        flat = flat * g->in[d] + at;
+    }
+    return flat;
 }
 
-static window window_at(const cbm_pool2d_attributes *a, int64_t height, int64_t width, int64_t oh, int64_t ow)
+static cbm_status max_pool(const cbm_launch *launch) /* x -> y, place */
 {
-    int64_t top = oh * a->stride.v[1] - a->padding.v[1], left = ow * a->stride.v[2] - a->padding.v[2];
-    int64_t bottom = least(top + a->kernel.v[1], height + a->padding.v[1]);
-    int64_t right = least(left + a->kernel.v[2], width + a->padding.v[2]);
-    return (window){ .top = most(top, 0),
-                     .left = most(left, 0),
-                     .bottom = least(bottom, height),
-                     .right = least(right, width),
-                     .from_top = top,
-                     .from_left = left,
-                     .padded = (bottom - top) * (right - left) };
-}
-
-static double divisor(const cbm_pool2d_attributes *a, const window *w)
-{
-    return (double)(a->exclude_pad ? (w->bottom - w->top) * (w->right - w->left) : w->padded);
-}
-
-static cbm_status max_pool2d(const cbm_launch *launch) /* x -> y, index */
-{
-    const cbm_pool2d_attributes *a = launch->attributes;
-    const cbm_buffer *x = &launch->in[0], *y = &launch->out[0];
-    int64_t height = x->shape[2], width = x->shape[3], out_h = y->shape[2], out_w = y->shape[3];
-    bool floats = cbm_is_float(x->dtype);
+    const cbm_buffer *y = &launch->out[0];
+    const geometry g = geometry_of(launch, &launch->in[0], y);
     cbm_numbers c;
     cbm_numbers_unpack(launch, &c);
     for (int64_t k = 0; k < y->count; k++) {
-        window w = window_at(a, height, width, k / out_w % out_h, k % out_w);
-        const cbm_number *plane = c.in[0] + k / (out_h * out_w) * height * width;
-        int64_t best = w.top * width + w.left;
-        for (int64_t h = w.top; h < w.bottom; h++)
-            for (int64_t i = h * width + w.left; i < h * width + w.right; i++) {
-                bool above = floats ? plane[i].f > plane[best].f || (isnan(plane[i].f) && !isnan(plane[best].f))
-                                    : plane[i].i > plane[best].i;
-                if (above)
-                    best = i;
-            }
-        c.out[0][k] = plane[best];
+        const window w = window_at(&g, k);
+        const cbm_number *x = c.in[0] + k / g.out_places * g.in_places;
+        double best = -INFINITY;
+        int64_t best_place = -1;
+        for (int64_t place = 0; place < w.places; place++) {
+            const int64_t at = place_in(&g, &w, place);
+            if (at < 0 || (best_place >= 0 && !(x[at].f > best || (isnan(x[at].f) && !isnan(best)))))
+                continue;
+            best = x[at].f;
+            best_place = place;
+        }
+        c.out[0][k].f = best;
         if (launch->n_out > 1)
-            c.out[1][k].i = (best / width - w.from_top) * a->kernel.v[2] + best % width - w.from_left;
+            c.out[1][k].i = best_place < 0 ? 0 : best_place;
     }
     cbm_numbers_pack(launch, &c);
     return CBM_OK;
 }
 
-/* Where place k of a window is in the plane, or -1 when it is not in it. */
-static int64_t place_in_plane(const cbm_pool2d_attributes *a, const window *w, int64_t width, int64_t k)
+static cbm_status max_pool_backward(const cbm_launch *launch) /* g, place -> dx */
 {
-    const int64_t h = w->from_top + k / a->kernel.v[2], i = w->from_left + k % a->kernel.v[2];
-    const bool inside = k >= 0 && h >= w->top && h < w->bottom && i >= w->left && i < w->right;
-    return inside ? h * width + i : -1;
-}
-
-static cbm_status max_pool2d_backward(const cbm_launch *launch) /* g, place -> dx */
-{
-    const cbm_pool2d_attributes *a = launch->attributes;
-    const cbm_buffer *g = &launch->in[0], *dx = &launch->out[0];
-    int64_t height = dx->shape[2], width = dx->shape[3], out_h = g->shape[2], out_w = g->shape[3];
+    const geometry g = geometry_of(launch, &launch->out[0], &launch->in[0]);
     cbm_numbers c;
     cbm_numbers_unpack(launch, &c);
-    for (int64_t k = 0; k < g->count; k++) {
-        window w = window_at(a, height, width, k / out_w % out_h, k % out_w);
-        int64_t i = place_in_plane(a, &w, width, c.in[1][k].i);
-        if (i >= 0)
-            c.out[0][k / (out_h * out_w) * height * width + i].f += c.in[0][k].f;
+    for (int64_t k = 0; k < launch->in[0].count; k++) {
+        const window w = window_at(&g, k);
+        const int64_t at = place_in(&g, &w, c.in[1][k].i);
+        if (at >= 0)
+            c.out[0][k / g.out_places * g.in_places + at].f += c.in[0][k].f;
     }
     cbm_numbers_pack(launch, &c);
     return CBM_OK;
 }
 
-static cbm_status max_pool2d_take(const cbm_launch *launch) /* x, place -> y */
+static cbm_status max_pool_take(const cbm_launch *launch) /* x, place -> y */
 {
-    const cbm_pool2d_attributes *a = launch->attributes;
-    const cbm_buffer *x = &launch->in[0], *y = &launch->out[0];
-    int64_t height = x->shape[2], width = x->shape[3], out_h = y->shape[2], out_w = y->shape[3];
+    const geometry g = geometry_of(launch, &launch->in[0], &launch->out[0]);
     cbm_numbers c;
     cbm_numbers_unpack(launch, &c);
-    for (int64_t k = 0; k < y->count; k++) {
-        window w = window_at(a, height, width, k / out_w % out_h, k % out_w);
-        int64_t i = place_in_plane(a, &w, width, c.in[1][k].i);
-        if (i >= 0)
-            c.out[0][k] = c.in[0][k / (out_h * out_w) * height * width + i];
+    for (int64_t k = 0; k < launch->out[0].count; k++) {
+        const window w = window_at(&g, k);
+        const int64_t at = place_in(&g, &w, c.in[1][k].i);
+        if (at >= 0)
+            c.out[0][k] = c.in[0][k / g.out_places * g.in_places + at];
     }
     cbm_numbers_pack(launch, &c);
     return CBM_OK;
 }
 
-static cbm_status avg_pool2d(const cbm_launch *launch) /* x -> y */
+static cbm_status max_pool_indices(const cbm_launch *launch) /* place -> index */
 {
-    const cbm_pool2d_attributes *a = launch->attributes;
-    const cbm_buffer *x = &launch->in[0], *y = &launch->out[0];
-    int64_t height = x->shape[2], width = x->shape[3], out_h = y->shape[2], out_w = y->shape[3];
+    const cbm_pool_attributes *a = launch->attributes;
+    cbm_buffer x = { .rank = a->input_shape.v[0] };
+    for (int64_t d = 0; d < x.rank; d++)
+        x.shape[d] = a->input_shape.v[1 + d];
+    const geometry g = geometry_of(launch, &x, &launch->out[0]);
     cbm_numbers c;
     cbm_numbers_unpack(launch, &c);
-    for (int64_t k = 0; k < y->count; k++) {
-        window w = window_at(a, height, width, k / out_w % out_h, k % out_w);
-        const cbm_number *plane = c.in[0] + k / (out_h * out_w) * height * width;
+    for (int64_t k = 0; k < launch->out[0].count; k++) {
+        const window w = window_at(&g, k);
+        c.out[0][k].i = place_in(&g, &w, c.in[0][k].i);
+    }
+    cbm_numbers_pack(launch, &c);
+    return CBM_OK;
+}
+
+static cbm_status avg_pool(const cbm_launch *launch) /* x -> y */
+{
+    const geometry g = geometry_of(launch, &launch->in[0], &launch->out[0]);
+    cbm_numbers c;
+    cbm_numbers_unpack(launch, &c);
+    for (int64_t k = 0; k < launch->out[0].count; k++) {
+        const window w = window_at(&g, k);
+        const cbm_number *x = c.in[0] + k / g.out_places * g.in_places;
         double sum = 0;
-        for (int64_t h = w.top; h < w.bottom; h++)
-            for (int64_t i = w.left; i < w.right; i++)
-                sum += plane[h * width + i].f;
-        c.out[0][k].f = sum / divisor(a, &w);
+        for (int64_t place = 0; place < w.places; place++) {
+            const int64_t at = place_in(&g, &w, place);
+            sum += at < 0 ? 0 : x[at].f;
+        }
+        c.out[0][k].f = sum / w.counted;
     }
     cbm_numbers_pack(launch, &c);
     return CBM_OK;
 }
 
-static cbm_status avg_pool2d_backward(const cbm_launch *launch) /* g -> dx */
+static cbm_status avg_pool_backward(const cbm_launch *launch) /* g -> dx */
 {
-    const cbm_pool2d_attributes *a = launch->attributes;
-    const cbm_buffer *g = &launch->in[0], *dx = &launch->out[0];
-    int64_t height = dx->shape[2], width = dx->shape[3], out_h = g->shape[2], out_w = g->shape[3];
+    const geometry g = geometry_of(launch, &launch->out[0], &launch->in[0]);
     cbm_numbers c;
     cbm_numbers_unpack(launch, &c);
-    for (int64_t k = 0; k < g->count; k++) {
-        window w = window_at(a, height, width, k / out_w % out_h, k % out_w);
-        cbm_number *plane = c.out[0] + k / (out_h * out_w) * height * width;
-        double share = c.in[0][k].f / divisor(a, &w);
-        for (int64_t h = w.top; h < w.bottom; h++)
-            for (int64_t i = w.left; i < w.right; i++)
-                plane[h * width + i].f += share;
+    for (int64_t k = 0; k < launch->in[0].count; k++) {
+        const window w = window_at(&g, k);
+        cbm_number *x = c.out[0] + k / g.out_places * g.in_places;
+        for (int64_t place = 0; place < w.places; place++) {
+            const int64_t at = place_in(&g, &w, place);
+            if (at >= 0)
+                x[at].f += c.in[0][k].f / w.counted;
+        }
     }
     cbm_numbers_pack(launch, &c);
     return CBM_OK;
 }
 
-const cbm_kernel cbm_reference_pool[] = {
-    { .op = "max_pool2d", .flags = CBM_KERNEL_STRIDED, .prepare = cbm_numbers_prepare, .launch = max_pool2d },
-    { .op = "max_pool2d_backward",
-      .flags = CBM_KERNEL_STRIDED,
-      .prepare = cbm_numbers_prepare,
-      .launch = max_pool2d_backward },
-    { .op = "max_pool2d_take", .flags = CBM_KERNEL_STRIDED, .prepare = cbm_numbers_prepare, .launch = max_pool2d_take },
-    { .op = "avg_pool2d", .flags = CBM_KERNEL_STRIDED, .prepare = cbm_numbers_prepare, .launch = avg_pool2d },
-    { .op = "avg_pool2d_backward",
-      .flags = CBM_KERNEL_STRIDED,
-      .prepare = cbm_numbers_prepare,
-      .launch = avg_pool2d_backward },
-    { .op = NULL },
-};
+#define POOLING(name_, launch_)                                                                                        \
+    {                                                                                                                  \
+        .op = (name_), .flags = CBM_KERNEL_STRIDED, .prepare = cbm_numbers_prepare, .launch = (launch_)                \
+    }
+#define DIMENSIONS(n_)                                                                                                 \
+    POOLING("max_pool" n_ "d", max_pool), POOLING("max_pool" n_ "d_backward", max_pool_backward),                      \
+        POOLING("max_pool" n_ "d_take", max_pool_take), POOLING("max_pool" n_ "d_indices", max_pool_indices),          \
+        POOLING("avg_pool" n_ "d", avg_pool), POOLING("avg_pool" n_ "d_backward", avg_pool_backward)
+const cbm_kernel cbm_reference_pool[] = { DIMENSIONS("1"), DIMENSIONS("2"), DIMENSIONS("3"), { .op = NULL } };

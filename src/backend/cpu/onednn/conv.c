@@ -1,19 +1,19 @@
 /* conv.c: convolutions by oneDNN on the caller's layouts. Where no fast primitive takes those, the sequence has reorders
-   around one that does; weights come and go as OIHW, or in the primitive's own format. */
+   around one that does; weights come and go as OIHW (OIDHW), or in the primitive's own format. */
 #include "backend/cpu/onednn/parts.h"
 
 #include <stdio.h>
 #include <string.h>
 
 static const struct {
-    dnnl_format_tag_t tag;
-    int64_t block; /* channels that lie together */
+    dnnl_format_tag_t tag[2]; /* in two dimensions, in three */
+    int64_t block;            /* channels that lie together */
     const char *name;
 } layouts[CBM_LAYOUT_COUNT] = {
-    [CBM_LAYOUT_PLAIN] = { dnnl_nchw, 1, "nchw" },
-    [CBM_LAYOUT_CHANNELS_LAST] = { dnnl_nhwc, 1, "nhwc" },
-    [CBM_LAYOUT_BLOCKED_8] = { dnnl_nChw8c, 8, "nChw8c" },
-    [CBM_LAYOUT_BLOCKED_16] = { dnnl_nChw16c, 16, "nChw16c" },
+    [CBM_LAYOUT_PLAIN] = { { dnnl_nchw, dnnl_ncdhw }, 1, "nchw" },
+    [CBM_LAYOUT_CHANNELS_LAST] = { { dnnl_nhwc, dnnl_ndhwc }, 1, "nhwc" },
+    [CBM_LAYOUT_BLOCKED_8] = { { dnnl_nChw8c, dnnl_nCdhw8c }, 8, "nChw8c" },
+    [CBM_LAYOUT_BLOCKED_16] = { { dnnl_nChw16c, dnnl_nCdhw16c }, 16, "nChw16c" },
 };
 
 typedef struct pair {
@@ -57,25 +57,52 @@ static types inner_types(const cbm_dnn_conv *c)
     return (types){ dnnl_f32, dnnl_f32, dnnl_f32 };
 }
 
+static bool is_deep(const cbm_dnn_conv *c)
+{
+    return c->dimensions == 3;
+}
+
+void cbm_dnn_entries(const cbm_dnn_conv *c, const int64_t from[3], int64_t less, dnnl_dims_t to)
+{
+    const int first = is_deep(c) ? 0 : 1;
+    for (int d = first; d < 3; d++)
+        to[d - first] = from[d] - less;
+}
+
+/* `count` leading extents, then those of the dimensions that the convolution has. */
+static int all_dims(const cbm_dnn_conv *c, const int64_t *leading, int count, const int64_t extents[3],
+                    int64_t dims[CBM_DNN_DIMS])
+{
+    memcpy(dims, leading, (size_t)count * sizeof *dims);
+    for (int d = is_deep(c) ? 0 : 1; d < 3; d++)
+        dims[count++] = extents[d];
+    return count;
+}
+
 static cbm_dnn_desc x_desc(const cbm_dnn_conv *c, cbm_layout layout, types t)
 {
-    const int64_t dims[] = { c->batch, c->channels, c->height, c->width };
-    return cbm_dnn_desc_tag(4, dims, t.x, layouts[layout].tag);
+    const int64_t leading[] = { c->batch, c->channels };
+    int64_t dims[CBM_DNN_DIMS];
+    const int rank = all_dims(c, leading, 2, c->in, dims);
+    return cbm_dnn_desc_tag(rank, dims, t.x, layouts[layout].tag[is_deep(c)]);
 }
 
 static cbm_dnn_desc y_desc(const cbm_dnn_conv *c, cbm_layout layout, types t)
 {
-    const int64_t dims[] = { c->batch, c->out_channels, c->out_height, c->out_width };
-    return cbm_dnn_desc_tag(4, dims, t.y, layouts[layout].tag);
+    const int64_t leading[] = { c->batch, c->out_channels };
+    int64_t dims[CBM_DNN_DIMS];
+    const int rank = all_dims(c, leading, 2, c->out, dims);
+    return cbm_dnn_desc_tag(rank, dims, t.y, layouts[layout].tag[is_deep(c)]);
 }
 
 static cbm_dnn_desc weight_desc(const cbm_dnn_conv *c, bool any, types t)
 {
-    const int64_t g = c->groups;
-    const int64_t dims[] = { g, c->out_channels / g, c->channels / g, c->kernel[0], c->kernel[1] };
-    if (g == 1)
-        return cbm_dnn_desc_tag(4, dims + 1, t.weight, any ? dnnl_format_tag_any : dnnl_oihw);
-    return cbm_dnn_desc_tag(5, dims, t.weight, any ? dnnl_format_tag_any : dnnl_goihw);
+    static const dnnl_format_tag_t plain[2][2] = { { dnnl_oihw, dnnl_oidhw }, { dnnl_goihw, dnnl_goidhw } };
+    const int64_t g = c->groups, leading[] = { g, c->out_channels / g, c->channels / g };
+    const int without = g == 1 ? 1 : 0; /* an axis of groups only where there are some */
+    int64_t dims[CBM_DNN_DIMS];
+    const int rank = all_dims(c, leading + without, 3 - without, c->kernel, dims);
+    return cbm_dnn_desc_tag(rank, dims, t.weight, any ? dnnl_format_tag_any : plain[g > 1][is_deep(c)]);
 }
 
 static bool has_bias(const cbm_dnn_conv *c)
@@ -145,9 +172,9 @@ static speed speed_of(const_dnnl_primitive_desc_t pd)
 static bool winograd_pays(const cbm_dnn_conv *c)
 {
     const int64_t least = c->direction == CBM_DNN_WEIGHT_GRAD ? 32 : 64;
-    return !c->direct_only && c->groups == 1 && c->kernel[0] == 3 && c->kernel[1] == 3 && c->stride[0] == 1 &&
-           c->stride[1] == 1 && c->dilation[0] == 1 && c->dilation[1] == 1 && c->channels >= least &&
-           c->out_channels >= 64;
+    return !c->direct_only && !is_deep(c) && c->groups == 1 && c->kernel[1] == 3 && c->kernel[2] == 3 &&
+           c->stride[1] == 1 && c->stride[2] == 1 && c->dilation[1] == 1 && c->dilation[2] == 1 &&
+           c->channels >= least && c->out_channels >= 64;
 }
 
 static dnnl_primitive_desc_t primitive_for(const cbm_dnn_conv *c, pair p)
@@ -162,10 +189,10 @@ static dnnl_primitive_desc_t primitive_for(const cbm_dnn_conv *c, pair p)
     return pd ? pd : try_layouts(c, p, dnnl_convolution_direct);
 }
 
-static int64_t elements(int64_t batch, int64_t channels, int64_t plane, cbm_layout layout)
+static int64_t elements(const cbm_dnn_conv *c, int64_t channels, const int64_t extents[3], cbm_layout layout)
 {
-    const int64_t block = layouts[layout].block;
-    return batch * ((channels + block - 1) / block * block) * plane;
+    const int64_t block = layouts[layout].block, depth = is_deep(c) ? extents[0] : 1;
+    return c->batch * ((channels + block - 1) / block * block) * depth * extents[1] * extents[2];
 }
 
 /* What the reorders around a primitive would write. */
@@ -174,9 +201,9 @@ static int64_t reordered(const cbm_dnn_conv *c, pair p)
     const types own = own_types(c), inner = inner_types(c);
     int64_t n = 0;
     if (p.x != c->x_layout || inner.x != own.x)
-        n += elements(c->batch, c->channels, c->height * c->width, p.x);
+        n += elements(c, c->channels, c->in, p.x);
     if (p.y != c->y_layout || inner.y != own.y)
-        n += (c->add ? 2 : 1) * elements(c->batch, c->out_channels, c->out_height * c->out_width, p.y);
+        n += (c->add ? 2 : 1) * elements(c, c->out_channels, c->out, p.y);
     return n;
 }
 

@@ -19,6 +19,7 @@ enum {
     CBM_DNN_STAGES = 5,
     CBM_DNN_MEMORIES = 16,
     CBM_DNN_ARGUMENTS = 5, /* four operands and the scratchpad */
+    CBM_DNN_DIMS = 6,      /* of an operand at most */
     CBM_DNN_BUFFER = -1,   /* in place of a pointer's number: kept in the workspace for the whole run */
     CBM_DNN_SCRATCH = -2   /* in the workspace, shared by all stages */
 };
@@ -64,6 +65,9 @@ dnnl_memory_t cbm_dnn_operand(cbm_dnn *d, cbm_dnn_desc own, cbm_dnn_desc wanted,
 
 dnnl_primitive_attr_t cbm_dnn_attributes(void); /* the scratchpad is the caller's; NULL: no memory */
 const char *cbm_dnn_implementation(const_dnnl_primitive_desc_t pd);
+
+/* conv.c: the entries of the dimensions that c has, each less `less`. */
+void cbm_dnn_entries(const cbm_dnn_conv *c, const int64_t from[3], int64_t less, dnnl_dims_t to);
 
 /* ---- v2.c, v3.c: NULL and false where oneDNN refuses ---- */
 

@@ -35,8 +35,10 @@ dnnl_primitive_desc_t cbm_dnn_conv_primitive(const cbm_dnn_conv *c, dnnl_alg_kin
                                              cbm_dnn_desc weight, cbm_dnn_desc bias, cbm_dnn_desc y,
                                              const_dnnl_primitive_attr_t attr)
 {
-    const dnnl_dims_t dilation = { c->dilation[0] - 1, c->dilation[1] - 1 };
-    const dnnl_dims_t stride = { c->stride[0], c->stride[1] }, padding = { c->padding[0], c->padding[1] };
+    dnnl_dims_t dilation = { 0 }, stride = { 0 }, padding = { 0 };
+    cbm_dnn_entries(c, c->dilation, 1, dilation); /* oneDNN counts the places that are left out */
+    cbm_dnn_entries(c, c->stride, 0, stride);
+    cbm_dnn_entries(c, c->padding, 0, padding);
     dnnl_primitive_desc_t pd;
     dnnl_status_t status = dnnl_invalid_arguments;
     switch (c->direction) {

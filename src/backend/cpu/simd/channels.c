@@ -7,14 +7,6 @@ INLINE vf load_n(const float *p, int64_t n)
 {
     return n == VN ? vf_load(p) : vf_load_part(p, n, 0.0f);
 }
-INLINE void store_n(float *p, int64_t n, vf v)
-{
-    if (n == VN)
-        vf_store(p, v);
-    else
-        vf_store_part(p, n, v);
-}
-
 /* Some channels of one window: `rows` x `columns` places from x on, the first of them place k of the window. */
 INLINE void max_window(const float *x, int64_t row_step, int64_t step, int64_t rows, int64_t columns, int64_t k,
                        int64_t kernel_width, float *y, uint8_t *place, int64_t n)
@@ -71,7 +63,8 @@ INLINE void windows_over(const cbm_pool_plane *p, int axis, int64_t at, int64_t 
 
 INLINE bool windows_lie_apart(const cbm_pool_plane *p)
 {
-    return p->stride[0] == p->kernel[0] && p->stride[1] == p->kernel[1] && p->padding[0] == 0 && p->padding[1] == 0;
+    return p->stride[0] == p->kernel[0] && p->stride[1] == p->kernel[1] && p->padding[0] == 0 && p->padding[1] == 0 &&
+           p->out_height * p->kernel[0] <= p->height && p->out_width * p->kernel[1] <= p->width;
 }
 
 /* Windows that lie apart own their places of dx's row; the rest of the row is zero. place NULL: each takes `factor` g. */
@@ -167,7 +160,7 @@ INLINE bool all_inside(const cbm_pool_plane *p, int axis, int64_t low, int64_t h
 static void avg_pool_backward_channels(const cbm_pool_plane *p, const float *g, float *dx)
 {
     const int64_t channels = p->channels;
-    const float whole = 1.0f / (float)(p->kernel[0] * p->kernel[1]);
+    const float whole = 1.0f / (p->divisor > 0 ? p->divisor : (float)(p->kernel[0] * p->kernel[1]));
     const bool apart = windows_lie_apart(p);
     int64_t top = 0, bottom = 0;
     for (int64_t row = p->first; row < p->last; row++) {

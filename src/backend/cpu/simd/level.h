@@ -15,6 +15,8 @@ void CBM_LEVEL(cbm_transpose_fill)(cbm_simd *s);
 void CBM_LEVEL(cbm_norms_fill)(cbm_simd *s);
 void CBM_LEVEL(cbm_planes_fill)(cbm_simd *s);
 void CBM_LEVEL(cbm_channels_fill)(cbm_simd *s);
+void CBM_LEVEL(cbm_volumes_fill)(cbm_simd *s);
+void CBM_LEVEL(cbm_resample_fill)(cbm_simd *s);
 void CBM_LEVEL(cbm_winograd_fill)(cbm_simd *s);
 
 #endif

@@ -4,43 +4,20 @@
 #include "backend/cpu/simd/pooling.h"
 
 #if VB == 64
-#define EVEN 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
-#define ODD 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
 #define WEAVE_LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
 #define WEAVE_HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
 #elif VB == 32
-#define EVEN 0, 2, 4, 6, 8, 10, 12, 14
-#define ODD 1, 3, 5, 7, 9, 11, 13, 15
 #define WEAVE_LOW 0, 8, 1, 9, 2, 10, 3, 11
 #define WEAVE_HIGH 4, 12, 5, 13, 6, 14, 7, 15
 #else
-#define EVEN 0, 2, 4, 6
-#define ODD 1, 3, 5, 7
 #define WEAVE_LOW 0, 4, 1, 5
 #define WEAVE_HIGH 2, 6, 3, 7
 #endif
 
-/* Elements 0, 2, 4, ... and 1, 3, 5, ... of `count` <= 2 VN. */
-INLINE void split_pairs(const float *x, int64_t count, vf *even, vf *odd)
-{
-    vf a = count >= VN ? vf_load(x) : vf_load_part(x, count, 0.0f);
-    vf b = count == 2 * VN ? vf_load(x + VN) : count > VN ? vf_load_part(x + VN, count - VN, 0.0f) : (vf){ 0 };
-    *even = __builtin_shufflevector(a, b, EVEN);
-    *odd = __builtin_shufflevector(a, b, ODD);
-}
-
-INLINE void store_n(float *to, int64_t n, vf v)
-{
-    if (n == VN)
-        vf_store(to, v);
-    else
-        vf_store_part(to, n, v);
-}
-
 INLINE bool is_two_by_two(const cbm_pool_plane *p)
 {
     return p->kernel[0] == 2 && p->kernel[1] == 2 && p->stride[0] == 2 && p->stride[1] == 2 && p->padding[0] == 0 &&
-           p->padding[1] == 0;
+           p->padding[1] == 0 && 2 * p->out_height <= p->height && 2 * p->out_width <= p->width && p->divisor == 0;
 }
 
 static void max_row_two(const float *upper, const float *lower, float *y, uint8_t *place, int64_t n)
@@ -69,22 +46,6 @@ INLINE void columns_inside(const cbm_pool_plane *p, int64_t w, int64_t n, int64_
     const int64_t high = p->width - shift <= 0 ? 0 : (p->width - shift - 1) / stride + 1;
     *first = low > w ? low : w;
     *last = high < w + n ? high : w + n;
-}
-
-/* n <= VN elements, stride apart. */
-INLINE vf load_strided(const float *x, int64_t n, int64_t stride)
-{
-    if (stride == 1)
-        return n == VN ? vf_load(x) : vf_load_part(x, n, 0.0f);
-    vf even, odd;
-    if (stride == 2) {
-        split_pairs(x, 2 * n - 1, &even, &odd);
-        return even;
-    }
-    float t[VN] = { 0 };
-    for (int64_t i = 0; i < n; i++)
-        t[i] = x[i * stride];
-    return vf_load(t);
 }
 
 enum { RUN = 128 }; /* outputs of a row taken together, tap after tap */

@@ -1,4 +1,4 @@
-/* pooling.h: what planes.c and channels.c share: windows, and the greater with its place. Rests on simd.h. */
+/* pooling.h: what planes.c, channels.c and volumes.c share: windows, strided rows, and the greater with its place. Rests on simd.h. */
 #ifndef CAMBIUM_CPU_POOLING_H
 #define CAMBIUM_CPU_POOLING_H
 
@@ -65,6 +65,50 @@ INLINE vf add_where(vf sum, const float *g, const uint8_t *place, int64_t k, int
 #endif
 }
 
+#if VB == 64
+#define EVEN 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
+#define ODD 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
+#elif VB == 32
+#define EVEN 0, 2, 4, 6, 8, 10, 12, 14
+#define ODD 1, 3, 5, 7, 9, 11, 13, 15
+#else
+#define EVEN 0, 2, 4, 6
+#define ODD 1, 3, 5, 7
+#endif
+
+/* Elements 0, 2, 4, ... and 1, 3, 5, ... of `count` <= 2 VN. */
+INLINE void split_pairs(const float *x, int64_t count, vf *even, vf *odd)
+{
+    vf a = count >= VN ? vf_load(x) : vf_load_part(x, count, 0.0f);
+    vf b = count == 2 * VN ? vf_load(x + VN) : count > VN ? vf_load_part(x + VN, count - VN, 0.0f) : (vf){ 0 };
+    *even = __builtin_shufflevector(a, b, EVEN);
+    *odd = __builtin_shufflevector(a, b, ODD);
+}
+
+INLINE void store_n(float *to, int64_t n, vf v)
+{
+    if (n == VN)
+        vf_store(to, v);
+    else
+        vf_store_part(to, n, v);
+}
+
+/* n <= VN elements, stride apart. */
+INLINE vf load_strided(const float *x, int64_t n, int64_t stride)
+{
+    if (stride == 1)
+        return n == VN ? vf_load(x) : vf_load_part(x, n, 0.0f);
+    vf even, odd;
+    if (stride == 2) {
+        split_pairs(x, 2 * n - 1, &even, &odd);
+        return even;
+    }
+    float t[VN] = { 0 };
+    for (int64_t i = 0; i < n; i++)
+        t[i] = x[i * stride];
+    return vf_load(t);
+}
+
 /* The window's place [low, high) along one axis of the plane. */
 INLINE void window(const cbm_pool_plane *p, int axis, int64_t at, int64_t size, int64_t *low, int64_t *high)
 {
@@ -77,6 +121,8 @@ INLINE void window(const cbm_pool_plane *p, int axis, int64_t at, int64_t size, 
 /* One over the number of places that the average over window (h, w) counts; `at` is the window in the plane. */
 INLINE float share(const cbm_pool_plane *p, int64_t h, int64_t w, const int64_t at[4])
 {
+    if (p->divisor > 0)
+        return 1.0f / p->divisor;
     if (p->exclude_pad)
         return 1.0f / (float)((at[1] - at[0]) * (at[3] - at[2]));
     int64_t top = h * p->stride[0] - p->padding[0], left = w * p->stride[1] - p->padding[1];
