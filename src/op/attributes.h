@@ -81,6 +81,22 @@ typedef struct cbm_batch_norm_attributes {
     double eps;
 } cbm_batch_norm_attributes;
 
+/* layer_norm: x, weight, bias -> y, mean, rstd, the last `axes` axes of x normalised together; weight and bias have their
+   shape, mean and rstd that of the axes before them. layer_norm_backward: x, weight, mean, rstd, g -> dx, dweight, dbias.
+   rms_norm: x, weight -> y, rstd with rstd = 1 / sqrt(mean of x^2 + eps). rms_norm_backward: x, weight, rstd, g -> dx,
+   dweight. */
+typedef struct cbm_layer_norm_attributes {
+    int64_t axes;
+    double eps;
+} cbm_layer_norm_attributes;
+
+/* group_norm: x (N, C, ...), weight (C), bias (C) -> y, mean (N, groups), rstd (N, groups).
+   group_norm_backward: x, weight, mean, rstd, g -> dx, dweight, dbias. */
+typedef struct cbm_group_norm_attributes {
+    int64_t groups;
+    double eps;
+} cbm_group_norm_attributes;
+
 /* cross_entropy: logits (N, C, ...), targets (N, ...) -> mean loss (a scalar), log-sum-exp of the targets' shape.
    cross_entropy_backward: logits, targets, log-sum-exp, g (a scalar) -> dlogits. No attributes. */
 

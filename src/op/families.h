@@ -33,6 +33,8 @@ extern const cbm_op *const cbm_ops_pool[];
 extern const cbm_op *const cbm_ops_adaptive[];
 extern const cbm_op *const cbm_ops_resample[];
 extern const cbm_op *const cbm_ops_norm[];
+extern const cbm_op *const cbm_ops_layer_norm[];
+extern const cbm_op *const cbm_ops_group_norm[];
 extern const cbm_op *const cbm_ops_loss[];
 extern const cbm_op *const cbm_ops_random[];
 extern const cbm_op *const cbm_ops_recurrent[];

@@ -1,6 +1,6 @@
 /* norm.c: batch normalisation (Ioffe and Szegedy 2015) with its gradient, and the public function that keeps the running
    statistics. Rests on op/families.h. */
-#include "op/families.h"
+#include "op/norm.h"
 
 #include <string.h>
 
@@ -13,21 +13,41 @@ static double channel_count(cbm_tensor *x)
     return channels > 0 ? (double)(cbm_tensor_count(x) / channels) : 0;
 }
 
-static double reciprocal(double n)
+double cbm_reciprocal(double n)
 {
     return n > 0 ? 1 / n : 0;
 }
 
-static cbm_tensor *one_over_sqrt(cbm_tensor *variance, double eps)
+cbm_tensor *cbm_one_over_sqrt(cbm_tensor *variance, double eps)
 {
     return cbm_div(cbm_number_like(variance, 1), cbm_sqrt(cbm_add_scalar(variance, eps)));
 }
 
-/* ---- shape rules ---- */
-static bool normalises(cbm_infer *infer, size_t vectors)
+cbm_tensor *cbm_through_statistics(cbm_tensor *x, cbm_tensor *mean, cbm_tensor *rstd, cbm_tensor *mean_gradient,
+                                   cbm_tensor *rstd_gradient, double n)
 {
-    char text[160];
-    const cbm_shape *x = &infer->in_shape[0];
+    const double share = cbm_reciprocal(n);
+    cbm_tensor *extra = mean_gradient != NULL ? cbm_mul_scalar(mean_gradient, share) : NULL;
+    if (rstd_gradient == NULL)
+        return extra;
+    cbm_tensor *cube = cbm_mul(cbm_mul(rstd, rstd), rstd), *wide = cbm_for_statistics(x);
+    cbm_tensor *slope = cbm_mul_scalar(cbm_mul(rstd_gradient, cube), -share);
+    cbm_tensor *part = cbm_mul(slope, mean != NULL ? cbm_sub(wide, mean) : wide);
+    return extra == NULL ? part : cbm_add(part, extra);
+}
+
+cbm_tensor *cbm_gradients_joined(cbm_tensor *x, cbm_tensor *a, cbm_tensor *b)
+{
+    const cbm_dtype dtype = cbm_tensor_dtype(x);
+    if (a != NULL && b != NULL)
+        return cbm_add(cbm_cast(a, dtype), cbm_cast(b, dtype));
+    cbm_tensor *one = a != NULL ? a : b;
+    return one != NULL ? cbm_expand(cbm_cast(one, dtype), cbm_tensor_shape(x)) : NULL;
+}
+
+/* ---- shape rules ---- */
+bool cbm_norm_dtypes(cbm_infer *infer, size_t vectors)
+{
     const cbm_dtype statistics = cbm_statistics_dtype(infer->in_dtype[0]);
     if (!cbm_rule_floating(infer, 0))
         return false;
@@ -38,6 +58,17 @@ static bool normalises(cbm_infer *infer, size_t vectors)
                 infer, CBM_ERROR_DTYPE, "x is %s, so input %zu must be %s, not %s. HINT: convert it with cbm_cast",
                 cbm_dtype_name(infer->in_dtype[0]), i + 1, cbm_dtype_name(must), cbm_dtype_name(infer->in_dtype[i]));
     }
+    for (size_t i = 0; i < infer->n_out; i++)
+        infer->out_dtype[i] = i == 0 ? infer->in_dtype[0] : statistics;
+    return true;
+}
+
+static bool normalises(cbm_infer *infer, size_t vectors)
+{
+    char text[160];
+    const cbm_shape *x = &infer->in_shape[0];
+    if (!cbm_norm_dtypes(infer, vectors))
+        return false;
     if (x->v[0] < 2)
         return cbm_infer_fail(infer, CBM_ERROR_SHAPE, "x %s must have at least 2 dimensions: (N, C, ...)",
                               cbm_shape_text(x, text, sizeof text));
@@ -48,8 +79,6 @@ static bool normalises(cbm_infer *infer, size_t vectors)
     infer->out_shape[0] = *x;
     for (size_t i = 1; i < infer->n_out; i++)
         infer->out_shape[i] = channels;
-    for (size_t i = 0; i < infer->n_out; i++)
-        infer->out_dtype[i] = i == 0 ? infer->in_dtype[0] : statistics;
     return true;
 }
 
@@ -80,7 +109,7 @@ static bool batch_norm_decompose(cbm_context *cx, const void *attributes, cbm_te
     cbm_tensor *x = cbm_for_statistics(in[0]);
     out[1] = cbm_mean_over(x, axes, false);
     cbm_tensor *centred = cbm_sub(x, cbm_over_channels(out[1], rank));
-    out[2] = one_over_sqrt(cbm_mean_over(cbm_mul(centred, centred), axes, false), a->eps);
+    out[2] = cbm_one_over_sqrt(cbm_mean_over(cbm_mul(centred, centred), axes, false), a->eps);
     cbm_tensor *normal = cbm_mul(centred, cbm_over_channels(out[2], rank));
     out[0] = cbm_cast(cbm_add(cbm_mul(normal, cbm_over_channels(in[1], rank)), cbm_over_channels(in[2], rank)),
                       cbm_tensor_dtype(in[0]));
@@ -123,25 +152,13 @@ static void batch_norm_vjp(cbm_vjp *v)
             if (v->needed[i])
                 v->in_gradient[i] = out[i];
     }
-    /* Derivatives of higher order also come through the statistics: dmean / dx = 1 / n, drstd / dx = -rstd^3 (x - mean) / n */
-    if (!v->needed[0])
+    if (!v->needed[0] || (v->out_gradient[1] == NULL && v->out_gradient[2] == NULL))
         return;
-    const double share = reciprocal(channel_count(x));
-    cbm_tensor *extra = NULL;
-    if (v->out_gradient[1] != NULL)
-        extra = cbm_over_channels(cbm_mul_scalar(v->out_gradient[1], share), rank);
-    if (v->out_gradient[2] != NULL) {
-        cbm_tensor *cube = cbm_mul(cbm_mul(rstd, rstd), rstd);
-        cbm_tensor *slope = cbm_mul_scalar(cbm_mul(v->out_gradient[2], cube), -share);
-        cbm_tensor *part =
-            cbm_mul(cbm_over_channels(slope, rank), cbm_sub(cbm_for_statistics(x), cbm_over_channels(mean, rank)));
-        extra = extra == NULL ? part : cbm_add(part, extra);
-    }
-    if (extra == NULL)
-        return;
-    extra = cbm_cast(extra, cbm_tensor_dtype(x));
-    v->in_gradient[0] =
-        v->in_gradient[0] == NULL ? cbm_expand(extra, cbm_tensor_shape(x)) : cbm_add(v->in_gradient[0], extra);
+    cbm_tensor *over[4] = { mean, rstd, v->out_gradient[1], v->out_gradient[2] }; /* derivatives of higher order */
+    for (size_t i = 0; i < 4; i++)
+        over[i] = over[i] != NULL ? cbm_over_channels(over[i], rank) : NULL;
+    v->in_gradient[0] = cbm_gradients_joined(
+        x, v->in_gradient[0], cbm_through_statistics(x, over[0], over[1], over[2], over[3], channel_count(x)));
 }
 
 static void norm_cost(const cbm_launch *shapes, cbm_cost *cost)
@@ -192,7 +209,7 @@ static bool backward_decompose(cbm_context *cx, const void *attributes, cbm_tens
                *g = cbm_for_statistics(in[4]);
     const int64_t rank = cbm_tensor_rank(x);
     const cbm_shape axes = cbm_axes_but_channels(rank);
-    const double share = reciprocal(channel_count(x));
+    const double share = cbm_reciprocal(channel_count(x));
     (void)cx;
     (void)attributes;
     (void)n;
@@ -283,33 +300,39 @@ const cbm_op *const cbm_ops_norm[] = { &batch_norm_op, &backward_op, &relu_backw
 
 /* ---- the public function ---- */
 
-/* variable <- (1 - momentum) variable + momentum seen */
-static void move_towards(cbm_tensor *variable, cbm_tensor *seen, double momentum)
+/* variable <- (1 - momentum) variable + momentum seen; with 1 / counter for the momentum, the mean of all that were seen. */
+static void move_towards(cbm_tensor *variable, cbm_tensor *seen, const cbm_running *r)
 {
-    cbm_assign(variable, cbm_add(cbm_mul_scalar(variable, 1 - momentum), cbm_mul_scalar(seen, momentum)));
+    if (r->counter == NULL) {
+        cbm_assign(variable, cbm_add(cbm_mul_scalar(variable, 1 - r->momentum), cbm_mul_scalar(seen, r->momentum)));
+        return;
+    }
+    cbm_tensor *count = cbm_cast(r->counter, cbm_tensor_dtype(variable));
+    cbm_assign(variable, cbm_add(variable, cbm_div(cbm_sub(seen, variable), count)));
 }
 
 /* The unbiased variance comes back from rstd: (1 / rstd^2 - eps) n / (n - 1); rounding may not make it negative. */
-static void keep_statistics(cbm_tensor *x, cbm_tensor *running_mean, cbm_tensor *running_var, cbm_tensor *mean,
-                            cbm_tensor *rstd, double momentum, double eps)
+void cbm_running_move(const cbm_running *r, cbm_tensor *mean, cbm_tensor *rstd, double n, double eps)
 {
     const cbm_scope_options options = { .struct_size = sizeof options, .no_grad = 1, .quiet = 1 };
-    cbm_scope *scope = cbm_scope_begin_with(cbm_tensor_context(x), &options);
-    const double n = channel_count(x);
-    if (running_mean != NULL)
-        move_towards(running_mean, cbm_detach(mean), momentum);
-    if (running_var != NULL) {
-        cbm_tensor *r = cbm_detach(rstd);
-        cbm_tensor *biased = cbm_add_scalar(cbm_div(cbm_number_like(r, 1), cbm_mul(r, r)), -eps);
-        move_towards(running_var, cbm_mul_scalar(cbm_relu(biased), n / (n - 1)), momentum);
+    cbm_scope *scope = cbm_scope_begin_with(cbm_tensor_context(mean), &options);
+    if (r->mean != NULL)
+        move_towards(r->mean, cbm_detach(mean), r);
+    if (r->var != NULL) {
+        cbm_tensor *own = cbm_detach(rstd);
+        cbm_tensor *biased = cbm_add_scalar(cbm_div(cbm_number_like(own, 1), cbm_mul(own, own)), -eps);
+        move_towards(r->var, cbm_mul_scalar(cbm_relu(biased), n / (n - 1)), r);
     }
     cbm_scope_end(scope);
 }
 
-static cbm_tensor *train(cbm_tensor *x, cbm_tensor *running_mean, cbm_tensor *running_var, cbm_tensor *weight,
-                         cbm_tensor *bias, double momentum, double eps)
+cbm_tensor *cbm_batch_norm_train(cbm_tensor *x, const cbm_running *r, cbm_tensor *weight, cbm_tensor *bias, double eps)
 {
     cbm_context *cx = cbm_tensor_context(x);
+    if (!cbm_usable(cx, x))
+        return cbm_fail_tensor(cx, CBM_ERROR_INVALID, "[batch_norm] x is NULL or failed");
+    if (cbm_tensor_rank(x) < 2)
+        return cbm_fail_tensor(cx, CBM_ERROR_SHAPE, "[batch_norm] x must have at least 2 dimensions: (N, C, ...)");
     const cbm_shape channels = { { 1, cbm_tensor_size(x, 1) } };
     const cbm_batch_norm_attributes attributes = { eps };
     if (channel_count(x) < 2)
@@ -325,7 +348,7 @@ static cbm_tensor *train(cbm_tensor *x, cbm_tensor *running_mean, cbm_tensor *ru
     cbm_tensor *out[CBM_MAX_OUTPUTS] = { NULL };
     cbm_tensor *y = cbm_apply(cx, &batch_norm_op, in, 3, &attributes, out);
     if (!cbm_tensor_failed(y))
-        keep_statistics(x, running_mean, running_var, out[1], out[2], momentum, eps);
+        cbm_running_move(r, out[1], out[2], channel_count(x), eps);
     return y;
 }
 
@@ -333,13 +356,14 @@ cbm_tensor *cbm_batch_norm(cbm_tensor *x, cbm_tensor *running_mean, cbm_tensor *
                            cbm_tensor *bias, bool training, double momentum, double eps)
 {
     cbm_context *cx = cbm_tensor_context(x);
+    const cbm_running running = { running_mean, running_var, momentum, NULL };
+    if (training)
+        return cbm_batch_norm_train(x, &running, weight, bias, eps);
     if (!cbm_usable(cx, x))
         return cbm_fail_tensor(cx, CBM_ERROR_INVALID, "[batch_norm] x is NULL or failed");
     const int64_t rank = cbm_tensor_rank(x);
     if (rank < 2)
         return cbm_fail_tensor(cx, CBM_ERROR_SHAPE, "[batch_norm] x must have at least 2 dimensions: (N, C, ...)");
-    if (training)
-        return train(x, running_mean, running_var, weight, bias, momentum, eps);
     cbm_tensor *const vectors[] = { running_mean, running_var, weight, bias };
     for (size_t i = 0; i < CBM_COUNTOF(vectors); i++) {
         if (vectors[i] == NULL && i < 2)
@@ -353,7 +377,7 @@ cbm_tensor *cbm_batch_norm(cbm_tensor *x, cbm_tensor *running_mean, cbm_tensor *
                                    "[batch_norm] x has %lld channels, a vector of theirs %lld elements",
                                    (long long)cbm_tensor_size(x, 1), (long long)cbm_tensor_count(vectors[i]));
     }
-    cbm_tensor *scale = one_over_sqrt(running_var, eps);
+    cbm_tensor *scale = cbm_one_over_sqrt(running_var, eps);
     if (weight != NULL)
         scale = cbm_mul(scale, weight);
     cbm_tensor *y =

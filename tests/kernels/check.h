@@ -28,6 +28,7 @@ typedef struct check_case {
     double relative[CHECK_OUT], absolute[CHECK_OUT]; /* |got - want| <= relative |want| + absolute */
     double bytes, flops;                             /* of one run */
     int64_t n[12];                                   /* the shape as numbers */
+    double eps;
     union {
         cbm_pool_plane pool;
         cbm_pool_volume volume;

@@ -1,4 +1,4 @@
-/* volumes.c: pooling over volumes and of dilated windows, and weighted sums of neighbours. Rests on check.h. */
+/* volumes.c: pooling over volumes and of dilated windows, weighted sums of neighbours, and norms of rows. Rests on check.h. */
 #include "check.h"
 
 /* ---- pools: variant which, then whether windows have more than 256 places ---- */
@@ -213,6 +213,102 @@ static void run_picks(const cbm_simd *s, check_case *c)
         s->pick(c->out[0].data, c->in[0].data, c->in[1].data, c->n[0]);
 }
 
+/* ---- norms of rows: variant whether there is a mean, and backward whether gradients of the weights are wanted ---- */
+
+static void make_row(check_case *c)
+{
+    const int64_t n = c->bench ? 768 : check_int(c, 1, check_int(c, 0, 4) ? 300 : 9000);
+    c->n[0] = n;
+    c->eps = 1e-5;
+    check_floats(c, 0, n, -1, 3);
+    check_floats(c, 1, n, 0.5, 2);
+    check_floats(c, 2, n, -1, 1);
+    snprintf(c->shape, sizeof c->shape, "%d", (int)n);
+}
+
+static void make_row_norm(check_case *c)
+{
+    make_row(c);
+    check_out(c, 0, CBM_F32, c->n[0], 1e-5, 1e-5);
+    check_out(c, 1, CBM_F32, 1, 1e-6, 1e-6);
+    check_out(c, 2, CBM_F32, 1, 1e-5, 0);
+    memset(check_start(c, 1), 0, sizeof(float)); /* no mean is written where there is none */
+    c->bytes = 16 * (double)c->n[0];
+}
+
+static void reference_row_norm(check_case *c)
+{
+    const float *x = c->in[0].data, *w = c->in[1].data, *b = c->in[2].data;
+    float *y = c->out[0].data;
+    const bool centred = c->kernel->variant[0] != 0;
+    double mean = 0, squares = 0;
+    for (int64_t i = 0; centred && i < c->n[0]; i++)
+        mean += (double)x[i] / (double)c->n[0];
+    for (int64_t i = 0; i < c->n[0]; i++)
+        squares += ((double)x[i] - mean) * ((double)x[i] - mean);
+    const double rstd = 1 / sqrt(squares / (double)c->n[0] + c->eps);
+    for (int64_t i = 0; i < c->n[0]; i++)
+        y[i] = (float)(((double)x[i] - mean) * rstd * (double)w[i] + (centred ? (double)b[i] : 0));
+    *(float *)c->out[1].data = (float)mean;
+    *(float *)c->out[2].data = (float)rstd;
+}
+
+static void run_row_norm(const cbm_simd *s, check_case *c)
+{
+    const bool centred = c->kernel->variant[0] != 0;
+    const cbm_row_norm p = {
+        .length = c->n[0], .eps = c->eps, .weight = c->in[1].data, .bias = centred ? c->in[2].data : NULL
+    };
+    s->row_norm(c->out[0].data, c->in[0].data, &p, centred ? c->out[1].data : NULL, c->out[2].data);
+}
+
+static void make_row_backward(check_case *c)
+{
+    make_row(c);
+    check_out(c, 0, CBM_F32, c->n[0], 1e-5, 1e-5);
+    for (int k = 1; k <= 2; k++) { /* added to */
+        check_out(c, k, CBM_F32, c->n[0], 1e-6, 1e-5);
+        float *start = check_start(c, k);
+        for (int64_t i = 0; i < c->n[0]; i++)
+            start[i] = (float)check_uniform(c);
+    }
+    c->bytes = 16 * (double)c->n[0] + (c->kernel->variant[1] ? 16 * (double)c->n[0] : 0);
+}
+
+static const double row_mean = 0.75, row_rstd = 0.5;
+
+static void reference_row_backward(check_case *c)
+{
+    const float *x = c->in[0].data, *w = c->in[1].data, *g = c->in[2].data;
+    float *dx = c->out[0].data, *dw = c->out[1].data, *db = c->out[2].data;
+    const bool centred = c->kernel->variant[0] != 0, keep = c->kernel->variant[1] != 0;
+    const double mean = centred ? row_mean : 0, n = (double)c->n[0];
+    double sum = 0, along = 0;
+    for (int64_t i = 0; i < c->n[0]; i++) {
+        const double z = ((double)x[i] - mean) * row_rstd, h = (double)g[i] * (double)w[i];
+        sum += centred ? h / n : 0;
+        along += h * z / n;
+        dw[i] += keep ? (float)((double)g[i] * z) : 0;
+        db[i] += keep && centred ? g[i] : 0;
+    }
+    for (int64_t i = 0; i < c->n[0]; i++) {
+        const double z = ((double)x[i] - mean) * row_rstd, h = (double)g[i] * (double)w[i];
+        dx[i] = (float)(row_rstd * (h - sum - z * along));
+    }
+}
+
+static void run_row_backward(const cbm_simd *s, check_case *c)
+{
+    const bool centred = c->kernel->variant[0] != 0, keep = c->kernel->variant[1] != 0;
+    const cbm_row_norm p = { .length = c->n[0],
+                             .weight = c->in[1].data,
+                             .bias = centred ? c->in[1].data : NULL,
+                             .dweight = keep ? c->out[1].data : NULL,
+                             .dbias = keep ? c->out[2].data : NULL };
+    s->row_norm_backward(c->out[0].data, c->in[0].data, c->in[2].data, &p, centred ? (float)row_mean : 0,
+                         (float)row_rstd);
+}
+
 void check_volumes(void)
 {
     for (int i = MAX; i <= AVG_BACKWARD; i++)
@@ -225,6 +321,22 @@ void check_volumes(void)
         }
     check_add(
         (check_kernel){ .name = "weighted rows", .make = make_rows, .reference = reference_rows, .run = run_rows });
+    for (int centred = 0; centred < 2; centred++) {
+        const char *name = centred ? "layer norm" : "rms norm";
+        check_kernel k = { .make = make_row_norm, .reference = reference_row_norm, .run = run_row_norm };
+        k.variant[0] = centred;
+        snprintf(k.name, sizeof k.name, "%s of a row", name);
+        check_add(k);
+        for (int keep = 0; keep < 2; keep++) {
+            check_kernel back = { .make = make_row_backward,
+                                  .reference = reference_row_backward,
+                                  .run = run_row_backward };
+            back.variant[0] = centred;
+            back.variant[1] = keep;
+            snprintf(back.name, sizeof back.name, "%s of a row backward%s", name, keep ? ", weights" : "");
+            check_add(back);
+        }
+    }
     check_add((check_kernel){ .name = "picks", .make = make_picks, .reference = reference_picks, .run = run_picks });
     check_add((check_kernel){ .name = "picks of pairs",
                               .make = make_picks,

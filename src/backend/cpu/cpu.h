@@ -134,6 +134,14 @@ typedef struct cbm_cell_step {
     float *dx, *dn, *dbias; /* gradients of x_gates; of the recurrent part of n (gru); dbias is added to */
 } cbm_cell_step;
 typedef void (*cbm_cell_fn)(const cbm_cell_step *s);
+/* Normalisation of rows of `length` elements; no bias: root mean square norm, which has no mean. dweight, dbias: added to;
+   NULL: not wanted. */
+typedef struct cbm_row_norm {
+    int64_t length;
+    double eps;
+    const float *weight, *bias;
+    float *dweight, *dbias;
+} cbm_row_norm;
 
 /* One level's functions. Sums run in several lanes in a fixed order, so they repeat bit for bit. */
 typedef struct cbm_simd {
@@ -186,6 +194,10 @@ typedef struct cbm_simd {
     void (*norm_sums_run)(double *sums, const float *x, const float *g, const cbm_norm *p);
     void (*norm_backward)(float *dx, const float *x, const float *g, const cbm_norm *p);
     void (*norm_backward_run)(float *dx, const float *x, const float *g, const cbm_norm *p);
+
+    /* layer_norm.c: one row; results may be NULL, y may be x, dx may be x. Backward bias only says that there is a mean. */
+    void (*row_norm)(float *y, const float *x, const cbm_row_norm *p, float *mean, float *rstd);
+    void (*row_norm_backward)(float *dx, const float *x, const float *g, const cbm_row_norm *p, float mean, float rstd);
 
     /* resample.c: r[i] = sum over k < count of w[k] x[k step + i]; x[at[i]]; x[at[i]] w[i] + x[other[i]] v[i] */
     void (*weighted_rows)(float *r, const float *x, int64_t step, const float *w, int64_t count, int64_t n);
@@ -313,6 +325,8 @@ extern const cbm_kernel cbm_cpu_pool[];
 extern const cbm_kernel cbm_cpu_adaptive[];
 extern const cbm_kernel cbm_cpu_resample[];
 extern const cbm_kernel cbm_cpu_norm[];
+extern const cbm_kernel cbm_cpu_layer_norm[];
+extern const cbm_kernel cbm_cpu_group_norm[];
 extern const cbm_kernel cbm_cpu_softmax[];
 extern const cbm_kernel cbm_cpu_reduce[];
 extern const cbm_kernel cbm_cpu_move[];

@@ -21,5 +21,6 @@ void CBM_LEVEL(cbm_simd_fill)(cbm_simd *s)
     CBM_LEVEL(cbm_channels_fill)(s);
     CBM_LEVEL(cbm_volumes_fill)(s);
     CBM_LEVEL(cbm_resample_fill)(s);
+    CBM_LEVEL(cbm_layer_norm_fill)(s);
     CBM_LEVEL(cbm_winograd_fill)(s);
 }

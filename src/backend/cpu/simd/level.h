@@ -17,6 +17,7 @@ void CBM_LEVEL(cbm_planes_fill)(cbm_simd *s);
 void CBM_LEVEL(cbm_channels_fill)(cbm_simd *s);
 void CBM_LEVEL(cbm_volumes_fill)(cbm_simd *s);
 void CBM_LEVEL(cbm_resample_fill)(cbm_simd *s);
+void CBM_LEVEL(cbm_layer_norm_fill)(cbm_simd *s);
 void CBM_LEVEL(cbm_winograd_fill)(cbm_simd *s);
 
 #endif
