@@ -13,7 +13,7 @@ static double channel_count(cbm_tensor *x)
     return channels > 0 ? (double)(cbm_tensor_count(x) / channels) : 0;
 }
 
-double cbm_reciprocal(double n)
+double cbm_share_of(double n)
 {
     return n > 0 ? 1 / n : 0;
 }
@@ -26,7 +26,7 @@ cbm_tensor *cbm_one_over_sqrt(cbm_tensor *variance, double eps)
 cbm_tensor *cbm_through_statistics(cbm_tensor *x, cbm_tensor *mean, cbm_tensor *rstd, cbm_tensor *mean_gradient,
                                    cbm_tensor *rstd_gradient, double n)
 {
-    const double share = cbm_reciprocal(n);
+    const double share = cbm_share_of(n);
     cbm_tensor *extra = mean_gradient != NULL ? cbm_mul_scalar(mean_gradient, share) : NULL;
     if (rstd_gradient == NULL)
         return extra;
@@ -209,7 +209,7 @@ static bool backward_decompose(cbm_context *cx, const void *attributes, cbm_tens
                *g = cbm_for_statistics(in[4]);
     const int64_t rank = cbm_tensor_rank(x);
     const cbm_shape axes = cbm_axes_but_channels(rank);
-    const double share = cbm_reciprocal(channel_count(x));
+    const double share = cbm_share_of(channel_count(x));
     (void)cx;
     (void)attributes;
     (void)n;

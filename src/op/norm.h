@@ -9,7 +9,7 @@
 bool cbm_norm_dtypes(cbm_infer *infer, size_t vectors);
 /* 1 / sqrt(variance + eps) */
 cbm_tensor *cbm_one_over_sqrt(cbm_tensor *variance, double eps);
-double cbm_reciprocal(double n); /* of 0: 0 */
+double cbm_share_of(double n); /* 1 / n; of 0: 0 */
 /* What reaches x (n elements share their statistics) through its mean and rstd = 1 / sqrt(biased variance + eps), whose
    gradients are given: dmean / dx = 1 / n, drstd / dx = -rstd^3 (x - mean) / n. All but x are in a shape that broadcasts over
    x. mean NULL: rstd is about 0. A gradient may be NULL; both: NULL. */

@@ -134,6 +134,7 @@ typedef struct cbm_cell_step {
     float *dx, *dn, *dbias; /* gradients of x_gates; of the recurrent part of n (gru); dbias is added to */
 } cbm_cell_step;
 typedef void (*cbm_cell_fn)(const cbm_cell_step *s);
+
 /* Normalisation of rows of `length` elements; no bias: root mean square norm, which has no mean. dweight, dbias: added to;
    NULL: not wanted. */
 typedef struct cbm_row_norm {
