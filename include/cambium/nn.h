@@ -14,6 +14,7 @@
 #include <cambium/nn/dropout.h>
 #include <cambium/nn/activation.h>
 #include <cambium/nn/shape.h>
+#include <cambium/nn/image.h>
 #include <cambium/nn/container.h>
 #include <cambium/nn/init.h>
 #include <cambium/nn/reparametrise.h>

@@ -1,55 +1,137 @@
-/* conv.c: convolutions. */
+/* conv.c: convolutions and transposed convolutions in one to three dimensions. */
 #include "nn/layer.h"
 #include <math.h>
 
-typedef struct conv2d {
-    cbm_module module;
-    int64_t in, out;
-    cbm_conv_options options;
-} conv2d;
+static const char *const names[] = { "conv1d", "conv2d", "conv3d" };
+static const char *const transposed_names[] = { "conv_transpose1d", "conv_transpose2d", "conv_transpose3d" };
 
-static cbm_tensor *conv2d_forward(cbm_module *self, cbm_tensor *x)
+/* What both kinds ask of their numbers; false: reported. */
+static bool channels_divide(cbm_context *cx, const char *who, int64_t in, int64_t out, int64_t groups)
 {
-    const conv2d *m = (conv2d *)self;
-    return cbm_conv2d_with(x, cbm_layer_parameter(self, 0), cbm_layer_parameter(self, 1), &m->options);
+    if (in >= 1 && out >= 1 && groups >= 1 && in % groups == 0 && out % groups == 0)
+        return true;
+    cbm_fail(cx, CBM_ERROR_INVALID, "[%s] %lld channels in and %lld out in %lld groups: both must divide evenly", who,
+             (long long)in, (long long)out, (long long)groups);
+    return false;
 }
 
-CBM_OPTIONS_INIT(cbm_nn_conv2d_options, CBM_NN_CONV2D_DEFAULTS)
-
-cbm_module *cbm_nn_conv2d_with(cbm_context *cx, int64_t in, int64_t out, int64_t kernel, const cbm_nn_conv2d_options *o)
+/* Weight (first, second, kernel, ..) and bias (out), uniform in +-1/sqrt(second * places of the kernel). */
+static void add_parameters(cbm_module *m, const cbm_shape *kernel, int64_t first, int64_t second, int64_t out,
+                           bool bias, cbm_dtype dtype)
 {
-    conv2d *m = cbm_layer_new(cx, sizeof *m, "conv2d", conv2d_forward);
+    cbm_shape shape = { { kernel->v[0] + 2, first, second } };
+    double fan_in = (double)second;
+    for (int64_t i = 1; i <= kernel->v[0]; i++) {
+        shape.v[2 + i] = kernel->v[i];
+        fan_in *= (double)kernel->v[i];
+    }
+    cbm_add_uniform(m, "weight", dtype, shape, 1 / sqrt(fan_in));
+    if (bias)
+        cbm_add_uniform(m, "bias", dtype, CBM_SHAPE(out), 1 / sqrt(fan_in));
+}
+
+/* ---- convolution ---- */
+
+typedef struct conv {
+    cbm_module module;
+    cbm_tensor *(*operation)(cbm_tensor *x, cbm_tensor *weight, cbm_tensor *bias, const cbm_conv_options *options);
+    cbm_conv_options options;
+} conv;
+
+static cbm_tensor *conv_forward(cbm_module *self, cbm_tensor *x)
+{
+    const conv *m = (conv *)self;
+    return m->operation(x, cbm_layer_parameter(self, 0), cbm_layer_parameter(self, 1), &m->options);
+}
+
+CBM_OPTIONS_INIT(cbm_nn_conv_options, CBM_NN_CONV_DEFAULTS)
+
+static cbm_module *make_conv(cbm_context *cx, int64_t n, int64_t in, int64_t out, int64_t kernel,
+                             const cbm_nn_conv_options *o)
+{
+    static cbm_tensor *(*const operations[])(cbm_tensor *, cbm_tensor *, cbm_tensor *,
+                                             const cbm_conv_options *) = { cbm_conv1d_with, cbm_conv2d_with,
+                                                                           cbm_conv3d_with };
+    const char *who = names[n - 1];
+    cbm_shape k;
+    conv *m = cbm_layer_new(cx, sizeof *m, who, conv_forward);
     if (!m)
         return cbm_module_failed(cx);
-    m->in = in;
-    m->out = out;
-    cbm_shape k;
-    if (cbm_options_wrong(cx, "conv2d", o, o ? o->struct_size : 0, sizeof *o) ||
-        !cbm_layer_dtype(cx, "conv2d", o->dtype) || !cbm_layer_kernel(cx, "conv2d", kernel, &o->kernel, &k))
+    m->operation = operations[n - 1];
+    if (cbm_options_wrong(cx, who, o, o ? o->struct_size : 0, sizeof *o) || !cbm_layer_dtype(cx, who, o->dtype) ||
+        !cbm_layer_kernel(cx, who, n, kernel, &o->kernel, &k) || !channels_divide(cx, who, in, out, o->groups))
         return cbm_layer_finish(&m->module);
-    if (in < 1 || out < 1 || o->groups < 1 || in % o->groups || out % o->groups) {
-        cbm_fail(cx, CBM_ERROR_INVALID,
-                 "[conv2d] %lld channels in and %lld out in %lld groups: both must divide evenly", (long long)in,
-                 (long long)out, (long long)o->groups);
-        return cbm_layer_finish(&m->module);
-    }
     m->options = (cbm_conv_options){ .struct_size = sizeof m->options,
                                      .stride = o->stride,
                                      .padding = o->padding,
                                      .dilation = o->dilation,
-                                     .groups = o->groups };
-    int64_t part = in / o->groups;
-    double bound = 1 / sqrt((double)part * (double)k.v[1] * (double)k.v[2]);
-    cbm_dtype dtype = (cbm_dtype)o->dtype;
-    cbm_add_uniform(&m->module, "weight", dtype, CBM_SHAPE(out, part, k.v[1], k.v[2]), bound);
-    if (o->bias)
-        cbm_add_uniform(&m->module, "bias", dtype, CBM_SHAPE(out), bound);
+                                     .groups = o->groups,
+                                     .same = o->same };
+    add_parameters(&m->module, &k, out, in / o->groups, out, o->bias != 0, (cbm_dtype)o->dtype);
     return cbm_layer_finish(&m->module);
 }
 
+/* ---- transposed convolution ---- */
+
+typedef struct transposed {
+    cbm_module module;
+    cbm_tensor *(*operation)(cbm_tensor *x, cbm_tensor *weight, cbm_tensor *bias,
+                             const cbm_conv_transpose_options *options);
+    cbm_conv_transpose_options options;
+} transposed;
+
+static cbm_tensor *transposed_forward(cbm_module *self, cbm_tensor *x)
+{
+    const transposed *m = (transposed *)self;
+    return m->operation(x, cbm_layer_parameter(self, 0), cbm_layer_parameter(self, 1), &m->options);
+}
+
+CBM_OPTIONS_INIT(cbm_nn_conv_transpose_options, CBM_NN_CONV_TRANSPOSE_DEFAULTS)
+
+static cbm_module *make_transposed(cbm_context *cx, int64_t n, int64_t in, int64_t out, int64_t kernel,
+                                   const cbm_nn_conv_transpose_options *o)
+{
+    static cbm_tensor *(*const operations[])(cbm_tensor *, cbm_tensor *, cbm_tensor *,
+                                             const cbm_conv_transpose_options *) = { cbm_conv_transpose1d_with,
+                                                                                     cbm_conv_transpose2d_with,
+                                                                                     cbm_conv_transpose3d_with };
+    const char *who = transposed_names[n - 1];
+    cbm_shape k;
+    transposed *m = cbm_layer_new(cx, sizeof *m, who, transposed_forward);
+    if (!m)
+        return cbm_module_failed(cx);
+    m->operation = operations[n - 1];
+    if (cbm_options_wrong(cx, who, o, o ? o->struct_size : 0, sizeof *o) || !cbm_layer_dtype(cx, who, o->dtype) ||
+        !cbm_layer_kernel(cx, who, n, kernel, &o->kernel, &k) || !channels_divide(cx, who, in, out, o->groups))
+        return cbm_layer_finish(&m->module);
+    m->options = (cbm_conv_transpose_options){ .struct_size = sizeof m->options,
+                                               .stride = o->stride,
+                                               .padding = o->padding,
+                                               .output_padding = o->output_padding,
+                                               .dilation = o->dilation,
+                                               .groups = o->groups };
+    add_parameters(&m->module, &k, in, out / o->groups, out, o->bias != 0, (cbm_dtype)o->dtype);
+    return cbm_layer_finish(&m->module);
+}
+
+#define PUBLIC(n_)                                                                                                     \
+    cbm_module *cbm_nn_conv##n_##d_with(cbm_context *cx, int64_t in, int64_t out, int64_t kernel,                      \
+                                        const cbm_nn_conv_options *options)                                            \
+    {                                                                                                                  \
+        return make_conv(cx, n_, in, out, kernel, options);                                                            \
+    }                                                                                                                  \
+    cbm_module *cbm_nn_conv_transpose##n_##d_with(cbm_context *cx, int64_t in, int64_t out, int64_t kernel,            \
+                                                  const cbm_nn_conv_transpose_options *options)                        \
+    {                                                                                                                  \
+        return make_transposed(cx, n_, in, out, kernel, options);                                                      \
+    }
+PUBLIC(1)
+PUBLIC(2)
+PUBLIC(3)
+
 /* ---- what folding needs to know ---- */
 
-bool cbm_is_conv2d(const cbm_module *m)
+bool cbm_is_conv(const cbm_module *m)
 {
-    return m->forward == conv2d_forward;
+    return m->forward == conv_forward;
 }

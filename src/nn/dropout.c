@@ -1,26 +1,64 @@
-/* dropout.c: dropout. */
+/* dropout.c: dropout of elements and of whole channels. */
 #include "nn/layer.h"
 
 typedef struct dropout {
     cbm_module module;
+    cbm_tensor *(*operation)(cbm_tensor *x, double p);
     double p;
+    int64_t rank; /* of the input; 0: any */
 } dropout;
 
 static cbm_tensor *dropout_forward(cbm_module *self, cbm_tensor *x)
 {
     const dropout *m = (dropout *)self;
-    return self->training && m->p > 0 ? cbm_dropout(x, m->p) : x;
+    cbm_shape shape = cbm_tensor_shape(x);
+    char text[128];
+    if (m->rank && shape.v[0] != m->rank)
+        return cbm_fail_tensor(self->cx, CBM_ERROR_SHAPE, "[%s] the input %s has not %lld dimensions: (N, C, ...)",
+                               self->type, cbm_shape_text(&shape, text, sizeof text), (long long)m->rank);
+    return self->training && m->p > 0 ? m->operation(x, m->p) : x;
+}
+
+static cbm_module *make(cbm_context *cx, const char *type, cbm_tensor *(*operation)(cbm_tensor *, double), int64_t rank,
+                        double p)
+{
+    dropout *m = cbm_layer_new(cx, sizeof *m, type, dropout_forward);
+    if (!m)
+        return cbm_module_failed(cx);
+    m->operation = operation;
+    m->rank = rank;
+    m->p = p;
+    if (!(p >= 0 && p < 1))
+        cbm_fail(cx, CBM_ERROR_INVALID, "[%s] the probability must be in [0, 1)", type);
+    return cbm_layer_finish(&m->module);
 }
 
 cbm_module *cbm_nn_dropout(cbm_context *cx, double p)
 {
-    dropout *m = cbm_layer_new(cx, sizeof *m, "dropout", dropout_forward);
-    if (!m)
-        return cbm_module_failed(cx);
-    m->p = p;
-    if (p >= 0 && p < 1)
-        return &m->module;
-    cbm_fail(cx, CBM_ERROR_INVALID, "[dropout] the probability must be in [0, 1)");
-    cbm_module_release(&m->module);
-    return cbm_module_failed(cx);
+    return make(cx, "dropout", cbm_dropout, 0, p);
+}
+
+cbm_module *cbm_nn_dropout1d(cbm_context *cx, double p)
+{
+    return make(cx, "dropout1d", cbm_feature_dropout, 3, p);
+}
+
+cbm_module *cbm_nn_dropout2d(cbm_context *cx, double p)
+{
+    return make(cx, "dropout2d", cbm_feature_dropout, 4, p);
+}
+
+cbm_module *cbm_nn_dropout3d(cbm_context *cx, double p)
+{
+    return make(cx, "dropout3d", cbm_feature_dropout, 5, p);
+}
+
+cbm_module *cbm_nn_alpha_dropout(cbm_context *cx, double p)
+{
+    return make(cx, "alpha_dropout", cbm_alpha_dropout, 0, p);
+}
+
+cbm_module *cbm_nn_feature_alpha_dropout(cbm_context *cx, double p)
+{
+    return make(cx, "feature_alpha_dropout", cbm_feature_alpha_dropout, 0, p);
 }

@@ -19,13 +19,13 @@ static void see(const char *name, cbm_module *m, cbm_tensor *input, cbm_tensor *
 {
     search *s = user;
     (void)name;
-    if (cbm_is_conv2d(m)) {
+    if (cbm_is_conv(m)) {
         fold found = { .conv = m, .between = output->value };
         for (size_t i = 0; i < s->folds.count; i++)
             if (FOLD(s, i).conv == m)
                 FOLD(s, i).spoiled = found.spoiled = true;
         s->no_memory |= !cbm_array_push(&s->folds, &found);
-    } else if (cbm_is_batch_norm2d(m)) {
+    } else if (cbm_is_batch_norm(m)) {
         fold *before = NULL;
         bool again = false;
         for (size_t i = 0; i < s->folds.count; i++) {
@@ -94,7 +94,8 @@ static void assign_folded(const fold *f)
     if (affine->count)
         shifted = cbm_add(shifted, CBM_PART(*affine, 1).tensor);
     cbm_assign(bias, shifted);
-    cbm_assign(weight, cbm_mul(weight, cbm_reshape(gain, CBM_SHAPE(-1, 1, 1, 1))));
+    cbm_shape over = { { cbm_tensor_rank(weight), cbm_tensor_count(gain), 1, 1, 1, 1 } }; /* (O, 1, ..) */
+    cbm_assign(weight, cbm_mul(weight, cbm_reshape(gain, over)));
 }
 
 cbm_status cbm_nn_fold_batch_norm(cbm_module *network, cbm_tensor *input, size_t *folded)

@@ -44,15 +44,15 @@ bool cbm_layer_dtype(cbm_context *cx, const char *who, int64_t dtype)
     return false;
 }
 
-/* (height, width) of a kernel given as a number or, first of all, as a list. */
-bool cbm_layer_kernel(cbm_context *cx, const char *who, int64_t kernel, const cbm_shape *list, cbm_shape *out)
+bool cbm_layer_kernel(cbm_context *cx, const char *who, int64_t n, int64_t kernel, const cbm_shape *list,
+                      cbm_shape *out)
 {
-    int64_t n = list->v[0];
-    *out = n == 0 ? CBM_SHAPE(kernel, kernel) : n == 1 ? CBM_SHAPE(list->v[1], list->v[1]) : *list;
-    if (n >= 0 && n <= 2 && out->v[1] >= 1 && out->v[2] >= 1)
-        return true;
-    cbm_fail(cx, CBM_ERROR_INVALID, "[%s] a kernel is one or two numbers of at least 1", who);
-    return false;
+    bool fits = cbm_spatial(list, n, kernel, out);
+    for (int64_t i = 1; fits && i <= n; i++)
+        fits = out->v[i] >= 1;
+    if (!fits)
+        cbm_fail(cx, CBM_ERROR_INVALID, "[%s] a kernel takes %s of at least 1", who, cbm_spatial_text(n));
+    return fits;
 }
 
 /* ---- parameters ---- */

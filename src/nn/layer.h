@@ -12,6 +12,7 @@
 #define CAMBIUM_NN_LAYER_H
 
 #include "nn/parts.h"
+#include "op/families.h"
 
 /* The options' _init function, from the defaults of their macro. */
 #define CBM_OPTIONS_INIT(type_, ...)                                                                                   \
@@ -31,8 +32,9 @@ cbm_module *cbm_layer_plain(cbm_context *cx, const char *type, cbm_forward_fn fo
 bool cbm_options_wrong(cbm_context *cx, const char *who, const void *options, uint64_t have, uint64_t want);
 /* The dtype of parameters is f32 or f64; false: not, which is reported. */
 bool cbm_layer_dtype(cbm_context *cx, const char *who, int64_t dtype);
-/* (height, width) of a kernel given as a number or, first of all, as a list; false: reported. */
-bool cbm_layer_kernel(cbm_context *cx, const char *who, int64_t kernel, const cbm_shape *list, cbm_shape *out);
+/* The n extents of a kernel given as a number or, first of all, as a list; false: reported. */
+bool cbm_layer_kernel(cbm_context *cx, const char *who, int64_t n, int64_t kernel, const cbm_shape *list,
+                      cbm_shape *out);
 
 /* Adds a parameter uniform in [-bound, bound]. */
 cbm_status cbm_add_uniform(cbm_module *m, const char *name, cbm_dtype dtype, cbm_shape shape, double bound);

@@ -48,10 +48,10 @@ void cbm_reparametrisation_free(cbm_module *m);
 /* The dotted name of the first place below network where target is found; false: nowhere. */
 bool cbm_module_path(const cbm_module *network, const cbm_module *target, char *out, size_t size);
 
-/* conv.c and norm.c, for folding: a convolution; a batch norm of its outputs that was not retired; its eps; and making it
-   the identity in evaluation and an error in training, without parts. */
-bool cbm_is_conv2d(const cbm_module *m);
-bool cbm_is_batch_norm2d(const cbm_module *m);
+/* conv.c and norm.c, for folding: a convolution; a batch norm with running statistics that was not retired; its eps; and
+   making it the identity in evaluation and an error in training, without parts. */
+bool cbm_is_conv(const cbm_module *m);
+bool cbm_is_batch_norm(const cbm_module *m);
 double cbm_batch_norm_eps(const cbm_module *m);
 void cbm_batch_norm_retire(cbm_module *m);
 

@@ -1,6 +1,6 @@
-/* test_random_images.c: networks on images drawn at random (convolutions of every kind, pooling, normalisation, sums, gates,
-   residual additions, joins and cuts of channels, gradients, updates of weights, reads in random places) give the same
-   numbers planned on the fast device, with its layouts, absorbed passes and algorithms, as op by op on the reference.
+/* test_random_images.c: networks on images, lines and volumes drawn at random (convolutions of every kind, pooling,
+   normalisation, interpolation, sums, gates, residual additions, joins and cuts of channels, gradients, updates of weights,
+   reads in random places) give the same numbers planned on the fast device, with its layouts, absorbed passes and algorithms, as op by op on the reference.
    Exact programs hold small whole numbers and take direct algorithms only, so that gates and maxima cannot flip; smooth ones
    take every algorithm. A failure names the seed and the shortest failing prefix; `test_plan_random_images SEED` runs that
    program alone. */
@@ -86,42 +86,99 @@ static void log_tensor(program *p, cbm_tensor *t)
     p->logged += (size_t)n;
 }
 
+/* How many dimensions there are after the channels: 1 to 3. */
+static int64_t dimensions(cbm_tensor *x)
+{
+    return cbm_tensor_rank(x) - 2;
+}
+
+static int64_t smallest(cbm_tensor *x)
+{
+    int64_t least = INT64_MAX;
+    for (int64_t i = 2; i < cbm_tensor_rank(x); i++)
+        least = cbm_tensor_size(x, i) < least ? cbm_tensor_size(x, i) : least;
+    return least;
+}
+
+/* (first, second, then size for each dimension of x) */
+static cbm_shape shape_like(cbm_tensor *x, int64_t first, int64_t second, int64_t size)
+{
+    cbm_shape s = { { cbm_tensor_rank(x), first, second } };
+    for (int64_t i = 3; i <= s.v[0]; i++)
+        s.v[i] = size;
+    return s;
+}
+
+static const int64_t wide[] = { 1, 3, 8, 16, 17, 24, 32, 48 };
+
 static cbm_tensor *convolution(program *p, cbm_tensor *x, int *at)
 {
-    static const int64_t wide[] = { 1, 3, 8, 16, 17, 24, 32, 48 };
-    const int64_t channels = cbm_tensor_size(x, 1), height = cbm_tensor_size(x, 2), width = cbm_tensor_size(x, 3);
+    static cbm_tensor *(*const conv[])(cbm_tensor *, cbm_tensor *, cbm_tensor *,
+                                       const cbm_conv_options *) = { cbm_conv1d_with, cbm_conv2d_with,
+                                                                     cbm_conv3d_with };
+    const int64_t channels = cbm_tensor_size(x, 1);
     int64_t out = wide[draw(p, 8)], groups = 1, kernel = draw(p, 3) ? 3 : 1, stride = draw(p, 4) ? 1 : 2;
     int64_t padding = kernel == 3 ? draw(p, 3) != 0 : 0;
     const int kind = draw(p, 6);
     const bool bias = draw(p, 2);
-    if (height + 2 * padding < kernel || width + 2 * padding < kernel)
+    if (smallest(x) + 2 * padding < kernel)
         kernel = 1, padding = 0;
     if (kind == 0)
         groups = out = channels;
     else if (kind == 1 && channels % 2 == 0)
         groups = 2, out += out % 2;
-    cbm_tensor *w = next_weight(p, at, CBM_SHAPE(out, channels / groups, kernel, kernel));
+    cbm_tensor *w = next_weight(p, at, shape_like(x, out, channels / groups, kernel));
     cbm_tensor *b = bias ? next_weight(p, at, CBM_SHAPE(out)) : NULL;
-    return cbm_conv2d(x, w, b, .stride = CBM_SHAPE(stride), .padding = CBM_SHAPE(padding), .groups = groups);
+    const cbm_conv_options o = { sizeof o, CBM_SHAPE(stride), CBM_SHAPE(padding), CBM_SHAPE(1), groups, 0 };
+    return conv[dimensions(x) - 1](x, w, b, &o);
+}
+
+static cbm_tensor *transposed(program *p, cbm_tensor *x, int *at)
+{
+    static cbm_tensor *(*const conv[])(cbm_tensor *, cbm_tensor *, cbm_tensor *, const cbm_conv_transpose_options *) = {
+        cbm_conv_transpose1d_with, cbm_conv_transpose2d_with, cbm_conv_transpose3d_with
+    };
+    const int64_t channels = cbm_tensor_size(x, 1), groups = channels % 2 == 0 && draw(p, 3) == 0 ? 2 : 1;
+    const int64_t out = wide[draw(p, 8)], stride = smallest(x) < 6 ? 1 + draw(p, 2) : 1, kernel = 1 + draw(p, 3);
+    cbm_tensor *w = next_weight(p, at, shape_like(x, channels, out, kernel));
+    cbm_tensor *b = draw(p, 2) ? next_weight(p, at, CBM_SHAPE(out * groups)) : NULL;
+    const cbm_conv_transpose_options o = { .struct_size = sizeof o, .stride = CBM_SHAPE(stride), .groups = groups };
+    return conv[dimensions(x) - 1](x, w, b, &o);
 }
 
 static cbm_tensor *normalised(program *p, cbm_tensor *x, int *at)
 {
-    const cbm_shape channels = CBM_SHAPE(cbm_tensor_size(x, 1));
-    if (p->exact || cbm_tensor_count(x) < 8 * cbm_tensor_size(x, 1))
+    const int64_t channels = cbm_tensor_size(x, 1);
+    if (p->exact || cbm_tensor_count(x) < 8 * channels)
         return cbm_add_scalar(x, 1);
-    cbm_tensor *w = next_weight(p, at, channels), *b = next_weight(p, at, channels);
-    return cbm_batch_norm(x, NULL, NULL, w, b, true, 0.1, 0.1);
+    cbm_tensor *w = next_weight(p, at, CBM_SHAPE(channels)), *b = next_weight(p, at, CBM_SHAPE(channels));
+    if (draw(p, 2))
+        return cbm_batch_norm(x, NULL, NULL, w, b, true, 0.1, 0.1);
+    return cbm_group_norm(x, channels % 4 == 0 ? channels / 4 : 1, w, b, 0.1);
 }
 
 static cbm_tensor *pooled(program *p, cbm_tensor *x)
 {
-    if (cbm_tensor_size(x, 2) < 2 || cbm_tensor_size(x, 3) < 2)
+    static cbm_tensor *(*const max[])(cbm_tensor *, cbm_shape, const cbm_pool_options *) = { cbm_max_pool1d_with,
+                                                                                             cbm_max_pool2d_with,
+                                                                                             cbm_max_pool3d_with };
+    static cbm_tensor *(*const avg[])(cbm_tensor *, cbm_shape, const cbm_pool_options *) = { cbm_avg_pool1d_with,
+                                                                                             cbm_avg_pool2d_with,
+                                                                                             cbm_avg_pool3d_with };
+    if (smallest(x) < 2)
         return x;
-    const int64_t stride = 1 + draw(p, 2);
-    if (p->exact && draw(p, 2))
-        return cbm_max_pool2d(x, CBM_SHAPE(2), .stride = CBM_SHAPE(stride));
-    return cbm_avg_pool2d(x, CBM_SHAPE(2), .stride = CBM_SHAPE(stride));
+    const cbm_pool_options o = { .struct_size = sizeof o,
+                                 .stride = CBM_SHAPE(1 + draw(p, 2)),
+                                 .ceil_mode = (uint64_t)draw(p, 2) };
+    return (p->exact && draw(p, 2) ? max : avg)[dimensions(x) - 1](x, CBM_SHAPE(2), &o);
+}
+
+static cbm_tensor *resized(program *p, cbm_tensor *x)
+{
+    if (smallest(x) > 4)
+        return x;
+    const int64_t mode = p->exact || draw(p, 2) ? CBM_INTERPOLATE_NEAREST : CBM_INTERPOLATE_LINEAR;
+    return cbm_interpolate(x, .scale_factor = { 2 }, .mode = mode);
 }
 
 static cbm_tensor *gated(program *p, cbm_tensor *x)
@@ -148,7 +205,7 @@ static cbm_tensor *operation(program *p, cbm_tensor **pool, int count, int *at)
     cbm_tensor *x = pool[draw(p, 3) ? count - 1 : draw(p, count)];
     if (cbm_tensor_failed(x))
         return x;
-    switch (draw(p, 12)) {
+    switch (draw(p, 14)) {
     case 0:
     case 1:
     case 2:
@@ -162,8 +219,10 @@ static cbm_tensor *operation(program *p, cbm_tensor **pool, int count, int *at)
         cbm_tensor *const both[] = { x, same_shape(p, pool, count, x) };
         return cbm_tensor_size(x, 1) <= 24 ? cbm_concat(both, 2, 1) : x;
     }
+    case 11: return transposed(p, x, at);
+    case 12: return resized(p, x);
     case 10: return cbm_tensor_size(x, 1) > 2 ? cbm_slice(x, 1, 0, cbm_tensor_size(x, 1) - 1, 1) : x;
-    default: return cbm_add(x, next_weight(p, at, CBM_SHAPE(1, cbm_tensor_size(x, 1), 1, 1)));
+    default: return cbm_add(x, next_weight(p, at, shape_like(x, 1, cbm_tensor_size(x, 1), 1)));
     }
 }
 
@@ -226,8 +285,12 @@ static size_t run(uint64_t seed, int operations, bool fast, int64_t threads, flo
     p.cx = fast ? cbm_open_with(.threads = threads, .deterministic = p.exact)
                 : cbm_open_with(.device = "reference", .naive = 1, .threads = 1);
     const int batch = draw(&p, 12);
-    const cbm_shape shape =
-        CBM_SHAPE(batch == 0 ? 0 : 1 + batch % 3, channels[draw(&p, 6)], sizes[draw(&p, 6)], sizes[draw(&p, 6)]);
+    cbm_shape shape = { { 3 + (int64_t)(seed / 2 % 4 == 0   ? 0
+                                        : seed / 2 % 4 == 1 ? 2
+                                                            : 1), /* half of them pictures */
+                          batch == 0 ? 0 : 1 + batch % 3, channels[draw(&p, 6)] } };
+    for (int64_t i = 3; i <= shape.v[0]; i++)
+        shape.v[i] = sizes[draw(&p, shape.v[0] == 5 ? 4 : 6)];
     const uint64_t start = p.draws;
     for (int round = 0; round < ROUNDS; round++) {
         p.draws = start + 1000000u * (round == 2); /* the same graph twice, then another */

@@ -6,8 +6,15 @@
 
 CBM_BEGIN_DECLS
 
-/* Identity in evaluation mode. 0 <= p < 1. */
+/* Each is the identity in evaluation mode. 0 <= p < 1. dropout: single elements; dropout1d, 2d, 3d: whole channels of
+   (N, C, L), (N, C, H, W), (N, C, D, H, W). */
 CBM_API cbm_module *cbm_nn_dropout(cbm_context *cx, double p);
+CBM_API cbm_module *cbm_nn_dropout1d(cbm_context *cx, double p);
+CBM_API cbm_module *cbm_nn_dropout2d(cbm_context *cx, double p);
+CBM_API cbm_module *cbm_nn_dropout3d(cbm_context *cx, double p);
+/* For networks with SELU: cbm_alpha_dropout, and the same of whole channels. */
+CBM_API cbm_module *cbm_nn_alpha_dropout(cbm_context *cx, double p);
+CBM_API cbm_module *cbm_nn_feature_alpha_dropout(cbm_context *cx, double p);
 
 CBM_END_DECLS
 

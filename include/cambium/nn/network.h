@@ -7,7 +7,7 @@
 
 CBM_BEGIN_DECLS
 
-/* For inference: folds every batch norm (2d) that directly follows a convolution, and alone does so, into its weights and
+/* For inference: folds every batch norm that directly follows a convolution, and alone does so, into its weights and
    bias: weight gain and (bias - running_mean) gain + bias of the norm, gain = weight of the norm / sqrt(running_var + eps).
    Results stay equal but for rounding. Which norm follows which convolution is seen by recording network on input, which is
    not computed. The network is in evaluation mode afterwards; convolutions without a bias have got one, the norms have lost
