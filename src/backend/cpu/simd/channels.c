@@ -3,22 +3,18 @@
 #include "backend/cpu/simd/level.h"
 #include "backend/cpu/simd/pooling.h"
 
-INLINE vf load_n(const float *p, int64_t n)
-{
-    return n == VN ? vf_load(p) : vf_load_part(p, n, 0.0f);
-}
 /* Some channels of one window: `rows` x `columns` places from x on, the first of them place k of the window. */
 INLINE void max_window(const float *x, int64_t row_step, int64_t step, int64_t rows, int64_t columns, int64_t k,
                        int64_t kernel_width, float *y, uint8_t *place, int64_t n)
 {
-    vf best = load_n(x, n);
+    vf best = vf_load_n(x, n);
     vi at = vi_set((int32_t)k);
     for (int64_t i = 0; i < rows; i++)
         for (int64_t j = i == 0; j < columns; j++)
-            keep_greater(&best, &at, load_n(x + i * row_step + j * step, n),
+            keep_greater(&best, &at, vf_load_n(x + i * row_step + j * step, n),
                          vi_set((int32_t)(k + i * kernel_width + j)));
     if (y)
-        store_n(y, n, best);
+        vf_store_n(y, n, best);
     if (place)
         vi_to_bytes(place, n, at);
 }
@@ -81,9 +77,9 @@ INLINE void row_apart(const cbm_pool_plane *p, const uint8_t *place, const float
             for (int64_t j = 0; j < kw; j++) {
                 float *t = to + (w * kw + j) * channels + c;
                 if (place)
-                    store_n(t, n, add_where((vf){ 0 }, g + from + c, place + from + c, k + j, n));
+                    vf_store_n(t, n, add_where((vf){ 0 }, g + from + c, place + from + c, k + j, n));
                 else
-                    store_n(t, n, load_n(g + from + c, n) * factor);
+                    vf_store_n(t, n, vf_load_n(g + from + c, n) * factor);
             }
         }
     }
@@ -121,7 +117,7 @@ static void max_pool_backward_channels(const cbm_pool_plane *p, const float *g, 
                             sum = add_where(sum, g + from + w * channels, p->place + from + w * channels,
                                             k - w * p->stride[1], n);
                 }
-                store_n(dx + (row * p->width + column) * channels + c, n, sum);
+                vf_store_n(dx + (row * p->width + column) * channels + c, n, sum);
             }
         }
     }
@@ -143,8 +139,8 @@ static void avg_pool_channels(const cbm_pool_plane *p)
                 vf sum = { 0 };
                 for (int64_t i = 0; i < at[1] - at[0]; i++)
                     for (int64_t j = 0; j < at[3] - at[2]; j++)
-                        sum += load_n(from + i * row_step + j * channels + c, n);
-                store_n(to + c, n, sum * factor);
+                        sum += vf_load_n(from + i * row_step + j * channels + c, n);
+                vf_store_n(to + c, n, sum * factor);
             }
         }
     }
@@ -179,7 +175,7 @@ static void avg_pool_backward_channels(const cbm_pool_plane *p, const float *g, 
                 vf sum = { 0 };
                 for (int64_t h = top; h < bottom; h++)
                     for (int64_t w = left; w < right; w++) {
-                        const vf v = load_n(g + (h * p->out_width + w) * channels + c, n);
+                        const vf v = vf_load_n(g + (h * p->out_width + w) * channels + c, n);
                         int64_t at[4];
                         if (inside) {
                             sum += v;
@@ -189,7 +185,7 @@ static void avg_pool_backward_channels(const cbm_pool_plane *p, const float *g, 
                         window(p, 1, w, p->width, &at[2], &at[3]);
                         sum += v * share(p, h, w, at);
                     }
-                store_n(dx + (row * p->width + column) * channels + c, n, inside ? sum * whole : sum);
+                vf_store_n(dx + (row * p->width + column) * channels + c, n, inside ? sum * whole : sum);
             }
         }
     }

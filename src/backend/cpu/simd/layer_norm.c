@@ -4,18 +4,6 @@
 
 enum { BLOCK = 4096 };
 
-INLINE vf load_n(const float *p, int64_t n)
-{
-    return n == VN ? vf_load(p) : vf_load_part(p, n, 0.0f);
-}
-INLINE void store_n(float *p, int64_t n, vf v)
-{
-    if (n == VN)
-        vf_store(p, v);
-    else
-        vf_store_part(p, n, v);
-}
-
 /* Runs BODY(i, n, lane) for vectors of n elements from i on, four lanes in turn, and JOIN at the end of each block. */
 #define EACH_VECTOR(count, BODY, JOIN)                                                                                 \
     for (int64_t begin_ = 0; begin_ < (count); begin_ += BLOCK) {                                                      \
@@ -46,7 +34,7 @@ static double sum_of(const float *x, int64_t count)
 {
     vf s[4] = { { 0 } };
     double total = 0;
-#define ADD(i, n, lane) s[lane] += load_n(x + (i), n)
+#define ADD(i, n, lane) s[lane] += vf_load_n(x + (i), n)
     EACH_VECTOR(count, ADD, total += taken(s))
     return total;
 }
@@ -82,15 +70,15 @@ static void row_norm(float *y, const float *x, const cbm_row_norm *p, float *mea
         return;
 #define WRITE(i, n_, lane)                                                                                             \
     do {                                                                                                               \
-        const vf z = ((load_n(x + (i), n_) - m) * r + k) * load_n(p->weight + (i), n_);                                \
-        store_n(y + (i), n_, p->bias ? z + load_n(p->bias + (i), n_) : z);                                             \
+        const vf z = ((vf_load_n(x + (i), n_) - m) * r + k) * vf_load_n(p->weight + (i), n_);                          \
+        vf_store_n(y + (i), n_, p->bias ? z + vf_load_n(p->bias + (i), n_) : z);                                       \
     } while (0)
     EACH_VECTOR(p->length, WRITE, )
 }
 
 INLINE void add_to(float *sum, int64_t i, int64_t n, vf v)
 {
-    store_n(sum + i, n, load_n(sum + i, n) + v);
+    vf_store_n(sum + i, n, vf_load_n(sum + i, n) + v);
 }
 
 /* The sums over a row of h = g weight and h (x - mean), and what it adds to the weights' gradients. */
@@ -102,7 +90,7 @@ INLINE void row_sums(const float *x, const float *g, const cbm_row_norm *p, floa
     double one = 0, two = 0;
 #define SUMS(i, n, lane)                                                                                               \
     do {                                                                                                               \
-        const vf e = load_n(g + (i), n), d = load_n(x + (i), n) - m, h = e * load_n(p->weight + (i), n);               \
+        const vf e = vf_load_n(g + (i), n), d = vf_load_n(x + (i), n) - m, h = e * vf_load_n(p->weight + (i), n);      \
         if (centred)                                                                                                   \
             s[lane] += h;                                                                                              \
         t[lane] += h * d;                                                                                              \
@@ -136,8 +124,8 @@ static void row_norm_backward(float *dx, const float *x, const float *g, const c
              rest = vf_set((float)(-r * sum / n));
 #define GRADIENT(i, n_, lane)                                                                                          \
     do {                                                                                                               \
-        const vf h = load_n(g + (i), n_) * load_n(p->weight + (i), n_), d = load_n(x + (i), n_) - m;                   \
-        store_n(dx + (i), n_, h * gain + (d * slope + rest));                                                          \
+        const vf h = vf_load_n(g + (i), n_) * vf_load_n(p->weight + (i), n_), d = vf_load_n(x + (i), n_) - m;          \
+        vf_store_n(dx + (i), n_, h * gain + (d * slope + rest));                                                       \
     } while (0)
     EACH_VECTOR(p->length, GRADIENT, )
 }

@@ -4,18 +4,6 @@
 
 enum { PLACES = 256, COLUMNS = 4, LANES_MOST = COLUMNS * VN };
 
-INLINE vf load_n(const float *p, int64_t n)
-{
-    return n == VN ? vf_load(p) : vf_load_part(p, n, 0.0f);
-}
-INLINE void store_n(float *p, int64_t n, vf v)
-{
-    if (n == VN)
-        vf_store(p, v);
-    else
-        vf_store_part(p, n, v);
-}
-
 /* Places of so many lanes that a chunk stays in the nearest cache. */
 static int64_t chunk_of(int64_t lanes)
 {
@@ -48,20 +36,20 @@ INLINE void moments_block(const float *x, int64_t places, int64_t step, int colu
     enum { UNROLL = 4 };
     vf p[COLUMNS], s[COLUMNS], q[COLUMNS];
     for (int v = 0; v < columns; v++)
-        p[v] = load_n(pilot + v * VN, n);
+        p[v] = vf_load_n(pilot + v * VN, n);
     for (int v = 0; v < COLUMNS; v++)
         s[v] = q[v] = (vf){ 0 };
     int64_t i = 0;
     if (columns == 1)
         for (; i + UNROLL <= places; i += UNROLL)
             for (int u = 0; u < UNROLL; u++) {
-                const vf d = load_n(x + (i + u) * step, n) - p[0];
+                const vf d = vf_load_n(x + (i + u) * step, n) - p[0];
                 s[u] += d;
                 q[u] += d * d;
             }
     for (; i < places; i++)
         for (int v = 0; v < columns; v++) {
-            const vf d = load_n(x + i * step + v * VN, n) - p[v];
+            const vf d = vf_load_n(x + i * step + v * VN, n) - p[v];
             s[v] += d;
             q[v] += d * d;
         }
@@ -70,8 +58,8 @@ INLINE void moments_block(const float *x, int64_t places, int64_t step, int colu
         q[0] = (q[0] + q[1]) + (q[2] + q[3]);
     }
     for (int v = 0; v < columns; v++) {
-        store_n(sum + v * VN, n, s[v]);
-        store_n(squares + v * VN, n, q[v]);
+        vf_store_n(sum + v * VN, n, s[v]);
+        vf_store_n(squares + v * VN, n, q[v]);
     }
 }
 
@@ -115,14 +103,14 @@ INLINE void sum_block(double *sums, const float *x, int64_t places, int64_t step
     if (columns == 1)
         for (; i + COLUMNS <= places; i += COLUMNS)
             for (int u = 0; u < COLUMNS; u++)
-                s[u] += load_n(x + (i + u) * step, n);
+                s[u] += vf_load_n(x + (i + u) * step, n);
     for (; i < places; i++)
         for (int v = 0; v < columns; v++)
-            s[v] += load_n(x + i * step + v * VN, n);
+            s[v] += vf_load_n(x + i * step + v * VN, n);
     if (columns == 1)
         s[0] = (s[0] + s[1]) + (s[2] + s[3]);
     for (int v = 0; v < columns; v++)
-        store_n(t + v * VN, n, s[v]);
+        vf_store_n(t + v * VN, n, s[v]);
     for (int64_t k = 0; k < (columns - 1) * VN + n; k++)
         sums[k] += (double)t[k];
 }
@@ -150,17 +138,17 @@ INLINE void forward_block(float *y, const float *x, const cbm_norm *p, int64_t l
     vf m[COLUMNS], a[COLUMNS], b[COLUMNS];
     const vf upper = vf_set(relu && p->after->upper > 0 ? p->after->upper : __builtin_inff());
     for (int v = 0; v < columns; v++) {
-        m[v] = load_n(p->about + l + v * VN, n);
-        a[v] = load_n(p->scale + l + v * VN, n);
-        b[v] = load_n(p->shift + l + v * VN, n);
+        m[v] = vf_load_n(p->about + l + v * VN, n);
+        a[v] = vf_load_n(p->scale + l + v * VN, n);
+        b[v] = vf_load_n(p->shift + l + v * VN, n);
     }
     for (int64_t i = 0; i < places; i++)
         for (int v = 0; v < columns; v++) {
             const int64_t at = i * p->step + l + v * VN;
-            vf r = (load_n(x + at, n) - m[v]) * a[v] + b[v];
+            vf r = (vf_load_n(x + at, n) - m[v]) * a[v] + b[v];
             if (add)
-                r += load_n(y + at, n);
-            store_n(y + at, n, finish(r, relu, upper));
+                r += vf_load_n(y + at, n);
+            vf_store_n(y + at, n, finish(r, relu, upper));
         }
 }
 
@@ -193,10 +181,10 @@ INLINE void forward_run(float *y, const float *x, const cbm_norm *p, bool add, b
     const vf upper = vf_set(relu && p->after->upper > 0 ? p->after->upper : __builtin_inff());
     int64_t i = 0;
 #define FORWARD_RUN(n_)                                                                                                \
-    vf r = (load_n(x + i, n_) - m) * a + b;                                                                            \
+    vf r = (vf_load_n(x + i, n_) - m) * a + b;                                                                         \
     if (add)                                                                                                           \
-        r += load_n(y + i, n_);                                                                                        \
-    store_n(y + i, n_, finish(r, relu, upper))
+        r += vf_load_n(y + i, n_);                                                                                     \
+    vf_store_n(y + i, n_, finish(r, relu, upper))
     for (; i + VN <= p->places; i += VN) {
         FORWARD_RUN(VN);
     }
@@ -238,9 +226,9 @@ INLINE void sums_block(double *sums, const float *x, const float *g, const cbm_n
     vf m[COLUMNS], a[COLUMNS], b[COLUMNS], s[COLUMNS], q[COLUMNS];
     float t[LANES_MOST];
     for (int v = 0; v < columns; v++) {
-        m[v] = load_n(p->about + l + v * VN, n);
-        a[v] = gate ? load_n(p->scale + l + v * VN, n) : m[v];
-        b[v] = gate ? load_n(p->shift + l + v * VN, n) : m[v];
+        m[v] = vf_load_n(p->about + l + v * VN, n);
+        a[v] = gate ? vf_load_n(p->scale + l + v * VN, n) : m[v];
+        b[v] = gate ? vf_load_n(p->shift + l + v * VN, n) : m[v];
     }
     for (int v = 0; v < COLUMNS; v++)
         s[v] = q[v] = (vf){ 0 };
@@ -248,15 +236,15 @@ INLINE void sums_block(double *sums, const float *x, const float *g, const cbm_n
     if (columns == 1)
         for (; i + COLUMNS <= places; i += COLUMNS)
             for (int u = 0; u < COLUMNS; u++) {
-                const vf d = load_n(x + (i + u) * p->step + l, n) - m[0];
-                const vf e = gated(load_n(g + (i + u) * p->step + l, n), d, gate, a[0], b[0]);
+                const vf d = vf_load_n(x + (i + u) * p->step + l, n) - m[0];
+                const vf e = gated(vf_load_n(g + (i + u) * p->step + l, n), d, gate, a[0], b[0]);
                 s[u] += e;
                 q[u] += e * d;
             }
     for (; i < places; i++)
         for (int v = 0; v < columns; v++) {
-            const vf d = load_n(x + i * p->step + l + v * VN, n) - m[v];
-            const vf e = gated(load_n(g + i * p->step + l + v * VN, n), d, gate, a[v], b[v]);
+            const vf d = vf_load_n(x + i * p->step + l + v * VN, n) - m[v];
+            const vf e = gated(vf_load_n(g + i * p->step + l + v * VN, n), d, gate, a[v], b[v]);
             s[v] += e;
             q[v] += e * d;
         }
@@ -266,11 +254,11 @@ INLINE void sums_block(double *sums, const float *x, const float *g, const cbm_n
     }
     const int64_t width = (columns - 1) * VN + n;
     for (int v = 0; v < columns; v++)
-        store_n(t + v * VN, n, s[v]);
+        vf_store_n(t + v * VN, n, s[v]);
     for (int64_t k = 0; k < width; k++)
         sums[l + k] += (double)t[k];
     for (int v = 0; v < columns; v++)
-        store_n(t + v * VN, n, q[v]);
+        vf_store_n(t + v * VN, n, q[v]);
     for (int64_t k = 0; k < width; k++)
         sums[p->lanes + l + k] += (double)t[k];
 }
@@ -308,7 +296,7 @@ INLINE void sums_run(double *sums, const float *x, const float *g, const cbm_nor
             }
         for (; i < end; i += VN) {
             const int64_t n = end - i < VN ? end - i : VN;
-            const vf d = load_n(x + i, n) - m, e = gated(load_n(g + i, n), d, gate, a, b);
+            const vf d = vf_load_n(x + i, n) - m, e = gated(vf_load_n(g + i, n), d, gate, a, b);
             s[0] += e;
             q[0] += e * d;
         }
@@ -331,18 +319,18 @@ INLINE void backward_block(float *dx, const float *x, const float *g, const cbm_
 {
     vf m[COLUMNS], a[COLUMNS], b[COLUMNS], c[COLUMNS], k[COLUMNS], o[COLUMNS];
     for (int v = 0; v < columns; v++) {
-        m[v] = load_n(p->about + l + v * VN, n);
-        a[v] = load_n(p->gain + l + v * VN, n);
-        b[v] = load_n(p->slope + l + v * VN, n);
-        c[v] = load_n(p->rest + l + v * VN, n);
-        k[v] = gate ? load_n(p->scale + l + v * VN, n) : m[v];
-        o[v] = gate ? load_n(p->shift + l + v * VN, n) : m[v];
+        m[v] = vf_load_n(p->about + l + v * VN, n);
+        a[v] = vf_load_n(p->gain + l + v * VN, n);
+        b[v] = vf_load_n(p->slope + l + v * VN, n);
+        c[v] = vf_load_n(p->rest + l + v * VN, n);
+        k[v] = gate ? vf_load_n(p->scale + l + v * VN, n) : m[v];
+        o[v] = gate ? vf_load_n(p->shift + l + v * VN, n) : m[v];
     }
     for (int64_t i = 0; i < places; i++)
         for (int v = 0; v < columns; v++) {
             const int64_t at = i * p->step + l + v * VN;
-            const vf d = load_n(x + at, n) - m[v], e = gated(load_n(g + at, n), d, gate, k[v], o[v]);
-            store_n(dx + at, n, e * a[v] + (d * b[v] + c[v]));
+            const vf d = vf_load_n(x + at, n) - m[v], e = gated(vf_load_n(g + at, n), d, gate, k[v], o[v]);
+            vf_store_n(dx + at, n, e * a[v] + (d * b[v] + c[v]));
         }
 }
 
@@ -370,8 +358,8 @@ INLINE void backward_run(float *dx, const float *x, const float *g, const cbm_no
     const vf k = vf_set(*p->scale), o = vf_set(*p->shift);
     for (int64_t i = 0; i < p->places; i += VN) {
         const int64_t n = p->places - i < VN ? p->places - i : VN;
-        const vf d = load_n(x + i, n) - m, e = gated(load_n(g + i, n), d, gate, k, o);
-        store_n(dx + i, n, e * a + (d * b + c));
+        const vf d = vf_load_n(x + i, n) - m, e = gated(vf_load_n(g + i, n), d, gate, k, o);
+        vf_store_n(dx + i, n, e * a + (d * b + c));
     }
 }
 

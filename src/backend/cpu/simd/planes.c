@@ -32,7 +32,7 @@ static void max_row_two(const float *upper, const float *lower, float *y, uint8_
         keep_greater(&best, &at, b, vi_set(1));
         keep_greater(&best, &at, c, vi_set(2));
         keep_greater(&best, &at, d, vi_set(3));
-        store_n(y + i, now, best);
+        vf_store_n(y + i, now, best);
         if (place)
             vi_to_bytes(place + i, now, at);
     }
@@ -73,11 +73,11 @@ static void max_run(const cbm_pool_plane *p, int64_t h, int64_t w, int64_t n)
                 const vf v = load_strided(p->x + at, now, p->stride[1]);
                 float *best = value + (i - w);
                 int32_t *best_at = place + (i - w);
-                vf b = now == VN ? vf_load(best) : vf_load_part(best, now, 0.0f);
+                vf b = vf_load_n(best, now);
                 vi q = now == VN ? vi_load(best_at) : (vi)vf_load_part((const float *)(const void *)best_at, now, 0.0f);
                 keep_greater(&b, &q, v, here);
-                store_n(best, now, b);
-                store_n((float *)(void *)best_at, now, (vf)q);
+                vf_store_n(best, now, b);
+                vf_store_n((float *)(void *)best_at, now, (vf)q);
             }
         }
     const int64_t to = h * p->out_width + w;
@@ -106,9 +106,9 @@ static void max_pool(const cbm_pool_plane *p)
 
 INLINE void store_two(float *to, int64_t n, vf low, vf high)
 {
-    store_n(to, n < VN ? n : VN, low);
+    vf_store_n(to, n < VN ? n : VN, low);
     if (n > VN)
-        store_n(to + VN, n - VN, high);
+        vf_store_n(to + VN, n - VN, high);
 }
 
 /* Two by two: each window's four places are written together, the gradient in one of them. */
@@ -118,7 +118,7 @@ static void max_row_two_backward(const float *g, const uint8_t *place, float *up
     for (int64_t i = 0; i < n; i += VN) {
         const int64_t now = n - i < VN ? n - i : VN;
         const vi at = vi_of_bytes(place + i, now);
-        const vf v = now == VN ? vf_load(g + i) : vf_load_part(g + i, now, 0.0f);
+        const vf v = vf_load_n(g + i, now);
         for (int k = 0; k < 2; k++) {
             const vf even = (vf)((vi)v & (at == 2 * k)), odd = (vf)((vi)v & (at == 2 * k + 1));
             store_two((k == 0 ? upper : lower) + 2 * i, 2 * now, __builtin_shufflevector(even, odd, WEAVE_LOW),
@@ -160,7 +160,7 @@ static void avg_row_two(const float *upper, const float *lower, float *y, int64_
         vf a, b, c, d;
         split_pairs(upper + 2 * i, 2 * now, &a, &b);
         split_pairs(lower + 2 * i, 2 * now, &c, &d);
-        store_n(y + i, now, ((a + b) + (c + d)) * 0.25f);
+        vf_store_n(y + i, now, ((a + b) + (c + d)) * 0.25f);
     }
 }
 
@@ -177,8 +177,8 @@ static void avg_run(const cbm_pool_plane *p, int64_t h, int64_t w, int64_t n)
                 const int64_t now = last - i < VN ? last - i : VN;
                 const float *x = p->x + row * p->width + i * p->stride[1] + tap - p->padding[1];
                 float *sum = total + (i - w);
-                const vf before = now == VN ? vf_load(sum) : vf_load_part(sum, now, 0.0f);
-                store_n(sum, now, before + load_strided(x, now, p->stride[1]));
+                const vf before = vf_load_n(sum, now);
+                vf_store_n(sum, now, before + load_strided(x, now, p->stride[1]));
             }
         }
     for (int64_t i = 0; i < n; i++) {

@@ -85,19 +85,11 @@ INLINE void split_pairs(const float *x, int64_t count, vf *even, vf *odd)
     *odd = __builtin_shufflevector(a, b, ODD);
 }
 
-INLINE void store_n(float *to, int64_t n, vf v)
-{
-    if (n == VN)
-        vf_store(to, v);
-    else
-        vf_store_part(to, n, v);
-}
-
 /* n <= VN elements, stride apart. */
 INLINE vf load_strided(const float *x, int64_t n, int64_t stride)
 {
     if (stride == 1)
-        return n == VN ? vf_load(x) : vf_load_part(x, n, 0.0f);
+        return vf_load_n(x, n);
     vf even, odd;
     if (stride == 2) {
         split_pairs(x, 2 * n - 1, &even, &odd);

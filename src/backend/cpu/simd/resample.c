@@ -1,26 +1,14 @@
 /* resample.c: results as weighted sums of a few neighbours: whole rows of them, or along a row. Rests on simd.h. */
 #include "backend/cpu/simd/level.h"
 
-INLINE vf load_n(const float *p, int64_t n)
-{
-    return n == VN ? vf_load(p) : vf_load_part(p, n, 0.0f);
-}
-INLINE void store_n(float *p, int64_t n, vf v)
-{
-    if (n == VN)
-        vf_store(p, v);
-    else
-        vf_store_part(p, n, v);
-}
-
 INLINE void sum_rows(float *r, const float *x, int64_t step, const float *w, int64_t count, int64_t n)
 {
     for (int64_t i = 0; i < n; i += VN) {
         const int64_t now = n - i < VN ? n - i : VN;
-        vf sum = load_n(x + i, now) * w[0];
+        vf sum = vf_load_n(x + i, now) * w[0];
         for (int64_t k = 1; k < count; k++)
-            sum += load_n(x + k * step + i, now) * w[k];
-        store_n(r + i, now, sum);
+            sum += vf_load_n(x + k * step + i, now) * w[k];
+        vf_store_n(r + i, now, sum);
     }
 }
 

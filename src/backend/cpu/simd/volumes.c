@@ -102,12 +102,12 @@ INLINE void tap_max(const cbm_pool_volume *p, run *r, float *x, int64_t tap, int
     const vi here = vi_set((int32_t)tap);
     for (int64_t i = first; i < last; i += VN) {
         const int64_t n = least(VN, last - i);
-        vf best = n == VN ? vf_load(r->value + i) : vf_load_part(r->value + i, n, 0.0f);
+        vf best = vf_load_n(r->value + i, n);
         vi at =
             n == VN ? vi_load(r->place + i) : (vi)vf_load_part((const float *)(const void *)(r->place + i), n, 0.0f);
         keep_greater(&best, &at, load_strided(x + (i - first) * p->stride[2], n, p->stride[2]), here);
-        store_n(r->value + i, n, best);
-        store_n((float *)(void *)(r->place + i), n, (vf)at);
+        vf_store_n(r->value + i, n, best);
+        vf_store_n((float *)(void *)(r->place + i), n, (vf)at);
     }
 }
 
@@ -171,8 +171,8 @@ INLINE void tap_avg(const cbm_pool_volume *p, run *r, float *x, int64_t tap, int
     (void)tap;
     for (int64_t i = first; i < last; i += VN) {
         const int64_t n = least(VN, last - i);
-        const vf before = n == VN ? vf_load(r->value + i) : vf_load_part(r->value + i, n, 0.0f);
-        store_n(r->value + i, n, before + load_strided(x + (i - first) * p->stride[2], n, p->stride[2]));
+        const vf before = vf_load_n(r->value + i, n);
+        vf_store_n(r->value + i, n, before + load_strided(x + (i - first) * p->stride[2], n, p->stride[2]));
     }
 }
 
@@ -204,8 +204,8 @@ INLINE void tap_back(const cbm_pool_volume *p, run *r, float *dx, int64_t tap, i
     for (int64_t i = first; i < last; i += VN) {
         const int64_t n = least(VN, last - i);
         float *to = dx + i - first;
-        const vf before = n == VN ? vf_load(to) : vf_load_part(to, n, 0.0f);
-        store_n(to, n, before + (n == VN ? vf_load(r->value + i) : vf_load_part(r->value + i, n, 0.0f)));
+        const vf before = vf_load_n(to, n);
+        vf_store_n(to, n, before + (vf_load_n(r->value + i, n)));
     }
 }
 
