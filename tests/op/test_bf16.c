@@ -152,16 +152,30 @@ typedef struct mode {
     bool naive, half;
 } mode;
 
-/* Batch norm's vectors, the sums of cross entropy and a convolution's bias stay f32 beside bf16. */
+/* The norms' vectors, the sums of cross entropy and a convolution's bias stay f32 beside bf16: how many operands behind
+   the first. */
 static bool is_statistic(const op_case *c, size_t input)
 {
+    static const struct {
+        const char *op;
+        size_t vectors;
+    } norms[] = {
+        { "batch_norm", 2 },
+        { "batch_norm_backward", 3 },
+        { "batch_norm_relu_backward", 4 },
+        { "layer_norm", 2 },
+        { "layer_norm_backward", 3 },
+        { "group_norm", 2 },
+        { "group_norm_backward", 3 },
+        { "rms_norm", 1 },
+        { "rms_norm_backward", 2 },
+    };
     if (strcmp(c->op, "cross_entropy_backward") == 0 || strcmp(c->op, "conv2d") == 0)
         return input >= 2;
-    const size_t vectors = strcmp(c->op, "batch_norm") == 0                 ? 2
-                           : strcmp(c->op, "batch_norm_backward") == 0      ? 3
-                           : strcmp(c->op, "batch_norm_relu_backward") == 0 ? 4
-                                                                            : 0;
-    return input >= 1 && input <= vectors;
+    for (size_t i = 0; i < sizeof norms / sizeof *norms; i++)
+        if (strcmp(c->op, norms[i].op) == 0)
+            return input >= 1 && input <= norms[i].vectors;
+    return false;
 }
 
 static bool floating(cbm_dtype dtype)
