@@ -25,8 +25,19 @@ static void test_defaults(void **state)
 {
     (void)state;
     SAME(cbm_nn_linear_options, CBM_NN_LINEAR_DEFAULTS);
-    SAME(cbm_nn_conv2d_options, CBM_NN_CONV2D_DEFAULTS);
-    SAME(cbm_nn_pool2d_options, CBM_NN_POOL2D_DEFAULTS);
+    SAME(cbm_nn_conv_options, CBM_NN_CONV_DEFAULTS);
+    SAME(cbm_nn_conv_transpose_options, CBM_NN_CONV_TRANSPOSE_DEFAULTS);
+    SAME(cbm_nn_pool_options, CBM_NN_POOL_DEFAULTS);
+    SAME(cbm_nn_recurrent_options, CBM_NN_RECURRENT_DEFAULTS);
+    SAME(cbm_nn_cell_options, CBM_NN_CELL_DEFAULTS);
+    SAME(cbm_nn_upsample_options, CBM_NN_UPSAMPLE_DEFAULTS);
+    SAME(cbm_nn_instance_norm_options, CBM_NN_INSTANCE_NORM_DEFAULTS);
+    SAME(cbm_nn_group_norm_options, CBM_NN_GROUP_NORM_DEFAULTS);
+    SAME(cbm_nn_layer_norm_options, CBM_NN_LAYER_NORM_DEFAULTS);
+    SAME(cbm_nn_rms_norm_options, CBM_NN_RMS_NORM_DEFAULTS);
+    SAME(cbm_nn_local_response_norm_options, CBM_NN_LOCAL_RESPONSE_NORM_DEFAULTS);
+    SAME(cbm_lbfgs_options, CBM_LBFGS_DEFAULTS);
+    SAME(cbm_context_options, CBM_CONTEXT_DEFAULTS);
     SAME(cbm_nn_batch_norm_options, CBM_NN_BATCH_NORM_DEFAULTS);
     SAME(cbm_sgd_options, CBM_SGD_DEFAULTS);
     SAME(cbm_adam_options, CBM_ADAM_DEFAULTS);
@@ -54,8 +65,8 @@ static void test_they_are_accepted(void **state)
 {
     (void)state;
     cbm_context *cx = cbm_open(NULL);
-    cbm_nn_conv2d_options conv;
-    cbm_nn_conv2d_options_init(&conv);
+    cbm_nn_conv_options conv;
+    cbm_nn_conv_options_init(&conv);
     cbm_module *m = cbm_nn_conv2d_with(cx, 2, 3, 3, &conv);
     cbm_sgd_options sgd;
     cbm_sgd_options_init(&sgd);
