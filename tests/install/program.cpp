@@ -18,6 +18,15 @@ int main()
     cbm_adam_options options;
     options.lr = 0.02;
     cbm_optimizer *opt = cbm_adam(net, options);
+    cbm_group_options biases;
+    biases.suffix = "bias";
+    biases.lr = 0.01;
+    cbm_schedule_exponential_options decay;
+    decay.gamma = 0.999;
+    if (cbm_add_group(opt, biases) != 1 || cbm_optimizer_option(opt, 1, "lr") != 0.01)
+        return 1;
+    cbm_schedule *schedule = cbm_schedule_exponential(opt, decay);
+    cbm_average *average = cbm_ema(net);
     cbm_tensor *x = cbm_tensor_from(cx, CBM_F32, CBM_SHAPE(64, 1), xs.data());
     cbm_tensor *y = cbm_tensor_from(cx, CBM_F32, CBM_SHAPE(64, 1), ys.data());
     double before = 0, after = 0;
@@ -26,6 +35,8 @@ int main()
         cbm_tensor *loss = cbm_mse(cbm_call(net, x), y);
         cbm_backward(loss);
         cbm_step(opt);
+        cbm_schedule_next(schedule);
+        cbm_average_update(average);
         after = cbm_item(loss);
         if (i == 0)
             before = after;
