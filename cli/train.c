@@ -11,7 +11,7 @@
 
 typedef struct train_options {
     cbm_common common;
-    const char *data, *run;
+    const char *data, *run, *optimizer, *schedule, *average;
     int64_t epochs, batch_size, workers, max_steps, limit, seed;
     double lr;
     bool resume, overwrite, deterministic, quiet, verbose;
@@ -100,6 +100,30 @@ static bool on_epoch(const cbm_epoch *e, void *user)
     return !cbm_interrupted();
 }
 
+/* Whether there is what --WHAT says, and the recipe asks for it. */
+static bool fits(const cbm_recipe *recipe, cbm_choice of, const char *what, const char *name)
+{
+    char names[200];
+    size_t length = 0;
+    const char *at;
+    if (!name || (cbm_choice_named(of, name) && !recipe->run))
+        return true;
+    for (size_t i = 0; (at = cbm_choice_at(of, i)) && length < sizeof names; i++)
+        length += (size_t)snprintf(names + length, sizeof names - length, "%s%s", i ? ", " : "", at);
+    if (recipe->run)
+        cbm_report_usage("train", "%s has a course of its own: no --%s", recipe->name, what);
+    else
+        cbm_report_usage("train", "--%s is one of %s, not '%s'", what, names, name);
+    return false;
+}
+
+static bool choices_fit(const cbm_recipe *recipe, const train_options *o)
+{
+    return fits(recipe, CBM_CHOICE_OPTIMIZER, "optimizer", o->optimizer) &&
+           fits(recipe, CBM_CHOICE_SCHEDULE, "schedule", o->schedule) &&
+           fits(recipe, CBM_CHOICE_AVERAGE, "average", o->average);
+}
+
 /* The recipe's settings, or those of the run that is resumed, and over them what was said on the command line. */
 static bool settings_from(const cbm_recipe *recipe, const train_options *o, const char *run_dir,
                           cbm_recipe_settings *out)
@@ -117,6 +141,9 @@ static bool settings_from(const cbm_recipe *recipe, const train_options *o, cons
     s.limit = o->limit >= 0 ? o->limit : s.limit;
     s.lr = isfinite(o->lr) ? o->lr : s.lr;
     s.seed = o->seed >= 0 ? (uint64_t)o->seed : s.seed;
+    s.optimizer = o->optimizer ? o->optimizer : s.optimizer;
+    s.schedule = o->schedule ? o->schedule : s.schedule;
+    s.average = o->average ? o->average : s.average;
     s.resume = o->resume;
     s.overwrite = o->overwrite;
     s.run_dir = run_dir;
@@ -227,10 +254,12 @@ static int run_common(const cbm_recipe *recipe, cbm_context *cx, const cbm_recip
     watcher w = { .options = o, .out = out };
     cbm_recipe_watch watch = { .on_step = on_step, .on_epoch = on_epoch, .user = &w };
     cbm_fit_result result = { 0 };
-    fprintf(out, "%s %s into %s: %lld epochs, batches of %s, learning rate %g, seed %llu%s\n",
+    fprintf(out, "%s %s into %s: %lld epochs, batches of %s, learning rate %g, seed %llu%s%s%s%s%s%s%s\n",
             s->resume ? "resuming" : "training", recipe->name, s->run_dir, (long long)s->epochs,
             cbm_text_count(s->batch_size, parameters), s->lr, (unsigned long long)s->seed,
-            cbm_context_precision(cx) == CBM_PRECISION_BF16 ? ", precision bf16" : "");
+            cbm_context_precision(cx) == CBM_PRECISION_BF16 ? ", precision bf16" : "", s->optimizer ? ", " : "",
+            s->optimizer ? s->optimizer : "", s->schedule ? ", schedule " : "", s->schedule ? s->schedule : "",
+            s->average ? ", average " : "", s->average ? s->average : "");
     fflush(out);
     cbm_status status = cbm_recipe_train(recipe, cx, s, &watch, &result);
     cbm_live_clear();
@@ -246,7 +275,7 @@ static int run(const void *options, const cbm_arguments *arguments)
     const train_options *o = options;
     const cbm_recipe *recipe = cbm_find_recipe(arguments->at[0]);
     char data[CBM_PATH_ROOM], run_dir[CBM_PATH_ROOM];
-    if (!recipe)
+    if (!recipe || !choices_fit(recipe, o))
         return CBM_EXIT_USAGE;
     if (!cbm_find_data(recipe, o->data, data) || !choose_run(recipe, o, run_dir))
         return CBM_EXIT_FAILURE;
@@ -284,6 +313,12 @@ static const cbm_option table[] = {
     { "epochs", 'e', CBM_OPTION_INT, offsetof(train_options, epochs), "N", "passes over the training data", 1, 1e9 },
     { "batch-size", 'b', CBM_OPTION_INT, offsetof(train_options, batch_size), "N", "samples a step", 1, 1e6 },
     { "lr", 'l', CBM_OPTION_REAL, offsetof(train_options, lr), "X", "learning rate", 0, 1e38 },
+    { "optimizer", 0, CBM_OPTION_TEXT, offsetof(train_options, optimizer), "NAME",
+      "instead of the recipe's: sgd, adam, adamw, nadam, rmsprop, adagrad, ...", 0, 0 },
+    { "schedule", 0, CBM_OPTION_TEXT, offsetof(train_options, schedule), "NAME",
+      "of the rate: constant, cosine, linear, exponential, step, one-cycle, plateau", 0, 0 },
+    { "average", 0, CBM_OPTION_TEXT, offsetof(train_options, average), "NAME",
+      "test and save averaged weights: ema (moving), swa (of the last quarter)", 0, 0 },
     { "seed", 's', CBM_OPTION_INT, offsetof(train_options, seed), "N", "of all random numbers (0)", 0, 9e15 },
     { "max-steps", 0, CBM_OPTION_INT, offsetof(train_options, max_steps), "N", "stop after so many steps (0: no limit)",
       0, 1e15 },

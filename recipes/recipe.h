@@ -21,7 +21,8 @@ typedef struct cbm_recipe_settings {
     const char *run_dir;     /* NULL: nothing is written */
     bool tune;               /* algorithms are measured; kept with the run, which a resumed one follows */
     bool resume;
-    bool overwrite; /* replace the run that run_dir holds */
+    bool overwrite;                             /* replace the run that run_dir holds */
+    const char *optimizer, *schedule, *average; /* chosen by name (see cbm_choice_at); NULL: as the recipe has it */
 } cbm_recipe_settings;
 
 typedef struct cbm_recipe cbm_recipe;
@@ -55,8 +56,7 @@ const cbm_recipe *cbm_recipe_at(size_t index);
 const cbm_recipe *cbm_recipe_named(const char *name); /* NULL: no such recipe */
 cbm_recipe_settings cbm_recipe_settings_of(const cbm_recipe *recipe);
 /* What the run in run_dir was begun with, from its config.json: epochs, batch size, limit, learning rate, seed,
-   precision. false: it
-   cannot be read, or is another recipe's; why (of size bytes) says which. */
+   precision, what was chosen by name. false: it cannot be read, or is another recipe's; why (of size bytes) says which. */
 bool cbm_recipe_settings_of_run(const cbm_recipe *recipe, const char *run_dir, cbm_recipe_settings *settings, char *why,
                                 size_t size);
 
@@ -69,6 +69,16 @@ typedef struct cbm_recipe_watch {
 } cbm_recipe_watch;
 cbm_status cbm_recipe_train(const cbm_recipe *recipe, cbm_context *cx, const cbm_recipe_settings *settings,
                             const cbm_recipe_watch *watch, cbm_fit_result *result);
+
+/* choices.c: what can be chosen by name in the place of what the recipe has. */
+typedef enum cbm_choice { CBM_CHOICE_OPTIMIZER, CBM_CHOICE_SCHEDULE, CBM_CHOICE_AVERAGE } cbm_choice;
+const char *cbm_choice_at(cbm_choice of, size_t i);            /* the names; NULL past the end */
+const char *cbm_choice_named(cbm_choice of, const char *name); /* the name itself, static text; NULL: no such */
+cbm_optimizer *cbm_choose_optimizer(const cbm_recipe *recipe, cbm_module *net, const cbm_recipe_settings *settings);
+/* Over so many steps; NULL: the rate stays. */
+cbm_schedule *cbm_choose_schedule(const cbm_recipe *recipe, cbm_optimizer *opt, const cbm_recipe_settings *settings,
+                                  int64_t steps);
+cbm_average *cbm_choose_average(cbm_module *net, const cbm_recipe_settings *settings, int64_t steps); /* NULL: none */
 
 /* The model with weights from a safetensors file (weights NULL: fresh). A failed module on error. */
 cbm_module *cbm_recipe_model(const cbm_recipe *recipe, cbm_context *cx, const cbm_recipe_settings *settings,

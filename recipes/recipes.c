@@ -94,14 +94,20 @@ static char *config_text(const cbm_recipe *recipe, cbm_context *cx, const cbm_re
                          const cbm_optimizer *opt)
 {
     json_t *object = json_pack(
-        "{s:s, s:I, s:I, s:I, s:I, s:f, s:I, s:s, s:s, s:s, s:s, s:I, s:b}", "recipe", recipe->name, "epochs",
-        (json_int_t)s->epochs, "batch_size", (json_int_t)s->batch_size, "max_steps", (json_int_t)s->max_steps, "limit",
-        (json_int_t)s->limit, "lr", s->lr, "seed", (json_int_t)s->seed, "optimizer", cbm_optimizer_name(opt), "data",
-        s->data_dir ? s->data_dir : "", "device", cbm_context_device(cx), "precision",
-        cbm_precision_name(cbm_context_precision(cx)), "threads", (json_int_t)cbm_context_threads(cx), "tune", s->tune);
+        "{s:s, s:I, s:I, s:I, s:I, s:f, s:I, s:s, s:s, s:s, s:s, s:I, s:b, s:s?, s:s?, s:s?}", "recipe", recipe->name,
+        "epochs", (json_int_t)s->epochs, "batch_size", (json_int_t)s->batch_size, "max_steps", (json_int_t)s->max_steps,
+        "limit", (json_int_t)s->limit, "lr", s->lr, "seed", (json_int_t)s->seed, "optimizer", cbm_optimizer_name(opt),
+        "data", s->data_dir ? s->data_dir : "", "device", cbm_context_device(cx), "precision",
+        cbm_precision_name(cbm_context_precision(cx)), "threads", (json_int_t)cbm_context_threads(cx), "tune", s->tune,
+        "chosen_optimizer", s->optimizer, "chosen_schedule", s->schedule, "chosen_average", s->average);
     char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
     json_decref(object);
     return text;
+}
+
+static const char *chosen(const json_t *object, cbm_choice of, const char *key)
+{
+    return cbm_choice_named(of, json_string_value(json_object_get(object, key)));
 }
 
 bool cbm_recipe_settings_of_run(const cbm_recipe *recipe, const char *run_dir, cbm_recipe_settings *s, char *why,
@@ -136,6 +142,9 @@ bool cbm_recipe_settings_of_run(const cbm_recipe *recipe, const char *run_dir, c
         if (strcmp(precision, cbm_precision_name(p)) == 0)
             s->precision = p;
     s->tune = json_is_true(json_object_get(object, "tune"));
+    s->optimizer = chosen(object, CBM_CHOICE_OPTIMIZER, "chosen_optimizer");
+    s->schedule = chosen(object, CBM_CHOICE_SCHEDULE, "chosen_schedule");
+    s->average = chosen(object, CBM_CHOICE_AVERAGE, "chosen_average");
     json_decref(object);
     return well;
 }
@@ -154,14 +163,15 @@ cbm_status cbm_recipe_train(const cbm_recipe *recipe, cbm_context *cx, const cbm
     int64_t steps = s->epochs * cbm_loader_batches(train);
     if (s->max_steps > 0 && s->max_steps < steps)
         steps = s->max_steps;
-    cbm_optimizer *opt = recipe->optimizer(net, s);
-    cbm_schedule *schedule = recipe->schedule && steps > 0 ? recipe->schedule(opt, s, steps) : NULL;
+    cbm_optimizer *opt = cbm_choose_optimizer(recipe, net, s);
+    cbm_schedule *schedule = cbm_choose_schedule(recipe, opt, s, steps);
+    cbm_average *average = cbm_choose_average(net, s, steps);
     char *config = config_text(recipe, cx, s, opt);
     course c = { cx, recipe, s->run_dir, watch };
-    cbm_status status = cbm_fit(net, result, .optimizer = opt, .train = train, .validation = test, .schedule = schedule,
-                                .loss = recipe->loss, .epochs = s->epochs, .max_steps = s->max_steps,
-                                .directory = s->run_dir, .config = config, .resume = s->resume,
-                                .overwrite = s->overwrite, .on_step = on_step, .on_epoch = on_epoch, .user = &c);
+    cbm_status status = cbm_fit(
+        net, result, .optimizer = opt, .train = train, .validation = test, .schedule = schedule, .average = average,
+        .loss = recipe->loss, .epochs = s->epochs, .max_steps = s->max_steps, .directory = s->run_dir, .config = config,
+        .resume = s->resume, .overwrite = s->overwrite, .on_step = on_step, .on_epoch = on_epoch, .user = &c);
     free(config);
     return status;
 }

@@ -143,6 +143,29 @@ cp data/mnist/train-images-idx3-ubyte bad/mnist
 expect 1 "$C" train mnist-mlp --data bad
 says err "12"
 
+# Another optimizer, schedule and averaged weights by name; a resumed run goes on with them.
+expect 0 "$C" train mnist-mlp --run chosen --epochs 3 --limit 100 --batch-size 10 --threads 1 --optimizer nadam \
+    --schedule one-cycle --average ema
+says out "nadam, schedule one-cycle, average ema"
+says chosen/config.json '"optimizer": "nadam"'
+expect 0 "$C" train mnist-mlp --run chosen --resume --epochs 4 --threads 1
+says out "nadam, schedule one-cycle, average ema"
+says chosen/config.json '"chosen_average": "ema"'
+for pair in sgd:constant adam:cosine adamw:linear adamax:exponential radam:step rmsprop:plateau adagrad:one-cycle \
+    adadelta:one-cycle rprop:one-cycle; do
+    optimizer=${pair%:*}
+    expect 0 "$C" train mnist-mlp --run "by-$optimizer" --epochs 1 --limit 40 --threads 1 --optimizer "$optimizer" \
+        --schedule "${pair#*:}" --average swa
+    says "by-$optimizer/config.json" "\"optimizer\": \"$optimizer\""
+done
+expect 2 "$C" train mnist-mlp --optimizer lbfgs
+says err "--optimizer is one of sgd, adam,"
+expect 2 "$C" train mnist-mlp --schedule never
+expect 2 "$C" train two-layer-net --average ema
+says err "a course of its own"
+expect 1 "$C" train mnist-mlp --run chosen --resume --optimizer sgd --epochs 5
+says err "its optimizer is nadam, not sgd"
+
 # The recipes with a course of their own.
 expect 0 "$C" train relu-tiling
 says out "linear pieces"
