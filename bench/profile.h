@@ -38,6 +38,15 @@ static inline void bench_print_profile(cbm_context *cx)
         fprintf(stderr, "%9.1f us %6.1f GFLOP/s %6.1f GB/s  %s (%s) %s %s\n", steps[i].seconds * 1e6,
                 steps[i].flops / steps[i].seconds * 1e-9, steps[i].bytes / steps[i].seconds * 1e-9, steps[i].name,
                 steps[i].does, steps[i].kernel, steps[i].why);
+    cbm_plan_info plan = { .struct_size = sizeof plan };
+    cbm_live_info live = { .struct_size = sizeof live };
+    if (cbm_plan_at(cx, 0, &plan))
+        fprintf(stderr, "arena %llu, results %llu; at the peak, step %llu, %llu bytes:\n",
+                (unsigned long long)plan.arena_bytes, (unsigned long long)plan.result_bytes,
+                (unsigned long long)plan.peak_step, (unsigned long long)plan.live_bytes);
+    for (size_t i = 0; i < SHOWN && cbm_plan_live_at(cx, 0, i, &live); i++)
+        fprintf(stderr, "%12llu  steps %lld to %lld: %s %s\n", (unsigned long long)live.bytes, (long long)live.first,
+                (long long)live.last, live.name, live.layout);
 }
 
 #endif

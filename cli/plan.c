@@ -139,6 +139,29 @@ static void print_step(const cbm_plan_view *v, size_t number, const cbm_step_inf
     print_lines("apart ", s->unfused);
 }
 
+/* What the arena holds when it holds the most. */
+static void print_peak(const cbm_plan_view *v)
+{
+    enum { SHOWN = 12 };
+    char bytes[32], shape[160];
+    cbm_live_info live = { .struct_size = sizeof live };
+    size_t more = 0;
+    printf("         the most of the arena in use, %s, while step %llu runs:\n",
+           cbm_text_bytes((double)v->info.live_bytes, bytes), (unsigned long long)v->info.peak_step);
+    for (size_t i = 0; cbm_plan_live_at(v->trial.cx, 0, i, &live); i++) {
+        if (i >= SHOWN) {
+            more++;
+            continue;
+        }
+        printf("        %10s  %s", cbm_text_bytes((double)live.bytes, bytes), live.name);
+        if (live.layout[0])
+            printf(" %s %s", cbm_plan_shape(&live.shape, shape), live.layout);
+        printf(", steps %lld to %lld\n", (long long)live.first, (long long)live.last);
+    }
+    if (more)
+        printf("                    and %zu more\n", more);
+}
+
 static void print_plan(const cbm_plan_view *v)
 {
     char a[32], b[32], c[32], d[32];
@@ -167,7 +190,9 @@ static void print_plan(const cbm_plan_view *v)
            cbm_text_bytes((double)p->result_bytes, b));
     if (p->kept_bytes)
         printf(", keeps %s from run to run", cbm_text_bytes((double)p->kept_bytes, a));
-    printf("\n\n");
+    printf("\n");
+    print_peak(v);
+    printf("\n");
     printf("step        time    estimate     FLOPs       moved  what it does [kernel]\n");
     for (size_t i = 0; cbm_plan_step_at(v->trial.cx, 0, i, &s); i++)
         print_step(v, i, &s);
@@ -227,6 +252,25 @@ static void add_step(const cbm_plan_view *v, cbm_json *j, size_t number, const c
     cbm_json_close(j);
 }
 
+static void add_peak(const cbm_plan_view *v, cbm_json *j)
+{
+    cbm_live_info live = { .struct_size = sizeof live };
+    cbm_json_int(j, "peak_step", (int64_t)v->info.peak_step);
+    cbm_json_int(j, "live_bytes", (int64_t)v->info.live_bytes);
+    cbm_json_array(j, "live");
+    for (size_t i = 0; cbm_plan_live_at(v->trial.cx, 0, i, &live); i++) {
+        cbm_json_object(j, NULL);
+        cbm_json_text(j, "name", live.name);
+        cbm_json_shape(j, "shape", &live.shape);
+        cbm_json_text(j, "layout", live.layout);
+        cbm_json_int(j, "bytes", (int64_t)live.bytes);
+        cbm_json_int(j, "first", live.first);
+        cbm_json_int(j, "last", live.last);
+        cbm_json_close(j);
+    }
+    cbm_json_close(j);
+}
+
 static int print_json(const cbm_plan_view *v)
 {
     const cbm_plan_info *p = &v->info;
@@ -250,6 +294,7 @@ static int print_json(const cbm_plan_view *v)
     cbm_json_bool(&j, "huge_pages", p->huge_pages != 0);
     cbm_json_real(&j, "machine_flops", v->measured ? v->machine.flops : NAN);
     cbm_json_real(&j, "machine_bytes", v->measured ? v->machine.bytes : NAN);
+    add_peak(v, &j);
     cbm_json_array(&j, "steps");
     for (size_t i = 0; cbm_plan_step_at(v->trial.cx, 0, i, &s); i++)
         add_step(v, &j, i, &s);

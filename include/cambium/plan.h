@@ -35,6 +35,8 @@ typedef struct cbm_plan_info {
     double flops, bytes;      /* sums over the steps */
     double seconds;           /* of a run: median of the last 64 timed ones; NaN: none yet */
     uint64_t kept_bytes;      /* what depends on variables alone, in inference: kept from run to run */
+    uint64_t peak_step;       /* while this step runs the most bytes of the arena are in use */
+    uint64_t live_bytes;      /* then; the arena is larger where buffers of unlike sizes leave gaps */
 } cbm_plan_info;
 
 typedef struct cbm_step_info {
@@ -73,12 +75,25 @@ typedef struct cbm_operand_info {
     uint64_t bytes; /* of distinct elements */
 } cbm_operand_info;
 
+/* A temporary that is alive at the peak. */
+typedef struct cbm_live_info {
+    uint64_t struct_size;
+    const char *name;   /* the operation that made it, or "scratch" */
+    const char *layout; /* as in cbm_operand_info; "" for scratch */
+    uint64_t bytes;
+    int64_t first, last; /* the step that made it, and the last one that needs its place */
+    cbm_dtype dtype;
+    cbm_shape shape;
+} cbm_live_info;
+
 /* Plan number plan, 0 being the one used last; false past the end, and for plans made while cbm_profile was off. */
 CBM_API bool cbm_plan_at(const cbm_context *cx, size_t plan, cbm_plan_info *out);
 /* Its steps in the order in which they run, and a step's operands. */
 CBM_API bool cbm_plan_step_at(const cbm_context *cx, size_t plan, size_t step, cbm_step_info *out);
 CBM_API bool cbm_plan_operand_at(const cbm_context *cx, size_t plan, size_t step, size_t operand,
                                  cbm_operand_info *out);
+/* What lies in its arena at the peak, the largest first. */
+CBM_API bool cbm_plan_live_at(const cbm_context *cx, size_t plan, size_t number, cbm_live_info *out);
 
 CBM_END_DECLS
 

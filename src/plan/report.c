@@ -347,6 +347,7 @@ bool cbm_report_make(cbm_build *b)
         name_readers(&m);
     if (m.ok)
         describe_plan(&m);
+    m.ok = m.ok && cbm_report_peak(b, m.r);
     b->plan->report = m.r;
     return m.ok;
 }
@@ -465,4 +466,10 @@ bool cbm_plan_operand_at(const cbm_context *cx, size_t plan, size_t step, size_t
         return false;
     const cbm_report_step *s = &p->report->steps[step];
     return operand < s->info.inputs + s->info.outputs && hand_out(out, &s->operands[operand], sizeof(cbm_operand_info));
+}
+
+bool cbm_plan_live_at(const cbm_context *cx, size_t plan, size_t number, cbm_live_info *out)
+{
+    const cbm_plan *p = plan_at(cx, plan);
+    return p && number < p->report->n_live && hand_out(out, &p->report->live[number], sizeof(cbm_live_info));
 }

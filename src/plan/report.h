@@ -16,6 +16,8 @@ typedef struct cbm_report_step {
 typedef struct cbm_report {
     cbm_plan_info info;
     cbm_report_step *steps;
+    cbm_live_info *live; /* at the peak */
+    size_t n_live;
     double times[CBM_TIMED_RUNS];
     uint64_t timed; /* runs */
     double begun;   /* of the run under way */
@@ -26,6 +28,9 @@ bool cbm_report_make(cbm_build *b);
 void cbm_report_begin(cbm_report *r);
 void cbm_report_step_done(cbm_report *r, size_t step, double begun);
 void cbm_report_end(cbm_report *r);
+
+/* peak.c: what is alive at the peak of the arena. false: no memory. */
+bool cbm_report_peak(const cbm_build *b, cbm_report *r);
 
 /* unfused.c: appends a line for each neighbour before the unit that could have been one with it, and why it is not. */
 bool cbm_report_unfused(const cbm_build *b, const cbm_unit *u, cbm_text *t);

@@ -12,7 +12,7 @@ expect 0 "$C" plan mnist-cnn --batch 4 --trace trace.json --dot plan.dot
 silent err
 for text in "training step, batch of 4" "operations in" "memory:  arena" "estimated" conv2d_weight_grad \
     "[matmul] is a kernel that does not do this to its result" "reads   0.weight f32 (32, 1, 3, 3)" "of step 0" "in place" \
-    "overwrites variables" "exp_avg"; do
+    "overwrites variables" "exp_avg" "the most of the arena in use" "plain, steps " "scratch, steps "; do
     says out "$text"
 done
 says plan.dot "digraph plan {"
@@ -35,6 +35,8 @@ well_formed out
 says out '"inference": true'
 says out '"threads": 1'
 says out '"arena_bytes"'
+says out '"live_bytes"'
+says out '"last"'
 says out '"layout"'
 grep -q assign out && fail "inference assigns"
 expect 0 "$C" plan two-layer-net --dot -

@@ -95,6 +95,35 @@ static void test_steps_and_operands(void **state)
     cbm_close(cx);
 }
 
+/* In a chain of products the two in the middle of it are alive; of the larger ones the first is the largest. */
+static void test_peak(void **state)
+{
+    (void)state;
+    cbm_context *cx = cbm_open_with(.threads = 1);
+    cbm_profile(cx, true);
+    cbm_tensor *x = ramp(cx, 4, 8);
+    cbm_tensor *wide = cbm_matmul(cbm_matmul(x, ramp(cx, 8, 16)), ramp(cx, 16, 32));
+    (void)cbm_item(cbm_sum(cbm_matmul(wide, ramp(cx, 32, 4))));
+    cbm_plan_info p = { .struct_size = sizeof p };
+    cbm_live_info live = { .struct_size = sizeof live };
+    assert_true(cbm_plan_at(cx, 0, &p));
+    assert_int_equal(p.peak_step, 1);
+    assert_true(p.live_bytes >= 4 * (4 * 16 + 4 * 32) && p.live_bytes <= p.arena_bytes);
+    uint64_t sum = 0, before = UINT64_MAX;
+    bool found = false;
+    for (size_t i = 0; cbm_plan_live_at(cx, 0, i, &live); i++) {
+        sum += live.bytes;
+        assert_true(live.bytes <= before && live.first <= 1 && live.last >= 1);
+        before = live.bytes;
+        found = found || (strcmp(live.name, "matmul") == 0 && live.bytes == 4 * 4 * 32 && live.first == 1 &&
+                          live.last == 2 && live.shape.v[2] == 32 && strcmp(live.layout, "plain") == 0);
+    }
+    assert_true(found);
+    assert_int_equal(sum, p.live_bytes);
+    assert_string_equal(cbm_message(cx), "");
+    cbm_close(cx);
+}
+
 static const char *unfused_of(cbm_context *cx, const char *does)
 {
     cbm_step_info s = { .struct_size = sizeof s };
@@ -219,9 +248,13 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_steps_and_operands),      cmocka_unit_test(test_reasons),
-        cmocka_unit_test(test_copies_and_assignments),  cmocka_unit_test(test_older_callers),
-        cmocka_unit_test(test_looking_changes_nothing), cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_steps_and_operands),
+        cmocka_unit_test(test_reasons),
+        cmocka_unit_test(test_copies_and_assignments),
+        cmocka_unit_test(test_older_callers),
+        cmocka_unit_test(test_peak),
+        cmocka_unit_test(test_looking_changes_nothing),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
