@@ -545,7 +545,10 @@ void cbm_clear_gradient(cbm_tensor *variable)
     if (cbm_tensor_failed(variable) || !variable->variable || !variable->gradient)
         return;
     cbm_slot_set(&variable->gradient, NULL);
-    cbm_variable_dirty(variable);
+    if (variable->dirty || variable->cx->pending)
+        cbm_variable_dirty(variable);
+    else /* no evaluation that could still fail stands before it: its memory is free at once */
+        cbm_slot_set(&variable->gradient_committed, NULL);
 }
 
 cbm_status cbm_add_hook(cbm_tensor *t, cbm_hook_fn hook, void *user, void (*destroy)(void *user))
