@@ -21,7 +21,7 @@ static inline int bench_slower(const void *a, const void *b)
 
 static inline void bench_print_profile(cbm_context *cx)
 {
-    enum { STEPS = 4096, SHOWN = 60 };
+    enum { STEPS = 4096, SHOWN = 200 };
     static cbm_step_info steps[STEPS];
     size_t count = 0;
     double sum = 0;
@@ -35,9 +35,9 @@ static inline void bench_print_profile(cbm_context *cx)
         qsort(steps, count, sizeof *steps, bench_slower);
     fprintf(stderr, "%zu steps, %.3f ms\n", count, sum * 1e3);
     for (size_t i = 0; i < count && i < SHOWN; i++)
-        fprintf(stderr, "%9.1f us %6.1f GFLOP/s %6.1f GB/s  %s (%s) %s %s\n", steps[i].seconds * 1e6,
-                steps[i].flops / steps[i].seconds * 1e-9, steps[i].bytes / steps[i].seconds * 1e-9, steps[i].name,
-                steps[i].does, steps[i].kernel, steps[i].why);
+        fprintf(stderr, "%9.1f us %6.1f GFLOP/s %6.1f GB/s %6.1f MB scratch  %s (%s) %s %s\n", steps[i].seconds * 1e6,
+                steps[i].flops / steps[i].seconds * 1e-9, steps[i].bytes / steps[i].seconds * 1e-9,
+                (double)steps[i].scratch_bytes * 1e-6, steps[i].name, steps[i].does, steps[i].kernel, steps[i].why);
     cbm_plan_info plan = { .struct_size = sizeof plan };
     cbm_live_info live = { .struct_size = sizeof live };
     if (cbm_plan_at(cx, 0, &plan))

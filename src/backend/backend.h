@@ -8,10 +8,12 @@
 
 enum {
     CBM_KERNEL_STRIDED = 1, /* takes any strides on inputs (outputs are always contiguous) */
-    CBM_KERNEL_POST = 2     /* does what launch->after says to its first result before it is written */
+    CBM_KERNEL_POST = 2,    /* does what launch->after says to its first result before it is written */
+    CBM_KERNEL_ADDS = 4,    /* and adds what lies at launch->added, in the result's layout, rather than in its memory */
+    CBM_KERNEL_SURE = 8     /* its launch never fails */
 };
 
-/* y = act(y + (add ? what y's memory held : 0)) with act(x) = max(x, 0) for relu, at most upper if upper > 0. */
+/* y = act(y + (add ? what launch->added, or y's memory, holds : 0)) with act(x) = max(x, 0) for relu, at most upper if upper > 0. */
 typedef struct cbm_post {
     bool add, relu;
     float upper;
@@ -26,6 +28,7 @@ typedef struct cbm_prepare {
     size_t workspace; /* out: bytes */
     void *state;      /* out: given to launches, released by release */
     char *message;    /* on failure: 256 bytes */
+    bool sure;        /* out: launches never fail; at first as the kernel's flags say */
     /* Operands that stay the same from run to run (bit i: operand i), as weights do in inference. One of them may be asked
        for in a form of the kernel's own: packs is its number (-1: none), made by the kernel's pack when it has changed. */
     uint64_t constant;
@@ -50,7 +53,14 @@ typedef struct cbm_kernel {
     const char *(*describe)(const void *state);
     /* Writes operand prepare->packs, plain in the launch, in the form that launches then get in its place. */
     cbm_status (*pack)(const cbm_launch *launch, void *packed);
+    uint32_t
+        over; /* bit i: the first result may be made where operand i lies (same dtype, shape and layout), which ends */
+    /* Makes the first result again, the same bits, from the operands and what launch has left in the workspace; n_out is 1.
+       NULL: it cannot, or that would not take less than the whole. */
+    cbm_kernel_fn again;
 } cbm_kernel;
+
+#define CBM_PASS_LENGTH 1024 /* instructions of a pass at most */
 
 /* One element-by-element pass over memory: several pointwise operations fused. Built by plan/fuse.c. */
 typedef struct cbm_fused_instruction {

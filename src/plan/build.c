@@ -1,5 +1,5 @@
 /* build.c: from a collected graph to a plan: passes are formed, assignments that may happen in place are found, units of
-   work are put in order (commits last), steps are prepared and buffers laid out. Rests on fuse.c, steps.c, arena.c. */
+   work are put in order (commits last), steps are prepared and buffers laid out. Rests on fuse.c, steps.c, settle.c. */
 #include "plan/report.h"
 #include <string.h>
 
@@ -348,9 +348,9 @@ static bool build(cbm_build *b)
         cbm_absorb_passes(b);
     if (!cbm_find_constants(b) || (!b->plain && !cbm_choose_layouts(b)) || !in_order(b))
         return false;
-    if (!cbm_arena_layout(b->heap, b->lifetimes.data, b->lifetimes.count, !b->cx->naive, &b->plan->arena))
-        return false;
     b->plan->bases = 2 + b->plan->n_leaves + b->plan->results.count;
+    if (!cbm_settle_memory(b))
+        return false;
     bind_places(b);
     return !b->cx->profile || cbm_report_make(b);
 }

@@ -84,5 +84,14 @@ bool cbm_is_constant(const cbm_build *b, cbm_ref ref);
 
 /* steps.c: appends what computes the unit. */
 bool cbm_build_unit(cbm_build *b, const cbm_unit *u);
+cbm_status cbm_prepare_pass(const cbm_build *b, cbm_step *step); /* whose program and buffers are there */
+
+/* settle.c: the order of the steps, the lifetimes of temporaries and their places in the arena. */
+bool cbm_settle_memory(cbm_build *b);
+
+/* work.c: arithmetic of a step; bytes of an operand's distinct elements; a step's time, as bytes that could be moved. */
+double cbm_step_flops(const cbm_step *step);
+double cbm_distinct_bytes(const cbm_buffer *w);
+double cbm_step_time(const cbm_step *step);
 
 #endif

@@ -12,15 +12,18 @@ void *cbm_plan_take(cbm_plan *plan, size_t size)
     return block.memory;
 }
 
+void cbm_step_release(const cbm_plan *plan, cbm_step *s)
+{
+    if (s->kernel && s->kernel->release && !s->again) /* a repeated kernel's state is its first step's */
+        s->kernel->release(s->state);
+    if (!s->run && plan->backend->fused_release)
+        plan->backend->fused_release(s->state);
+}
+
 void cbm_plan_free(cbm_plan *plan)
 {
-    for (size_t i = 0; i < plan->steps.count; i++) {
-        cbm_step *s = &CBM_AT(&plan->steps, cbm_step, i);
-        if (s->kernel && s->kernel->release)
-            s->kernel->release(s->state);
-        if (!s->run && plan->backend->fused_release)
-            plan->backend->fused_release(s->state);
-    }
+    for (size_t i = 0; i < plan->steps.count; i++)
+        cbm_step_release(plan, &CBM_AT(&plan->steps, cbm_step, i));
     cbm_kept_drop(plan);
     for (size_t i = 0; i < plan->blocks.count; i++)
         cbm_heap_give(plan->heap, CBM_AT(&plan->blocks, cbm_block, i).memory, CBM_AT(&plan->blocks, cbm_block, i).size);

@@ -78,10 +78,11 @@ void cbm_explain_new_plan(cbm_context *cx, const cbm_plan *plan, const cbm_colle
         const cbm_step *s = &CBM_AT(&plan->steps, cbm_step, i);
         const cbm_node *n = CBM_AT(&g->nodes, cbm_node *, s->node);
         if (s->run)
-            cbm_text_append(t, "  step %zu: %s\n", i, n->op->name);
+            cbm_text_append(t, "  step %zu: %s%s\n", i, n->op->name, s->again ? ", made again instead of kept" : "");
         else
-            cbm_text_append(t, "  step %zu: one pass over memory, %zu operations, the last [%s]%s\n", i, s->n_members,
-                            n->op->name, s->commit ? ", overwrites variables" : "");
+            cbm_text_append(t, "  step %zu: one pass over memory, %zu operations, the last [%s]%s%s\n", i, s->n_members,
+                            n->op->name, s->commit ? ", overwrites variables" : "",
+                            s->again ? ", made again instead of kept" : "");
     }
     if (plan->copied)
         cbm_text_append(t, "  versions copied: %llu (somebody still reads the old ones)\n",

@@ -187,3 +187,60 @@ bool cbm_pass_build(cbm_plan *plan, const cbm_collected *g, const int32_t *membe
     cbm_array_free(&b.loaded);
     return ok && step->fused;
 }
+
+/* ---- a part of a pass ---- */
+
+/* Marks what the result is made from. */
+static void mark_needed(const cbm_fused *f, size_t result, bool *needed)
+{
+    needed[f->outputs[result].place] = true;
+    for (size_t i = f->length; i-- > 0;) {
+        const cbm_fused_instruction *c = &f->code[i];
+        const int32_t arguments = needed[i] ? cbm_expr_arguments(c->code) : 0;
+        const int32_t at[] = { c->x, c->y, c->z };
+        for (int32_t k = 0; k < arguments; k++)
+            needed[at[k]] = true;
+    }
+}
+
+uint64_t cbm_pass_needs(const cbm_fused *f, size_t result)
+{
+    bool needed[CBM_PASS_LENGTH] = { false };
+    uint64_t operands = 0;
+    mark_needed(f, result, needed);
+    for (size_t i = 0; i < f->length; i++)
+        if (needed[i] && f->code[i].code == CBM_EXPR_INPUT)
+            operands |= (uint64_t)1 << f->code[i].arg;
+    return operands;
+}
+
+cbm_fused *cbm_pass_part(cbm_plan *plan, const cbm_fused *f, size_t result)
+{
+    const uint64_t operands = cbm_pass_needs(f, result);
+    bool needed[CBM_PASS_LENGTH] = { false };
+    int32_t at[CBM_PASS_LENGTH], length = 0;
+    cbm_fused *part = cbm_plan_take(plan, sizeof *part);
+    cbm_fused_instruction *code = cbm_plan_take(plan, f->length * sizeof *code);
+    cbm_fused_output *output = cbm_plan_take(plan, sizeof *output);
+    if (!part || !code || !output)
+        return NULL;
+    mark_needed(f, result, needed);
+    for (size_t i = 0; i < f->length; i++) {
+        if (!needed[i])
+            continue;
+        cbm_fused_instruction c = f->code[i];
+        const int32_t arguments = cbm_expr_arguments(c.code);
+        c.x = arguments > 0 ? at[c.x] : 0;
+        c.y = arguments > 1 ? at[c.y] : 0;
+        c.z = arguments > 2 ? at[c.z] : 0;
+        if (c.code == CBM_EXPR_INPUT) /* numbered among those that are left */
+            c.arg = (int32_t)__builtin_popcountll(operands & (((uint64_t)1 << c.arg) - 1));
+        at[i] = length;
+        code[length++] = c;
+    }
+    output->place = at[f->outputs[result].place];
+    *part = (cbm_fused){
+        .length = (size_t)length, .code = code, .n_out = 1, .outputs = output, .n_parameters = f->n_parameters
+    };
+    return part;
+}

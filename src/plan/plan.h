@@ -73,6 +73,8 @@ typedef struct cbm_step {
     size_t n_members; /* operations done by this step, for cbm_explain */
     const char *why;  /* static text: what a step is for that no operation asked for; NULL: operations' own */
     bool reorder;     /* moves one operand of node into another layout */
+    bool again;       /* makes once more what an earlier step has made (settle.c) */
+    bool sure;        /* a kernel that cannot fail when it runs */
     bool constant;    /* its results stay in the plan and are made again only when a variable has changed */
     int32_t packs;    /* the operand that the kernel wants in its own form, kept at packed; -1: none */
     cbm_place packed;
@@ -164,6 +166,7 @@ cbm_plan *cbm_plan_find(cbm_planner *p, const cbm_collected *g);
 void cbm_plan_used(cbm_planner *p, cbm_plan *plan);  /* the last one to be evicted */
 bool cbm_plan_keep(cbm_context *cx, cbm_plan *plan); /* may evict; takes the plan */
 void cbm_plan_free(cbm_plan *plan);
+void cbm_step_release(const cbm_plan *plan, cbm_step *step); /* what the backend has prepared for it */
 void cbm_plans_drop(cbm_context *cx);
 
 /* build.c: NULL: the context's error says why. */
@@ -177,6 +180,10 @@ bool cbm_is_inline_scalar(const cbm_node *n); /* one number everywhere: every pa
    each input buffer, outputs are the results that must be stored. */
 bool cbm_pass_build(cbm_plan *plan, const cbm_collected *g, const int32_t *members, size_t n_members,
                     const cbm_ref *stored, size_t n_stored, cbm_step *step, cbm_array *operands);
+
+/* Which of a pass's operands one of its results needs; and the part of the pass that makes it, reading those in order. */
+uint64_t cbm_pass_needs(const cbm_fused *fused, size_t result);
+cbm_fused *cbm_pass_part(cbm_plan *plan, const cbm_fused *fused, size_t result);
 
 /* fuse.c: groups[i] is the number of node i's pass, or -1; returns the number of passes, -1 without memory. */
 int32_t cbm_fuse(const cbm_collected *g, int32_t *groups);

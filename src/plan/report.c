@@ -25,6 +25,12 @@ static const cbm_step *step_at(const maker *m, size_t s)
     return &CBM_AT(&m->plan->steps, cbm_step, s);
 }
 
+/* The planner's own: a copy or a reorder. */
+static bool is_own(const cbm_step *step)
+{
+    return step->reorder || (step->why && !step->again) || (step->again && step->fused && step->fused->length == 1);
+}
+
 static const cbm_unit *unit_at(const maker *m, int32_t node)
 {
     return &CBM_AT(&m->b->units, cbm_unit, m->b->unit_of[node]);
@@ -135,7 +141,7 @@ static void describe_operand(maker *m, size_t s, size_t k)
     const cbm_place *at = &step->places[k];
     cbm_operand_info *o = &m->r->steps[s].operands[k];
     bool output = k >= step->n_in;
-    if (step->fused && !step->why)
+    if (step->fused && !is_own(step))
         undo_window(unit_at(m, step->node)->layout, w);
     *o = (cbm_operand_info){ .name = "", .why = "", .source = -1, .value = -1, .dtype = w->dtype };
     o->layout = layout_of(w);
@@ -157,7 +163,7 @@ static void describe_operand(maker *m, size_t s, size_t k)
         o->value = at->base - 1;
     }
     if (output) {
-        o->name = step->why ? m->r->steps[s].operands[0].name : node_at(m, step->node)->op->name;
+        o->name = is_own(step) ? m->r->steps[s].operands[0].name : node_at(m, step->node)->op->name;
         o->why = at->base == CBM_BASE_ARENA || at->base == CBM_BASE_KEPT(m->plan) ? "" : why_kept(m, at->base);
         return;
     }
@@ -192,33 +198,6 @@ static void name_readers(maker *m)
     }
 }
 
-/* ---- work ---- */
-
-static double pass_flops(const cbm_step *step)
-{
-    double instructions = 0;
-    for (size_t i = 0; i < step->fused->length; i++) {
-        int32_t code = step->fused->code[i].code;
-        instructions += code != CBM_EXPR_INPUT && code != CBM_EXPR_NUMBER && code != CBM_EXPR_FIELD;
-    }
-    return step->n_out ? instructions * (double)step->buffers[step->n_in].count : 0;
-}
-
-static double step_flops(const cbm_step *step)
-{
-    if (step->fused)
-        return pass_flops(step);
-    if (!step->launch.op || step->reorder)
-        return 0;
-    if (!step->launch.op->cost)
-        return step->n_out ? (double)step->buffers[step->n_in].count : 0;
-    cbm_cost cost = { 0, 0 };
-    step->launch.op->cost(&step->launch, &cost);
-    if (step->after)
-        cost.flops += (double)(step->after->add + step->after->relu) * (double)step->buffers[step->n_in].count;
-    return cost.flops;
-}
-
 /* ---- steps ---- */
 
 static const char *backend_of(const cbm_plan *plan, const cbm_kernel *kernel)
@@ -242,7 +221,7 @@ static const char *kernel_text(maker *m, const cbm_step *step)
     else if (!step->kernel)
         cbm_text_append(&t, "the operation's own");
     else {
-        const char *choice = step->kernel->describe ? step->kernel->describe(step->state) : NULL;
+        const char *choice = step->kernel->describe ? step->kernel->describe(step->launch.state) : NULL;
         cbm_text_append(&t, "%s%s%s", backend_of(m->plan, step->kernel), choice ? ": " : "", choice ? choice : "");
     }
     return keep_text(m, &t);
@@ -251,18 +230,18 @@ static const char *kernel_text(maker *m, const cbm_step *step)
 /* The pass that a kernel does to its result, or NULL. */
 static const cbm_unit *absorbed_by(const maker *m, const cbm_step *step, const cbm_unit *u)
 {
-    return step->why || !u->absorbs ? NULL : &CBM_AT(&m->b->units, cbm_unit, u->absorbs - 1);
+    return is_own(step) || !u->absorbs ? NULL : &CBM_AT(&m->b->units, cbm_unit, u->absorbs - 1);
 }
 
 static const char *does_text(maker *m, const cbm_step *step, const cbm_unit *u)
 {
     cbm_text t = cbm_text_open(m->b->heap);
-    for (int32_t i = 0; !step->why && i < u->count; i++)
+    for (int32_t i = 0; !is_own(step) && i < u->count; i++)
         cbm_text_append(&t, "%s%s", i ? " " : "", node_at(m, CBM_AT(&m->b->members, int32_t, u->first + i))->op->name);
     const cbm_unit *tail = absorbed_by(m, step, u);
     for (int32_t i = 0; tail && i < tail->count; i++)
         cbm_text_append(&t, " %s", node_at(m, CBM_AT(&m->b->members, int32_t, tail->first + i))->op->name);
-    if (step->why)
+    if (is_own(step))
         cbm_text_append(&t, "for %s", node_at(m, step->node)->op->name);
     return keep_text(m, &t);
 }
@@ -276,11 +255,11 @@ static void describe_step(maker *m, size_t s)
     cbm_text unfused = cbm_text_open(m->b->heap);
     r->operands = cbm_plan_take(m->plan, (step->n_in + step->n_out) * sizeof *r->operands);
     if (!r->operands || (!step->why && !cbm_report_unfused(m->b, u, &unfused)) ||
-        (tail && !cbm_report_unfused(m->b, tail, &unfused)))
+        (tail && !step->why && !cbm_report_unfused(m->b, tail, &unfused)))
         m->ok = false;
-    r->info = (cbm_step_info){ .operations = step->why ? 0 : (uint64_t)(u->count + (tail ? tail->count : 0)),
+    r->info = (cbm_step_info){ .operations = is_own(step) ? 0 : (uint64_t)(u->count + (tail ? tail->count : 0)),
                                .name = step->reorder  ? "reorder"
-                                       : step->why    ? "copy"
+                                       : is_own(step) ? "copy"
                                        : u->count > 1 ? "pass"
                                                       : n->op->name,
                                .does = does_text(m, step, u),
@@ -294,7 +273,7 @@ static void describe_step(maker *m, size_t s)
                                .scratch_bytes = step->workspace_bytes,
                                .commit = step->commit,
                                .constant = step->constant,
-                               .flops = step_flops(step),
+                               .flops = cbm_step_flops(step),
                                .seconds = NAN,
                                .last_begin = NAN,
                                .last_seconds = NAN };
@@ -302,7 +281,7 @@ static void describe_step(maker *m, size_t s)
         describe_operand(m, s, k);
         r->info.bytes += (double)r->operands[k].bytes;
     }
-    if (step->after && step->after->add && m->ok) /* what is added lies where the result goes */
+    if (step->after && step->after->add && !step->launch.added && m->ok) /* what is added lies where the result goes */
         r->info.bytes += (double)r->operands[step->n_in].bytes;
 }
 

@@ -4,16 +4,9 @@
 #include "plan/build.h"
 #include <string.h>
 
-#define REUSE_SEARCH_LIMIT 8192 /* nodes: above, finding operands that die would cost more than it saves */
-
 static cbm_node *node_at(const cbm_build *b, int32_t i)
 {
     return CBM_AT(&b->g->nodes, cbm_node *, i);
-}
-
-static int32_t next_step(const cbm_build *b)
-{
-    return (int32_t)b->plan->steps.count;
 }
 
 /* Memory that stays from run to run. */
@@ -24,23 +17,16 @@ static int64_t keep(cbm_build *b, size_t bytes)
     return at;
 }
 
-/* A new temporary, born with the next step; of a constant unit: kept memory. */
-static int32_t temporary(cbm_build *b, size_t bytes, int32_t shares)
+/* A new temporary; of a constant unit: kept memory. */
+static int32_t temporary(cbm_build *b, size_t bytes)
 {
     if (b->keeping) {
         cbm_root kept = { .base = CBM_ROOT_KEPT, .lifetime = -1, .kept = keep(b, bytes) };
         return cbm_array_push(&b->roots, &kept) ? (int32_t)b->roots.count - 1 : -1;
     }
-    cbm_lifetime l = { .first = next_step(b), .last = next_step(b), .bytes = bytes, .shares = shares };
+    cbm_lifetime l = { .bytes = bytes, .shares = -1 };
     cbm_root r = { .base = CBM_BASE_ARENA, .lifetime = (int32_t)b->lifetimes.count };
     return cbm_array_push(&b->lifetimes, &l) && cbm_array_push(&b->roots, &r) ? (int32_t)b->roots.count - 1 : -1;
-}
-
-static void used_now(cbm_build *b, int32_t root)
-{
-    const cbm_root *r = &CBM_AT(&b->roots, cbm_root, root);
-    if (r->base == CBM_BASE_ARENA)
-        CBM_AT(&b->lifetimes, cbm_lifetime, r->lifetime).last = next_step(b);
 }
 
 static size_t bytes_of(const cbm_buffer *w)
@@ -50,7 +36,7 @@ static size_t bytes_of(const cbm_buffer *w)
 
 /* Memory for a value that the next step makes: a result's, the variable it overwrites, or a temporary. A result that is
    made in a layout of its own is put into its plain place afterwards, by store_result. */
-static bool give_home(cbm_build *b, cbm_ref ref, cbm_layout layout, int32_t shares)
+static bool give_home(cbm_build *b, cbm_ref ref, cbm_layout layout)
 {
     cbm_spot *s = cbm_spot_of(b, ref);
     int32_t number = b->results[ref];
@@ -58,7 +44,7 @@ static bool give_home(cbm_build *b, cbm_ref ref, cbm_layout layout, int32_t shar
     s->offset = 0;
     s->window.layout = (int32_t)layout;
     if (number < 0 || layout != CBM_LAYOUT_PLAIN) {
-        s->root = temporary(b, bytes_of(&s->window), shares);
+        s->root = temporary(b, bytes_of(&s->window));
         return s->root >= 0;
     }
     const cbm_result *r = &CBM_AT(&b->plan->results, cbm_result, number);
@@ -90,7 +76,7 @@ static bool push_step(cbm_build *b, cbm_step *step, size_t workspace)
     if (workspace) {
         const bool keeping = b->keeping;
         b->keeping = false;
-        int32_t root = temporary(b, workspace, -1);
+        int32_t root = temporary(b, workspace);
         b->keeping = keeping;
         if (root < 0)
             return false;
@@ -116,7 +102,7 @@ static void broadcast_window(const cbm_buffer *from, const cbm_buffer *to, cbm_b
     }
 }
 
-static bool finish_pass(cbm_build *b, cbm_step *step)
+cbm_status cbm_prepare_pass(const cbm_build *b, cbm_step *step)
 {
     step->pass = (cbm_fused_launch){ .fused = step->fused,
                                      .parameters = step->parameters,
@@ -126,13 +112,20 @@ static bool finish_pass(cbm_build *b, cbm_step *step)
                                      .out = step->buffers + step->n_in,
                                      .threads = b->cx->threads };
     const cbm_backend *backend = b->plan->backend;
-    cbm_status status = backend->fused_prepare ? backend->fused_prepare(&step->pass, &step->state) : CBM_OK;
+    const cbm_status status = backend->fused_prepare ? backend->fused_prepare(&step->pass, &step->state) : CBM_OK;
+    step->pass.state = step->state;
+    return status;
+}
+
+static bool finish_pass(cbm_build *b, cbm_step *step)
+{
+    const cbm_backend *backend = b->plan->backend;
+    const cbm_status status = cbm_prepare_pass(b, step);
     if (status != CBM_OK) {
         const cbm_node *n = node_at(b, step->node);
         cbm_fail(b->cx, status, "[%s] cannot be prepared as part of a pass: %s", n->op->name, cbm_status_name(status));
         return false;
     }
-    step->pass.state = step->state;
     if (push_step(b, step, 0))
         return true;
     if (backend->fused_release)
@@ -153,8 +146,6 @@ static bool copy_step(cbm_build *b, int32_t node, const cbm_spot *from, const cb
     *step.fused = (cbm_fused){ .length = 1, .code = code, .n_out = 1, .outputs = out };
     set_buffer(&step, 0, from);
     set_buffer(&step, 1, to);
-    used_now(b, from->root);
-    used_now(b, to->root);
     return finish_pass(b, &step);
 }
 
@@ -176,7 +167,7 @@ static bool make_contiguous(cbm_build *b, int32_t node, cbm_spot *s)
     cbm_spot copy = *s;
     contiguous_window(&copy.window);
     copy.offset = 0;
-    copy.root = temporary(b, bytes_of(&copy.window), -1);
+    copy.root = temporary(b, bytes_of(&copy.window));
     if (copy.root < 0 || !copy_step(b, node, s, &copy, "the kernel takes operands without gaps only"))
         return false;
     *s = copy;
@@ -199,8 +190,6 @@ static bool reorder_step(cbm_build *b, int32_t node, const cbm_spot *from, const
         return false;
     set_buffer(&step, 0, from);
     set_buffer(&step, 1, to);
-    used_now(b, from->root);
-    used_now(b, to->root);
     step.launch = (cbm_launch){ .op = node_at(b, node)->op,
                                 .n_in = 1,
                                 .n_out = 1,
@@ -229,7 +218,7 @@ static bool spot_in(cbm_build *b, int32_t node, cbm_ref ref, cbm_layout layout, 
     cbm_copy copy = { .ref = ref, .spot = *s };
     copy.spot.window.layout = (int32_t)layout;
     copy.spot.offset = 0;
-    copy.spot.root = temporary(b, bytes_of(&s->window), -1);
+    copy.spot.root = temporary(b, bytes_of(&s->window));
     const char *why = layout == CBM_LAYOUT_PLAIN             ? "a chain in a layout of its own ends: plain from here"
                       : s->window.layout == CBM_LAYOUT_PLAIN ? "a chain in a layout of its own begins"
                                                              : "two chains meet that have different layouts";
@@ -291,7 +280,7 @@ static bool build_view(cbm_build *b, int32_t i)
         return true;
     cbm_spot view = *cbm_spot_of(b, ref), *home = cbm_spot_of(b, ref);
     contiguous_window(&home->window);
-    return give_home(b, ref, CBM_LAYOUT_PLAIN, -1) &&
+    return give_home(b, ref, CBM_LAYOUT_PLAIN) &&
            copy_step(b, i, &view, home, "a view that is kept gets memory of its own");
 }
 
@@ -313,12 +302,14 @@ static bool prepare_kernel(cbm_build *b, const cbm_node *n, cbm_step *step, cons
                           .tune = b->cx->tune && !b->cx->dry_run,
                           .message = message,
                           .constant = constant,
+                          .sure = kernel && (kernel->flags & CBM_KERNEL_SURE),
                           .packs = -1 };
         if (kernel && kernel->prepare)
             status = kernel->prepare(&p);
         step->kernel = kernel;
         step->run = kernel ? kernel->launch : n->op->kernel;
         step->state = p.state;
+        step->sure = p.sure;
         *workspace = p.workspace;
         step->packs = p.packs;
         step->packed.offset = p.packs >= 0 ? keep(b, p.packed_bytes) : 0;
@@ -336,33 +327,6 @@ static bool prepare_kernel(cbm_build *b, const cbm_node *n, cbm_step *step, cons
     cbm_fail(b->cx, status, "[%s] cannot be prepared: %s", n->op->name, message[0] ? message : cbm_status_name(status));
     cbm_locate(b->cx, n->file, n->line);
     return false;
-}
-
-/* Whether some unit that has not run yet reads memory of this root. */
-static bool read_later(const cbm_build *b, int32_t root)
-{
-    if (b->g->nodes.count > REUSE_SEARCH_LIMIT)
-        return true;
-    for (int32_t i = 0; i < (int32_t)b->g->nodes.count; i++) {
-        if (CBM_AT(&b->units, cbm_unit, b->unit_of[i]).done || cbm_passed_by(b, i))
-            continue;
-        const cbm_node *n = node_at(b, i);
-        for (size_t k = 0; k < n->n_in; k++) {
-            const cbm_spot *s = cbm_spot_of((cbm_build *)b, cbm_ref_input(n, k));
-            if (s->known && s->root == root)
-                return true;
-        }
-    }
-    return false;
-}
-
-/* A temporary of these bytes that no buffer has taken over yet. */
-static bool free_to_share(const cbm_build *b, int32_t lifetime, size_t bytes)
-{
-    bool once = CBM_AT(&b->lifetimes, cbm_lifetime, lifetime).bytes == bytes;
-    for (size_t j = 0; j < b->lifetimes.count && once; j++)
-        once = CBM_AT(&b->lifetimes, cbm_lifetime, j).shares != lifetime;
-    return once;
 }
 
 /* The operands where the kernel wants them; a kernel that takes strides gets views as they are. */
@@ -403,36 +367,12 @@ static bool copy_attributes(cbm_build *b, const cbm_node *n, cbm_step *step)
     return step->attributes != NULL;
 }
 
-/* The memory of a temporary that dies with this step and can become the result's, as what the kernel adds to its result
-   lies there: its lifetime; otherwise -1. */
-static int32_t dying_addend(cbm_build *b, const cbm_unit *u, const cbm_node *n, const cbm_spot *added)
+/* Memory for the kernel's first result, holding a copy of what is added to it. */
+static bool give_home_with_addend(cbm_build *b, const cbm_unit *u, int32_t i, const cbm_spot *addend)
 {
-    const cbm_root *r = &CBM_AT(&b->roots, cbm_root, added->root);
-    const bool plain_result = b->results[u->absorbed_result] >= 0 && cbm_layout_made(u, 0) == CBM_LAYOUT_PLAIN;
-    bool is_operand = false;
-    for (size_t k = 0; k < n->n_in; k++)
-        is_operand = is_operand || cbm_spot_of(b, cbm_ref_input(n, k))->root == added->root;
-    if (b->keeping || plain_result || is_operand || r->base != CBM_BASE_ARENA || added->offset ||
-        !added->window.contiguous || cbm_spot_of(b, u->added)->root != added->root || read_later(b, added->root) ||
-        !free_to_share(b, r->lifetime, bytes_of(&added->window)))
-        return -1;
-    return r->lifetime;
-}
-
-/* Memory for the kernel's first result, holding what is added to it. */
-static bool give_home_with_addend(cbm_build *b, const cbm_unit *u, int32_t i)
-{
-    cbm_spot added;
-    const cbm_layout layout = cbm_layout_made(u, 0);
-    if (!spot_in(b, i, u->added, layout, &added))
+    if (!give_home(b, u->absorbed_result, cbm_layout_made(u, 0)))
         return false;
-    const int32_t shares = dying_addend(b, u, node_at(b, i), &added);
-    used_now(b, added.root);
-    if (!give_home(b, u->absorbed_result, layout, shares))
-        return false;
-    if (shares >= 0)
-        return true;
-    cbm_spot home = *cbm_spot_of(b, u->absorbed_result);
+    cbm_spot added = *addend, home = *cbm_spot_of(b, u->absorbed_result);
     added.window.layout = home.window.layout = CBM_LAYOUT_PLAIN; /* alike, so copied as they lie */
     return copy_step(b, i, &added, &home, "a kernel adds to its result what is read again later");
 }
@@ -470,34 +410,40 @@ static bool build_kernel(cbm_build *b, const cbm_unit *u, int32_t i)
         cbm_locate(b->cx, n->file, n->line);
         return false;
     }
+    const bool add = u->absorbs && u->after.add, reads_addend = add && (kernel->flags & CBM_KERNEL_ADDS);
+    cbm_spot addend;
+    if (add && !spot_in(b, i, u->added, cbm_layout_made(u, 0), &addend))
+        return false;
+    if (add && !reads_addend && !give_home_with_addend(b, u, i, &addend))
+        return false;
     if (u->absorbs) {
         step.after = cbm_plan_take(b->plan, sizeof *step.after);
-        if (!step.after || (u->after.add && !give_home_with_addend(b, u, i)))
+        if (!step.after)
             return false;
         *step.after = u->after;
     }
-    if (!step_buffers(b, &step, n->n_in, n->n_out))
+    if (!step_buffers(b, &step, n->n_in + reads_addend, n->n_out))
         return false;
-    for (size_t k = 0; k < n->n_in; k++) {
+    for (size_t k = 0; k < n->n_in; k++)
         set_buffer(&step, k, &spots[k]);
-        used_now(b, spots[k].root);
-    }
+    if (reads_addend)
+        set_buffer(&step, n->n_in, &addend);
     for (size_t k = 0; k < n->n_out; k++) {
         const cbm_ref ref = k == 0 && u->absorbs ? u->absorbed_result : CBM_REF_NODE(i, (int32_t)k);
-        const bool has_home = k == 0 && u->absorbs && u->after.add;
-        if (!has_home && !give_home(b, ref, cbm_layout_made(u, (int32_t)k), -1))
+        const bool has_home = k == 0 && add && !reads_addend;
+        if (!has_home && !give_home(b, ref, cbm_layout_made(u, (int32_t)k)))
             return false;
-        set_buffer(&step, n->n_in + k, cbm_spot_of(b, ref));
-        used_now(b, cbm_spot_of(b, ref)->root);
+        set_buffer(&step, step.n_in + k, cbm_spot_of(b, ref));
     }
     step.launch = (cbm_launch){ .op = op,
                                 .attributes = step.attributes,
-                                .n_in = step.n_in,
-                                .n_out = step.n_out,
+                                .n_in = n->n_in,
+                                .n_out = n->n_out,
                                 .in = step.buffers,
                                 .out = step.buffers + step.n_in,
                                 .threads = b->cx->threads,
-                                .after = step.after };
+                                .after = step.after,
+                                .added = reads_addend ? step.buffers + n->n_in : NULL };
     size_t workspace = 0;
     if (!prepare_kernel(b, n, &step, kernel, &workspace))
         return false;
@@ -513,26 +459,6 @@ static bool build_kernel(cbm_build *b, const cbm_unit *u, int32_t i)
     return true;
 }
 
-/* An operand that dies with this pass and has the result's size: its memory can be the result's. */
-static int32_t dying_operand(cbm_build *b, const cbm_step *step, const cbm_buffer *out, const uint8_t *last_use)
-{
-    if (b->cx->naive)
-        return -1;
-    for (size_t k = 0; k < step->n_in; k++) {
-        const cbm_buffer *in = &step->buffers[k];
-        const cbm_root *r = &CBM_AT(&b->roots, cbm_root, step->places[k].base);
-        if (!last_use[k] || r->base != CBM_BASE_ARENA || !in->contiguous || in->count != out->count ||
-            in->dtype != out->dtype || step->places[k].offset)
-            continue;
-        bool once = free_to_share(b, r->lifetime, bytes_of(out));
-        for (size_t j = 0; j < step->n_in; j++)
-            once = once && (j == k || step->places[j].base != step->places[k].base);
-        if (once)
-            return r->lifetime;
-    }
-    return -1;
-}
-
 static bool same_extents(const cbm_buffer *a, const cbm_buffer *b)
 {
     bool same = a->rank == b->rank;
@@ -546,7 +472,6 @@ static bool build_pass(cbm_build *b, const cbm_unit *u)
     const int32_t *members = &CBM_AT(&b->members, int32_t, u->first);
     cbm_step step = { .node = members[u->count - 1], .packs = -1, .commit = u->commit };
     cbm_array stored = CBM_ARRAY(b->heap, cbm_ref), operands = CBM_ARRAY(b->heap, cbm_ref);
-    uint8_t last_use[CBM_MAX_INPUTS] = { 0 };
     bool ok = true;
     for (int32_t m = 0; m < u->count && ok; m++) {
         cbm_ref ref = CBM_REF_NODE(members[m], 0);
@@ -570,16 +495,10 @@ static bool build_pass(cbm_build *b, const cbm_unit *u)
         set_buffer(&step, k, &s);
         broadcast_window(&s.window, whole, &window);
         cbm_layout_window(u->layout, &window, &step.buffers[k]);
-        last_use[k] =
-            CBM_AT(&b->roots, cbm_root, s.root).base == CBM_BASE_ARENA && own->root == s.root && !read_later(b, s.root);
     }
-    for (size_t k = 0; k < operands.count && ok; k++) /* now that no reorder comes before the pass any more */
-        used_now(b, step.places[k].base);
     for (size_t k = 0; k < stored.count && ok; k++) {
         cbm_ref ref = CBM_AT(&stored, cbm_ref, k);
-        bool temporary_home = b->results[ref] < 0 || u->layout != CBM_LAYOUT_PLAIN;
-        int32_t shares = temporary_home ? dying_operand(b, &step, &cbm_spot_of(b, ref)->window, last_use) : -1;
-        ok = give_home(b, ref, u->layout, shares);
+        ok = give_home(b, ref, u->layout);
         if (!ok)
             break;
         const cbm_spot *home = cbm_spot_of(b, ref);

@@ -3,6 +3,9 @@
 #include "tensor/context.h"
 #include <pthread.h>
 #include <stdio.h>
+
+#define IMPROVE_FROM ((size_t)256 << 10)
+#define REPEAT_SHARE 0.035
 #include <string.h>
 
 cbm_context cbm_context_broken = {
@@ -66,6 +69,8 @@ cbm_context *cbm_context_new(const cbm_context_options *options)
     cx->tune = o.tune != 0;
     cx->check_handles = o.check_handles != 0;
     cx->naive = o.naive != 0;
+    cx->improve_from = IMPROVE_FROM;
+    cx->repeat_share = REPEAT_SHARE;
     cx->log = o.log;
     cx->log_user = o.log_user;
     cx->owned = CBM_ARRAY(heap, cbm_owned);

@@ -57,6 +57,8 @@ struct cbm_context {
     int64_t plan_cache;
     bool deterministic, check_handles, naive, tune;
     bool profile, dry_run; /* see cambium/plan.h */
+    size_t improve_from;   /* bytes of temporaries from which on plans are searched for ways to need less */
+    double repeat_share;   /* of a plan's time that may go into making again what is not kept */
     int32_t recomputing;   /* > 0 while backward records a forward again: effects have happened already */
     cbm_log_fn log;
     void *log_user;

@@ -414,6 +414,8 @@ static size_t run(uint64_t seed, const device *d, double *log, char *message, ui
 {
     program p = { .seed = seed, .log = log, .dtype = seed % 2 ? CBM_F64 : CBM_F32, .smooth = seed % 2 == 0 };
     p.cx = cbm_open_with(.device = d->name, .naive = d->naive, .threads = d->threads, .seed = seed);
+    p.cx->improve_from = 0; /* whatever saves memory, at any price */
+    p.cx->repeat_share = 10;
     begin(&p);
     int length = 5 + draw(&p, 75);
     const char *line = getenv("CBM_TRACE");
@@ -487,6 +489,8 @@ static void survive(uint64_t seed, uint64_t naive)
     static double log[LOG];
     program p = { .seed = seed, .log = log, .dtype = CBM_F32, .smooth = true };
     p.cx = cbm_open_with(.device = seed % 3 ? "cpu" : "reference", .naive = naive, .threads = 1, .seed = seed);
+    p.cx->improve_from = 0;
+    p.cx->repeat_share = 10;
     begin(&p);
     uint64_t draws = 0;
     for (int i = 0; i < 60; i++) {

@@ -61,6 +61,7 @@ static cbm_status prepare(cbm_prepare *p, cbm_dnn_direction direction)
         return CBM_ERROR_UNSUPPORTED;
     }
     p->state = made;
+    p->sure = cbm_convolution_sure(made);
     p->workspace = cbm_convolution_workspace(made);
     if (c.packed_weight) {
         p->packs = WEIGHT;

@@ -169,6 +169,11 @@ const char *cbm_convolution_describe(const cbm_convolution *c)
     return c->winograd ? "own winograd F(4x4, 3x3)" : cbm_dnn_describe(c->dnn);
 }
 
+bool cbm_convolution_sure(const cbm_convolution *c)
+{
+    return c->winograd || cbm_dnn_sure(c->dnn);
+}
+
 void cbm_convolution_free(cbm_convolution *c)
 {
     if (!c)

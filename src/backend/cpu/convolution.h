@@ -31,6 +31,7 @@ bool cbm_convolution_run(cbm_convolution *c, void *x, void *weight, void *y, voi
 size_t cbm_convolution_packed_bytes(const cbm_convolution *c);
 bool cbm_convolution_pack(cbm_convolution *c, const void *plain, void *packed, int64_t threads);
 const char *cbm_convolution_describe(const cbm_convolution *c);
+bool cbm_convolution_sure(const cbm_convolution *c); /* its runs cannot fail */
 void cbm_convolution_free(cbm_convolution *c);
 
 #endif

@@ -109,6 +109,7 @@ typedef struct cbm_norm {
     int64_t places, lanes, step;
     const float *about, *scale, *shift, *gain, *slope, *rest;
     const cbm_post *after;
+    const float *added; /* what `after` adds; NULL: what y holds */
     bool gate;
 } cbm_norm;
 

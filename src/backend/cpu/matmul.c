@@ -239,6 +239,7 @@ static cbm_status prepare(cbm_prepare *pr)
     if (p->how == BY_VECTOR) /* a packed vector */
         pr->workspace += packed_bytes(p, p->k, 1);
     pr->state = p;
+    pr->sure = !p->dnn || cbm_dnn_sure(p->dnn);
     return CBM_OK;
 }
 

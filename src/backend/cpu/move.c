@@ -243,11 +243,11 @@ static cbm_status concat(const cbm_launch *l)
 }
 
 const cbm_kernel cbm_cpu_move[] = {
-    { .op = "reshape", .flags = CBM_KERNEL_STRIDED, .launch = reshape },
-    { .op = "permute", .flags = CBM_KERNEL_STRIDED, .launch = permute },
-    { .op = "expand", .flags = CBM_KERNEL_STRIDED, .launch = expand },
-    { .op = "slice", .flags = CBM_KERNEL_STRIDED, .launch = slice },
-    { .op = "slice_scatter", .flags = CBM_KERNEL_STRIDED, .launch = slice_scatter },
-    { .op = "concat", .flags = CBM_KERNEL_STRIDED, .launch = concat },
+    { .op = "reshape", .flags = CBM_KERNEL_STRIDED | CBM_KERNEL_SURE, .launch = reshape },
+    { .op = "permute", .flags = CBM_KERNEL_STRIDED | CBM_KERNEL_SURE, .launch = permute },
+    { .op = "expand", .flags = CBM_KERNEL_STRIDED | CBM_KERNEL_SURE, .launch = expand },
+    { .op = "slice", .flags = CBM_KERNEL_STRIDED | CBM_KERNEL_SURE, .launch = slice },
+    { .op = "slice_scatter", .flags = CBM_KERNEL_STRIDED | CBM_KERNEL_SURE, .launch = slice_scatter },
+    { .op = "concat", .flags = CBM_KERNEL_STRIDED | CBM_KERNEL_SURE, .launch = concat },
     { .op = NULL },
 };

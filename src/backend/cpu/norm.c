@@ -20,7 +20,7 @@ typedef struct job {
     double eps;
     const cbm_post *after;
     bool gate, half; /* half: x, g, y and dx are bf16 */
-    const void *x, *g;
+    const void *x, *g, *added;
     void *y, *dx;
     const float *weight, *bias, *mean_in, *rstd_in;
     float *mean, *rstd, *dweight, *dbias;
@@ -157,8 +157,9 @@ static void apply_forward(const job *j, int64_t group, int64_t part)
     float room[CHUNK];
     run r;
     for (int64_t at = part_begin(j, part); j->y && next_run(j, group, &at, end, &r);) {
-        const cbm_norm p = norm_of(j, group, r.places);
+        cbm_norm p = norm_of(j, group, r.places);
         const float *x = floats(j, j->x, &r, room);
+        p.added = j->added ? (const float *)j->added + r.offset : NULL;
         (j->lanes > 1 ? j->simd->norm_forward : j->simd->norm_forward_run)(results(j, j->y, &r, room), x, &p);
         keep_results(j, j->y, &r, room);
     }
@@ -314,6 +315,7 @@ static cbm_status batch_norm(const cbm_launch *l) /* x, weight, bias -> y, mean,
     j.part = moments_part;
     j.join = join_forward;
     j.apply = apply_forward;
+    j.added = l->added ? l->added->data : NULL;
     if (l->in[0].count > 0) {
         run_job(&j, l->threads);
         return CBM_OK;
@@ -324,6 +326,21 @@ static cbm_status batch_norm(const cbm_launch *l) /* x, weight, bias -> y, mean,
         if (j.rstd)
             j.rstd[c] = NAN;
     }
+    return CBM_OK;
+}
+
+/* y alone, from x and the numbers of each channel that the workspace still holds. */
+static cbm_status batch_norm_again(const cbm_launch *l)
+{
+    job j = job_of(l);
+    j.after = l->after;
+    j.added = l->added ? l->added->data : NULL;
+    j.x = l->in[0].data;
+    j.y = l->out[0].data;
+    j.apply = apply_forward;
+    if (l->in[0].count > 0)
+        cbm_parallel_for(j.groups * j.parts, cbm_grain(j.samples * j.places * j.lanes / j.parts), l->threads,
+                         some_applications, &j);
     return CBM_OK;
 }
 
@@ -400,14 +417,17 @@ static bool supports(const cbm_launch *l)
     return dtype == CBM_F32 || (dtype == CBM_BF16 && l->in[0].shape[1] <= CHUNK);
 }
 
-#define NORM(name_, launch_, flags_)                                                                                   \
+/* Results lie element by element where x, or the gradient, lies: sums are complete before the first is written. */
+#define OVER(operand_) (1u << 0 | 1u << (operand_))
+#define NORM(name_, launch_, flags_, over_, again_)                                                                    \
     {                                                                                                                  \
-        .op = (name_), .flags = (flags_), .supports = supports, .prepare = prepare, .launch = (launch_),               \
-        .layout = pictures                                                                                             \
+        .op = (name_), .flags = CBM_KERNEL_SURE | (flags_), .supports = supports, .prepare = prepare,                  \
+        .launch = (launch_), .layout = pictures, .over = (over_), .again = (again_)                                    \
     }
+enum { ADDED = 3 }; /* of batch_norm: after its own operands */
 const cbm_kernel cbm_cpu_norm[] = {
-    NORM("batch_norm", batch_norm, CBM_KERNEL_POST),
-    NORM("batch_norm_backward", batch_norm_backward, 0),
-    NORM("batch_norm_relu_backward", batch_norm_relu_backward, 0),
+    NORM("batch_norm", batch_norm, CBM_KERNEL_POST | CBM_KERNEL_ADDS, OVER(ADDED), batch_norm_again),
+    NORM("batch_norm_backward", batch_norm_backward, 0, OVER(4), NULL),
+    NORM("batch_norm_relu_backward", batch_norm_relu_backward, 0, OVER(5), NULL),
     { .op = NULL },
 };

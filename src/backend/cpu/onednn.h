@@ -60,6 +60,8 @@ size_t cbm_dnn_workspace(const cbm_dnn *d); /* bytes, to be aligned to 64 */
 bool cbm_dnn_run(cbm_dnn *d, void *const *pointers, void *workspace);
 /* The implementations chosen, "jit_wino:avx512_core nChw16c" and so on; for tests and benchmarks. */
 const char *cbm_dnn_describe(const cbm_dnn *d);
+/* Its runs cannot fail: they take no memory but the workspace. (oneDNN's gemm takes some itself.) */
+bool cbm_dnn_sure(const cbm_dnn *d);
 void cbm_dnn_free(cbm_dnn *d);
 
 #endif

@@ -277,7 +277,8 @@ static bool every_operand(const cbm_launch *l, cbm_layout layout, uint32_t *in, 
 
 #define POOLING(name_, launch_)                                                                                        \
     {                                                                                                                  \
-        .op = (name_), .supports = first_is_f32, .launch = (launch_), .layout = every_operand                          \
+        .op = (name_), .flags = CBM_KERNEL_SURE, .supports = first_is_f32, .launch = (launch_),                        \
+        .layout = every_operand                                                                                        \
     }
 #define DIMENSIONS(n_)                                                                                                 \
     POOLING("max_pool" n_ "d", max_pool), POOLING("max_pool" n_ "d_backward", max_pool_backward),                      \

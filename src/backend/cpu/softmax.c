@@ -144,7 +144,11 @@ static cbm_status log_softmax(const cbm_launch *l)
 }
 
 const cbm_kernel cbm_cpu_softmax[] = {
-    { .op = "softmax", .supports = cbm_cpu_f32, .prepare = prepare, .launch = softmax },
-    { .op = "log_softmax", .supports = cbm_cpu_f32, .prepare = prepare, .launch = log_softmax },
+    { .op = "softmax", .flags = CBM_KERNEL_SURE, .supports = cbm_cpu_f32, .prepare = prepare, .launch = softmax },
+    { .op = "log_softmax",
+      .flags = CBM_KERNEL_SURE,
+      .supports = cbm_cpu_f32,
+      .prepare = prepare,
+      .launch = log_softmax },
     { .op = NULL },
 };

@@ -7,8 +7,6 @@
 
 #include <math.h>
 
-#define MAX_LENGTH 1024 /* instructions of one pass: their results live on the stack */
-
 typedef struct element {
     const cbm_fused_launch *launch;
     uint64_t flat;         /* its number in the pass */
@@ -192,13 +190,13 @@ static cbm_number instruction(const element *e, const cbm_fused_instruction *cod
 cbm_status cbm_reference_fused_prepare(const cbm_fused_launch *shapes, void **state)
 {
     *state = NULL;
-    return shapes->fused->length > MAX_LENGTH || shapes->n_in > CBM_MAX_INPUTS ? CBM_ERROR_UNSUPPORTED : CBM_OK;
+    return shapes->fused->length > CBM_PASS_LENGTH || shapes->n_in > CBM_MAX_INPUTS ? CBM_ERROR_UNSUPPORTED : CBM_OK;
 }
 
 void cbm_reference_fused_run(const cbm_fused_launch *launch)
 {
     const cbm_fused *fused = launch->fused;
-    cbm_number values[MAX_LENGTH];
+    cbm_number values[CBM_PASS_LENGTH];
     int64_t offset[CBM_MAX_INPUTS] = { 0 };
     cbm_walk walks[CBM_MAX_INPUTS];
     for (size_t i = 0; i < launch->n_in; i++)

@@ -58,6 +58,11 @@ const char *cbm_dnn_describe(const cbm_dnn *d)
     (void)d;
     return "";
 }
+bool cbm_dnn_sure(const cbm_dnn *d)
+{
+    (void)d;
+    return false;
+}
 void cbm_dnn_free(cbm_dnn *d)
 {
     (void)d;

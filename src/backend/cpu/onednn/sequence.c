@@ -197,6 +197,11 @@ const char *cbm_dnn_describe(const cbm_dnn *d)
     return d->description;
 }
 
+bool cbm_dnn_sure(const cbm_dnn *d)
+{
+    return strstr(d->description, "gemm") == NULL;
+}
+
 /* ---- running ---- */
 
 size_t cbm_dnn_workspace(const cbm_dnn *d)

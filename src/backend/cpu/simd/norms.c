@@ -132,8 +132,8 @@ INLINE vf finish(vf v, bool relu, vf upper)
     return relu ? vf_less(upper, vf_greater((vf){ 0 }, v)) : v; /* NaN stays */
 }
 
-INLINE void forward_block(float *y, const float *x, const cbm_norm *p, int64_t l, int64_t places, int columns,
-                          int64_t n, bool add, bool relu)
+INLINE void forward_block(float *y, const float *x, const float *added, const cbm_norm *p, int64_t l, int64_t places,
+                          int columns, int64_t n, bool add, bool relu)
 {
     vf m[COLUMNS], a[COLUMNS], b[COLUMNS];
     const vf upper = vf_set(relu && p->after->upper > 0 ? p->after->upper : __builtin_inff());
@@ -147,7 +147,7 @@ INLINE void forward_block(float *y, const float *x, const cbm_norm *p, int64_t l
             const int64_t at = i * p->step + l + v * VN;
             vf r = (vf_load_n(x + at, n) - m[v]) * a[v] + b[v];
             if (add)
-                r += vf_load_n(y + at, n);
+                r += vf_load_n(added + at, n);
             vf_store_n(y + at, n, finish(r, relu, upper));
         }
 }
@@ -155,9 +155,10 @@ INLINE void forward_block(float *y, const float *x, const cbm_norm *p, int64_t l
 INLINE void forward_chunks(float *y, const float *x, const cbm_norm *p, bool add, bool relu)
 {
     const int64_t chunk = chunk_of(p->lanes);
+    const float *added = p->added ? p->added : y;
     for (int64_t i = 0; i < p->places; i += chunk) {
-        const int64_t now = p->places - i < chunk ? p->places - i : chunk;
-#define FORWARD(columns, n_) forward_block(y + i * p->step, x + i * p->step, p, l, now, columns, n_, add, relu)
+        const int64_t now = p->places - i < chunk ? p->places - i : chunk, at = i * p->step;
+#define FORWARD(columns, n_) forward_block(y + at, x + at, added + at, p, l, now, columns, n_, add, relu)
         EACH_BLOCK(p->lanes, FORWARD)
     }
 }
@@ -179,11 +180,12 @@ INLINE void forward_run(float *y, const float *x, const cbm_norm *p, bool add, b
 {
     const vf m = vf_set(*p->about), a = vf_set(*p->scale), b = vf_set(*p->shift);
     const vf upper = vf_set(relu && p->after->upper > 0 ? p->after->upper : __builtin_inff());
+    const float *added = p->added ? p->added : y;
     int64_t i = 0;
 #define FORWARD_RUN(n_)                                                                                                \
     vf r = (vf_load_n(x + i, n_) - m) * a + b;                                                                         \
     if (add)                                                                                                           \
-        r += vf_load_n(y + i, n_);                                                                                     \
+        r += vf_load_n(added + i, n_);                                                                                 \
     vf_store_n(y + i, n_, finish(r, relu, upper))
     for (; i + VN <= p->places; i += VN) {
         FORWARD_RUN(VN);
