@@ -2,6 +2,8 @@
    slopes at kinks are PyTorch's. Rests on op/families.h. */
 #include "op/families.h"
 
+#include <string.h>
+
 static const double ONE_BY_SQRT_2 = 0.70710678118654752;
 static const double ONE_BY_SQRT_2_PI = 0.39894228040143268;
 static const double SQRT_2_BY_PI = 0.79788456080286536;
@@ -22,10 +24,27 @@ static cbm_tensor *zero_like(cbm_tensor *g)
 }
 
 /* ---- of one tensor alone ---- */
+
+/* A max pool behind the ReLU has done it already, where there was less to do (pool.c): then g comes from its gradient, and
+   that from where(pooled <= 0, 0, ..). */
+static bool gated_by_pool(const cbm_value *y, const cbm_value *g)
+{
+    const cbm_node *backward = g->node;
+    const cbm_node *gate = backward != NULL && backward->n_in == 2 ? cbm_made_by(backward->in[0], "where") : NULL;
+    const cbm_node *below = gate != NULL ? cbm_made_by(gate->in[0], "less_equal") : NULL;
+    const cbm_node *pool = below != NULL ? below->in[0]->node : NULL;
+    if (pool == NULL || pool->n_in != 1 || pool->in[0] != y || backward->in[1] != &pool->out[1])
+        return false;
+    const size_t length = strlen(pool->op->name);
+    return strncmp(pool->op->name, "max_pool", strlen("max_pool")) == 0 &&
+           strncmp(backward->op->name, pool->op->name, length) == 0 &&
+           strcmp(backward->op->name + length, "_backward") == 0;
+}
+
 static void relu_vjp(cbm_vjp *v)
 {
-    cbm_tensor *g = v->out_gradient[0], *zero = zero_like(g);
-    v->in_gradient[0] = cbm_where(cbm_less_equal(v->out[0], zero), zero, g);
+    cbm_tensor *g = v->out_gradient[0];
+    v->in_gradient[0] = gated_by_pool(v->out[0]->value, g->value) ? g : cbm_relu_gradient(v->out[0], g);
 }
 static const cbm_op relu_op =
     CBM_UNARY("relu", "max(x, 0); its slope at 0 is 0", "max(a, 0)", CBM_SAVES_OUT(0), relu_vjp, kinked_samples);

@@ -148,6 +148,10 @@ bool cbm_axis_of(const char *op, cbm_tensor *x, int64_t axis, int64_t *out);
 /* A scalar to be combined with t by pointwise operations: of t's dtype, but f32 beside bf16. */
 cbm_tensor *cbm_number_like(cbm_tensor *t, double value);
 cbm_tensor *cbm_zeros_like(cbm_tensor *t);
+/* What made t, if that is op and t its first result; else NULL. */
+cbm_node *cbm_made_by(const cbm_value *t, const char *op);
+/* The gradient of max(x, 0) with result y: g where y is not <= 0. */
+cbm_tensor *cbm_relu_gradient(cbm_tensor *y, cbm_tensor *g);
 /* What sums, statistics and losses over elements of this type are kept in: f32 for bf16, else the type itself. */
 cbm_dtype cbm_statistics_dtype(cbm_dtype dtype);
 cbm_tensor *cbm_for_statistics(cbm_tensor *t);                         /* t in that type */

@@ -118,20 +118,13 @@ static bool batch_norm_decompose(cbm_context *cx, const void *attributes, cbm_te
 
 static const cbm_op backward_op, relu_backward_op;
 
-/* What made t, if that is op and t its first result. */
-static cbm_node *made_by(const cbm_value *t, const char *op)
-{
-    cbm_node *n = t->node;
-    return n != NULL && n->n_in > 0 && t == &n->out[0] && strcmp(n->op->name, op) == 0 ? n : NULL;
-}
-
 /* Whether g is the gradient through the ReLU of y, where(relu(y) <= 0, 0, h), and then h: a ReLU behind the norm is undone
    in the norm's own gradient. */
 static cbm_tensor *before_relu(cbm_context *cx, cbm_tensor *y, cbm_tensor *g)
 {
-    cbm_node *choice = made_by(g->value, "where");
-    cbm_node *below = choice != NULL ? made_by(choice->in[0], "less_equal") : NULL;
-    cbm_node *relu = below != NULL ? made_by(below->in[0], "relu") : NULL;
+    cbm_node *choice = cbm_made_by(g->value, "where");
+    cbm_node *below = choice != NULL ? cbm_made_by(choice->in[0], "less_equal") : NULL;
+    cbm_node *relu = below != NULL ? cbm_made_by(below->in[0], "relu") : NULL;
     return relu != NULL && relu->in[0] == y->value ? cbm_handle(cx, choice->in[2]) : NULL;
 }
 

@@ -152,10 +152,13 @@ static bool max_indices_infer(cbm_infer *infer)
            places_fit(infer, 0, &infer->out_shape[0]);
 }
 
+/* Behind a ReLU the gradient is gated here, where there is less of it: what a window took is <= 0 where its y is. */
 static void max_vjp(cbm_vjp *v)
 {
-    v->in_gradient[0] =
-        cbm_apply2(sibling(max_backward_ops, v->attributes), v->out_gradient[0], v->out[1], v->attributes);
+    cbm_tensor *g = v->out_gradient[0];
+    if (cbm_made_by(v->in[0]->value, "relu") != NULL)
+        g = cbm_relu_gradient(v->out[0], g);
+    v->in_gradient[0] = cbm_apply2(sibling(max_backward_ops, v->attributes), g, v->out[1], v->attributes);
 }
 
 /* Where the forward pass took its element, the gradient's gradient is taken too. */
@@ -174,7 +177,7 @@ static void max_take_vjp(cbm_vjp *v)
     POOLING("max_pool" #n_ "d",                                                                                        \
             "largest x in each window (NaN wins), and its place in the window, counted row by row (u8; i64 for "       \
             "windows of more than 256 places)",                                                                        \
-            1, 2, CBM_SAVES_OUT(1), max_infer, max_vjp, max##n_##d_samples)
+            1, 2, CBM_SAVES_OUT(0) | CBM_SAVES_OUT(1), max_infer, max_vjp, max##n_##d_samples)
 #define MAX_BACKWARD(n_)                                                                                               \
     POOLING("max_pool" #n_ "d_backward", "dx at each window's place += g; a place outside of x is left out", 2, 1,     \
             CBM_SAVES_IN(1), max_backward_infer, max_backward_vjp, max##n_##d_backward_samples)

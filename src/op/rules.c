@@ -280,3 +280,15 @@ void cbm_read_options(void *out, size_t size, const void *options)
     memcpy(&given, options, sizeof given);
     memcpy(out, options, given < size ? (size_t)given : size);
 }
+
+cbm_node *cbm_made_by(const cbm_value *t, const char *op)
+{
+    cbm_node *n = t->node;
+    return n != NULL && n->n_in > 0 && t == &n->out[0] && strcmp(n->op->name, op) == 0 ? n : NULL;
+}
+
+cbm_tensor *cbm_relu_gradient(cbm_tensor *y, cbm_tensor *g)
+{
+    cbm_tensor *zero = cbm_number_like(g, 0);
+    return cbm_where(cbm_less_equal(y, zero), zero, g);
+}

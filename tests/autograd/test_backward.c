@@ -214,6 +214,34 @@ static void test_broadcast_sums(void **state)
     }
 }
 
+/* A max pool behind a ReLU gates the gradient itself: windows that overlap, windows without anything positive, NaN, and other
+   readers of the ReLU, against the ReLU as a maximum, which is not recognised. */
+static void test_relu_before_pool(void **state)
+{
+    (void)state;
+    enum { N = 2 * 3 * 6 * 7, M = 2 * 3 * 5 * 6 };
+    double xs[N], weights[M], got[2][N];
+    for (int i = 0; i < N; i++)
+        xs[i] = i == 40 ? NAN : sin(i * 1.7) - 0.4;
+    for (int i = 0; i < M; i++)
+        weights[i] = cos(i);
+    for (size_t d = 0; d < 2; d++)
+        for (int also = 0; also < 2; also++) {
+            cbm_context *cx = open_on(d);
+            cbm_tensor *w = cbm_tensor_from(cx, CBM_F64, CBM_SHAPE(2, 3, 5, 6), weights);
+            for (int plain = 0; plain < 2; plain++) {
+                cbm_tensor *x = cbm_variable(cbm_tensor_from(cx, CBM_F64, CBM_SHAPE(2, 3, 6, 7), xs), true);
+                cbm_tensor *r = plain ? cbm_maximum(x, cbm_full(cx, CBM_F64, CBM_SHAPE(), 0)) : cbm_relu(x);
+                cbm_tensor *y = cbm_sum(cbm_mul(cbm_max_pool2d(r, CBM_SHAPE(2), .stride = CBM_SHAPE(1)), w));
+                cbm_backward(also ? cbm_add(y, cbm_sum(cbm_mul(r, r))) : y);
+                cbm_read(cbm_gradient(x), got[plain], sizeof got[plain]);
+            }
+            for (int i = 0; i < N; i++)
+                assert_true(got[0][i] == got[1][i] || (isnan(got[0][i]) && isnan(got[1][i])));
+            close_well(cx);
+        }
+}
+
 static void test_errors(void **state)
 {
     (void)state;
@@ -259,6 +287,7 @@ int main(void)
         cmocka_unit_test(test_hooks),
         cmocka_unit_test(test_hook_that_fails),
         cmocka_unit_test(test_broadcast_sums),
+        cmocka_unit_test(test_relu_before_pool),
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_long_chain),
     };
