@@ -144,7 +144,10 @@ static cbm_winograd_conv random_conv(int64_t lanes)
     const int64_t most = draw() < 0.15 ? 256 : 80;
     c.channels = draw_int(1, most / unit) * unit;
     c.out_channels = draw_int(1, most / unit) * unit;
-    const int64_t side = c.channels * c.out_channels > 10000 ? 9 : 15;
+    const bool wide = draw() < 0.1; /* many more columns than tiles */
+    if (wide)
+        *(c.direction == CBM_DNN_INPUT_GRAD ? &c.channels : &c.out_channels) = 256 + 16 * draw_int(0, 3);
+    const int64_t side = wide ? 8 : c.channels * c.out_channels > 10000 ? 9 : 15;
     c.height = draw_int(3, side);
     c.width = draw_int(3, side);
     c.out_height = c.height + 2 * c.padding[0] - 2;

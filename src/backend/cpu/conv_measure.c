@@ -1,4 +1,5 @@
-/* conv_measure.c: which algorithm of convolution is fastest here, by trying them. Rests on convolution.h and tuning.h. */
+/* conv_measure.c: which algorithm of convolution is fastest here, by trying them; of those about as fast, the one with
+   the least workspace. Rests on convolution.h and tuning.h. */
 #include "backend/cpu/convolution.h"
 #include "backend/cpu/tuning.h"
 #include "base/base.h"
@@ -10,6 +11,7 @@
 
 enum { LEAST_RUNS = 3, MOST_RUNS = 20 };
 static const double ENOUGH = 0.02; /* seconds for one algorithm */
+static const double CLOSE = 1.05;  /* times the fastest: among these the one with the least workspace is taken */
 
 /* Only convolutions in two dimensions have several algorithms. */
 static void key_of(const cbm_dnn_conv *c, int64_t threads, char key[CBM_TUNING_KEY])
@@ -33,7 +35,7 @@ static float *room(size_t bytes)
 }
 
 /* Seconds of the fastest run; a very long time if it cannot run. */
-static double seconds_of(const cbm_dnn_conv *c, cbm_conv_algorithm algorithm, int64_t threads)
+static double seconds_of(const cbm_dnn_conv *c, cbm_conv_algorithm algorithm, int64_t threads, size_t *scratch)
 {
     double best = 1e30, begun = cbm_seconds();
     cbm_convolution *made = cbm_convolution_open(c, algorithm, threads);
@@ -44,7 +46,8 @@ static double seconds_of(const cbm_dnn_conv *c, cbm_conv_algorithm algorithm, in
     float *x = room((size_t)(c->batch * c->channels * c->in[1] * c->in[2]) * 4);
     float *y = room((size_t)(c->batch * c->out_channels * c->out[1] * c->out[2]) * 4);
     float *weight = room(packed > weights ? packed : weights), *bias = room((size_t)c->out_channels * 4);
-    void *workspace = room(cbm_convolution_workspace(made));
+    *scratch = cbm_convolution_workspace(made);
+    void *workspace = room(*scratch);
     bool ok = x && y && weight && bias && workspace;
     for (int i = 0; ok && i < MOST_RUNS && (i < LEAST_RUNS || cbm_seconds() - begun < ENOUGH); i++) {
         const double start = cbm_seconds();
@@ -85,16 +88,18 @@ cbm_conv_algorithm cbm_conv_measured(const cbm_dnn_conv *c, int64_t threads)
     cbm_conv_algorithm best = cbm_conv_rule(c);
     if (known_choice(c, key, &best))
         return best;
-    double fastest = 1e29;
+    double seconds[CBM_CONV_ALGORITHMS], fastest = 1e29;
+    size_t scratch[CBM_CONV_ALGORITHMS] = { 0 }, least = SIZE_MAX;
     for (int a = 0; a < CBM_CONV_ALGORITHMS; a++) {
-        if (!cbm_conv_suits(c, (cbm_conv_algorithm)a))
-            continue;
-        const double s = seconds_of(c, (cbm_conv_algorithm)a, threads);
-        if (s < fastest) {
-            fastest = s;
+        const bool suits = cbm_conv_suits(c, (cbm_conv_algorithm)a);
+        seconds[a] = suits ? seconds_of(c, (cbm_conv_algorithm)a, threads, &scratch[a]) : 1e30;
+        fastest = seconds[a] < fastest ? seconds[a] : fastest;
+    }
+    for (int a = 0; a < CBM_CONV_ALGORITHMS; a++)
+        if (seconds[a] <= CLOSE * fastest && scratch[a] < least) {
+            least = scratch[a];
             best = (cbm_conv_algorithm)a;
         }
-    }
     cbm_tuning_add(key, cbm_conv_algorithm_names[best]);
     return known_choice(c, key, &best) ? best : cbm_conv_rule(c); /* another thread's, or a full table */
 }

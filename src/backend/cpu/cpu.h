@@ -42,8 +42,8 @@ typedef struct cbm_panel_product {
     float *c;
     int64_t a_row, a_depth, b_row, c_row;
     bool add;
-    const float *ahead; /* wanted in the cache soon: ahead_row floats for each row of c that is done */
-    int64_t ahead_row;
+    const float *ahead;             /* wanted in the cache soon: ahead_row floats for each row of c that is done */
+    int64_t ahead_row, ahead_depth; /* not 0: so far on for each step of the depth, the next row ahead_row later */
 } cbm_panel_product;
 
 /* Pooling over one plane of height x width places, each of `channels` elements side by side. */

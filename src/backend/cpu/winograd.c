@@ -1,6 +1,8 @@
 /* winograd.c: Winograd's convolution over a whole batch. A thread takes a range of tiles (and, where tiles are few, a
    range of the product's columns) and goes through it in blocks: transform a block's windows, multiply the 36 matrices,
-   transform back. */
+   transform back. Where
+   tiles are few beside the columns, all of them are transformed first and threads go through the columns instead, a few at a
+   time: the weights' matrices, or their gradient's, then never are there as a whole. */
 #include "backend/cpu/winograd.h"
 #include "backend/cpu/cpu.h"
 
@@ -13,6 +15,8 @@ enum {
     LINE = 16,           /* floats */
     COLUMN_GRAIN = 32,   /* threads' shares of columns begin at whole panels and whole blocks of channels */
     MOST_SUMS = 1 << 23, /* floats of all threads' weight gradients */
+    WIDE = 256,          /* columns at least to go through them instead of tiles */
+    MOST_TILES = 144,    /* that are multiplied at a time then */
     CHUNK = 64           /* columns multiplied before they are transformed back */
 };
 
@@ -23,6 +27,7 @@ struct cbm_winograd {
     int64_t depth, columns;      /* of the products; weight gradient: rows and columns of a place's matrix */
     cbm_winograd_tiles from, to; /* without pointers; weight gradient: x and dy */
     int64_t tiles, tile_parts, column_parts;
+    bool by_columns;            /* chunk by chunk of them, with all tiles transformed before */
     int64_t block, chunk;       /* tiles and columns taken together */
     cbm_winograd_matrices v, m; /* without pointers */
     int64_t matrices;           /* floats of 36 matrices of weights */
@@ -130,9 +135,29 @@ static int64_t block_tiles(const cbm_winograd *w)
     return mib < 1 ? 24 : 36;
 }
 
+/* The transformed tiles, then each thread's matrices of a chunk of columns, with what they are multiplied to or from. */
+static void plan_by_columns(cbm_winograd *w)
+{
+    const bool gradient = w->conv.direction == CBM_DNN_WEIGHT_GRAD;
+    w->chunk = COLUMN_GRAIN;
+    w->block = gradient ? w->tiles : less(up(w->tiles, TILE), MOST_TILES);
+    w->tile_parts = 1;
+    w->column_parts = less(w->threads, (w->columns + w->chunk - 1) / w->chunk);
+    w->v = gradient ? by_place(w->tiles, w->depth, w->lanes) : by_tile(w->depth, w->lanes);
+    w->m = gradient ? by_place(w->tiles, w->chunk, w->lanes) : by_tile(w->chunk, w->lanes);
+    w->m_at = up(PLACES * w->depth * w->chunk, LINE);
+    w->thread_at = gradient ? PLACES * w->v.place : w->tiles * w->v.row;
+    w->thread_floats = w->m_at + (gradient ? PLACES * w->m.place : w->block * w->m.row);
+}
+
 static void plan(cbm_winograd *w)
 {
     const bool gradient = w->conv.direction == CBM_DNN_WEIGHT_GRAD;
+    w->by_columns = !w->conv.packed_weight && w->columns >= WIDE && 2 * w->tiles <= w->columns;
+    if (w->by_columns) {
+        plan_by_columns(w);
+        return;
+    }
     w->matrices = up(PLACES * w->depth * up(w->columns, w->lanes), LINE);
     share_work(w);
     const int64_t most = block_tiles(w);
@@ -312,8 +337,9 @@ static void multiply_gradient(const cbm_winograd *w, const share *s, float *weig
             p.vectors = p.c_row / w->lanes;
             p.a = s->v.p + place * s->v.place;
             p.b = s->m.p + place * s->m.place + (c - s->column);
-            p.ahead = p.c + 24 * p.c_row;
-            p.ahead_row = p.c_row;
+            p.ahead = !w->by_columns ? p.c + 24 * p.c_row : p.a + LINE;
+            p.ahead_row = !w->by_columns ? p.c_row : 1;
+            p.ahead_depth = w->by_columns ? p.a_depth : 0;
             w->simd->panel_product(&p);
         }
 }
@@ -336,21 +362,89 @@ static void activations_part(void *user, int64_t begin, int64_t end)
     }
 }
 
+/* Some of the channels, as if there were no others. */
+static cbm_winograd_tiles columns_of(const cbm_winograd_tiles *all, int64_t column, int64_t end)
+{
+    cbm_winograd_tiles some = *all;
+    some.p += (column >> some.group_shift) * some.group + (some.group == 0 ? column : 0);
+    some.channels = end - column;
+    return some;
+}
+
 static void weight_part(void *user, int64_t begin, int64_t end)
 {
     const job *j = user;
     const cbm_winograd *w = j->w;
     for (int64_t part = begin; part < end; part++) {
         const share s = share_of(j, part);
-        cbm_winograd_tiles dy = j->to;
-        dy.p += (s.column >> dy.group_shift) * dy.group + (dy.group == 0 ? s.column : 0);
-        dy.channels = s.column_end - s.column;
+        const cbm_winograd_tiles dy = columns_of(&j->to, s.column, s.column_end);
         float *weight = j->weight + part / w->column_parts * w->matrices;
         for (int64_t t = s.first; t < s.last; t += w->block) {
             const int64_t count = less(w->block, s.last - t);
             w->simd->winograd_input(&j->from, t, count, &s.v);
             w->simd->winograd_gradient(&dy, t, count, &s.m);
             multiply_gradient(w, &s, weight, count, t > s.first);
+        }
+    }
+}
+
+/* ---- by columns ---- */
+
+static void transform_part(void *user, int64_t begin, int64_t end)
+{
+    const job *j = user;
+    cbm_winograd_matrices v = j->w->v;
+    v.p = j->space + begin * v.row;
+    j->w->simd->winograd_input(&j->from, begin, end - begin, &v);
+}
+
+/* A pointer to matrices of all columns of which there are only those from `column` on. */
+static float *as_if_whole(const cbm_winograd *w, float *chunk, int64_t column)
+{
+    return (float *)((uintptr_t)chunk - (uintptr_t)(column * PLACES * w->depth) * sizeof(float));
+}
+
+static void chunk_of_activations(const job *j, const share *s, float *chunk, int64_t column, int64_t end)
+{
+    const cbm_winograd *w = j->w;
+    float *weight = as_if_whole(w, chunk, column);
+    cbm_winograd_weight pack = weight_of(w, j->weight, weight);
+    w->simd->winograd_weight(&pack, column / w->lanes, (end + w->lanes - 1) / w->lanes);
+    share now = *s;
+    for (int64_t t = 0; t < w->tiles; t += w->block) {
+        const int64_t count = less(w->block, w->tiles - t);
+        now.v.p = s->v.p + t * s->v.row;
+        multiply(w, &now, weight, count, column, end);
+        w->simd->winograd_output(&j->to, t, count, column, end, &now.m, &j->output);
+    }
+}
+
+static void chunk_of_gradient(const job *j, const share *s, float *chunk, int64_t column, int64_t end)
+{
+    const cbm_winograd *w = j->w;
+    float *sums = as_if_whole(w, chunk, column);
+    const share now = { .column = column, .column_end = end, .v = s->v, .m = s->m };
+    const cbm_winograd_tiles dy = columns_of(&j->to, column, end);
+    w->simd->winograd_gradient(&dy, 0, w->tiles, &now.m);
+    multiply_gradient(w, &now, sums, w->tiles, false);
+    cbm_winograd_weight unpack = weight_of(w, j->weight, sums);
+    w->simd->winograd_weight_gradient(&unpack, column / w->lanes, (end + w->lanes - 1) / w->lanes);
+}
+
+static void column_part(void *user, int64_t begin, int64_t end)
+{
+    const job *j = user;
+    const cbm_winograd *w = j->w;
+    const int64_t chunks = (w->columns + w->chunk - 1) / w->chunk;
+    for (int64_t part = begin; part < end; part++) {
+        float *own = j->space + w->thread_at + part * w->thread_floats;
+        share s = { .v = w->v, .m = w->m };
+        s.v.p = j->space;
+        s.m.p = own + w->m_at;
+        for (int64_t k = chunks * part / w->column_parts; k < chunks * (part + 1) / w->column_parts; k++) {
+            const int64_t c = k * w->chunk;
+            (w->conv.direction == CBM_DNN_WEIGHT_GRAD ? chunk_of_gradient : chunk_of_activations)(
+                j, &s, own, c, less(c + w->chunk, w->columns));
         }
     }
 }
@@ -368,6 +462,13 @@ void cbm_winograd_run(const cbm_winograd *w, float *x, float *weight, float *y, 
                                       .add = forward && c->add,
                                       .lower = forward && c->relu ? 0.0f : -INFINITY,
                                       .upper = forward && c->relu && c->upper > 0 ? c->upper : INFINITY };
+    if (w->by_columns) {
+        j.weight = weight;
+        j.space = space;
+        cbm_parallel_for(w->tiles, cbm_grain(w->depth * PLACES), w->threads, transform_part, &j);
+        cbm_parallel_for(w->column_parts, 1, w->threads, column_part, &j);
+        return;
+    }
     const int64_t parts = w->tile_parts * w->column_parts;
     if (!gradient && c->packed_weight)
         j.weight = weight;

@@ -164,7 +164,7 @@ INLINE void panel_block(const cbm_panel_product *p, const float *a, float *c, co
 INLINE void panel_rows(const cbm_panel_product *p, int vectors, bool deep)
 {
     const int64_t a_row = deep ? p->a_row : 1;
-    const int64_t step = ROWS * p->ahead_row / p->depth;
+    const int64_t step = p->ahead_depth ? p->ahead_depth : ROWS * p->ahead_row / p->depth;
     int64_t r = 0;
 #define WHILE(n)                                                                                                       \
     for (; p->rows - r >= (n); r += (n))                                                                               \
