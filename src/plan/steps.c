@@ -484,9 +484,9 @@ static bool build_pass(cbm_build *b, const cbm_unit *u)
     for (size_t k = 0; k < operands.count && ok; k++) {
         const cbm_ref ref = CBM_AT(&operands, cbm_ref, k);
         const cbm_spot *own = cbm_spot_of(b, ref);
-        /* what is not dense (a broadcast, mostly) is read where it lies, by its strides */
-        const bool dense = own->window.layout != CBM_LAYOUT_PLAIN || own->window.contiguous;
-        const cbm_layout layout = dense && same_extents(&own->window, whole) ? u->layout : CBM_LAYOUT_PLAIN;
+        /* what is plain (or not dense: a broadcast, mostly) is read where it lies, by its strides */
+        const bool moved = own->window.layout != CBM_LAYOUT_PLAIN && same_extents(&own->window, whole);
+        const cbm_layout layout = moved ? u->layout : CBM_LAYOUT_PLAIN;
         cbm_spot s;
         cbm_buffer window;
         ok = spot_in(b, step.node, ref, layout, &s);

@@ -32,6 +32,9 @@ static void describe_input(const cbm_buffer *b, cbm_pass_input *in)
     in->contiguous = in->rank == 1 && in->stride[0] == 1;
     if (in->rank == 2 && in->stride[0] == 0 && in->stride[1] == 1)
         in->period = in->shape[1];
+    const int64_t last = in->rank - 1;
+    in->turned = in->rank >= 2 && in->stride[last - 1] == 1 && in->stride[last] > 1 && in->shape[last] >= 4 &&
+                 cbm_dtype_size(in->dtype) == 4;
 }
 
 /* ---- values: other names, uniform ones, last uses ---- */

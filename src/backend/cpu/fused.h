@@ -55,6 +55,7 @@ typedef struct cbm_pass_input {
     cbm_dtype dtype;
     bool uniform, contiguous;
     int64_t period; /* a row repeated for all others: its length; otherwise 0 */
+    bool turned;    /* rows of the last axis lie across, next to each other: read as transposes */
 } cbm_pass_input;
 
 /* A value that is the same for all elements: an input, a number or a field. */

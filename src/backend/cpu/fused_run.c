@@ -168,6 +168,13 @@ static void fetch_period(const cbm_simd *simd, char *to, const char *data, const
     }
 }
 
+/* Whole rows of the last axis, which lies across: `rows` of them, whose first elements follow each other. */
+static void fetch_turned(const cbm_simd *simd, char *to, const char *from, const cbm_pass_input *in, int64_t rows)
+{
+    const int64_t length = in->shape[in->rank - 1], stride = in->stride[in->rank - 1];
+    simd->transpose((uint32_t *)(void *)to, length, (const uint32_t *)(const void *)from, stride, length, rows);
+}
+
 /* Elements first, first + 1, ... of the pass. Returns where they are: to, or in the input itself. */
 static char *fetch(const cbm_simd *simd, char *to, const cbm_pass_input *in, const char *data, int64_t first, int64_t n,
                    bool stay)
@@ -192,8 +199,18 @@ static char *fetch(const cbm_simd *simd, char *to, const cbm_pass_input *in, con
     }
     int64_t done = 0;
     while (true) {
-        const int64_t row = length - at[last] < n - done ? length - at[last] : n - done;
-        fetch_row(simd, to + (size_t)done * lane, data + offset * (int64_t)size, in->dtype, stride, row);
+        int64_t row = length - at[last] < n - done ? length - at[last] : n - done;
+        if (in->turned && at[last] == 0 && n - done >= length) {
+            const int64_t across = in->shape[last - 1] - at[last - 1], whole = (n - done) / length;
+            const int64_t rows = across < whole ? across : whole;
+            fetch_turned(simd, to + (size_t)done * lane, data + offset * (int64_t)size, in, rows);
+            offset += rows - 1;
+            at[last - 1] += rows - 1;
+            done += (rows - 1) * length;
+            row = length;
+        } else {
+            fetch_row(simd, to + (size_t)done * lane, data + offset * (int64_t)size, in->dtype, stride, row);
+        }
         done += row;
         if (done >= n)
             return to;
