@@ -307,6 +307,13 @@ static bool in_order(cbm_build *b)
 
 /* ---- buffers ---- */
 
+static void lie(const cbm_lifetime *l, cbm_place *at)
+{
+    at->base = l->lent ? l->lent : CBM_BASE_ARENA;
+    at->lent = l->lent != 0;
+    at->offset += l->offset;
+}
+
 static void bind_places(cbm_build *b)
 {
     for (size_t s = 0; s < b->plan->steps.count; s++) {
@@ -315,13 +322,15 @@ static void bind_places(cbm_build *b)
             const cbm_root *r = &CBM_AT(&b->roots, cbm_root, step->places[i].base);
             step->places[i].base = r->base == CBM_ROOT_KEPT ? CBM_BASE_KEPT(b->plan) : r->base;
             if (r->base == CBM_BASE_ARENA)
-                step->places[i].offset += CBM_AT(&b->lifetimes, cbm_lifetime, r->lifetime).offset;
+                lie(&CBM_AT(&b->lifetimes, cbm_lifetime, r->lifetime), &step->places[i]);
             if (r->base == CBM_ROOT_KEPT)
                 step->places[i].offset += r->kept;
         }
         step->packed.base = CBM_BASE_KEPT(b->plan);
         int32_t w = CBM_AT(&b->step_workspace, int32_t, s);
-        step->workspace = (cbm_place){ CBM_BASE_ARENA, w >= 0 ? CBM_AT(&b->lifetimes, cbm_lifetime, w).offset : 0 };
+        step->workspace = (cbm_place){ .base = CBM_BASE_ARENA };
+        if (w >= 0)
+            lie(&CBM_AT(&b->lifetimes, cbm_lifetime, w), &step->workspace);
     }
 }
 

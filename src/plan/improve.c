@@ -48,10 +48,13 @@ static void take_trial(search *x)
 
 /* ---- moving ---- */
 
-/* An event after the peak that ends a value alive there might come before it. */
+/* An event after the peak that ends a value alive there might come before it; so might an update of a variable, with what
+   makes the gradient that it uses up. */
 static bool frees(const search *x, int32_t p)
 {
     const cbm_event *e = cbm_event_at(x->now, p);
+    if (CBM_AT(&x->now->b->plan->steps, cbm_step, e->step).commit)
+        return true;
     for (int32_t u = e->first; u < e->first + e->count; u++) {
         const int32_t v = cbm_used(x->now, u);
         if (x->m.first[v] < x->m.at && x->m.last[v] == p && CBM_AT(&x->now->values, cbm_agenda_value, v).bytes)

@@ -10,7 +10,7 @@ static const cbm_lifetime *lifetime_at(const cbm_build *b, size_t i)
 
 static bool alive(const cbm_lifetime *l, int32_t step)
 {
-    return l->shares < 0 && l->first <= step && step <= l->last;
+    return l->shares < 0 && !l->lent && l->first <= step && step <= l->last;
 }
 
 /* The step at which the most bytes are alive; *bytes: how many. */

@@ -38,6 +38,7 @@ typedef struct cbm_collected {
 /* Where a buffer is when the plan runs: bases are the arena, then leaves, then results, then what is kept. */
 typedef struct cbm_place {
     int32_t base;
+    int32_t lent;   /* a temporary in the memory of the result that base names, which is made later */
     int64_t offset; /* bytes */
 } cbm_place;
 #define CBM_BASE_ARENA 0
@@ -116,7 +117,7 @@ typedef struct cbm_plan {
     size_t arena;      /* bytes */
     size_t bases;      /* 2 + leaves + results */
     /* Inference: what depends on variables alone is computed once and kept while they stay the same. */
-    size_t kept;       /* bytes */
+    size_t kept;              /* bytes */
     cbm_storage *kept_memory; /* NULL: to be taken and filled. Others than this plan may hold it */
     cbm_array kept_of;        /* of cbm_kept: what kept_memory was made from */
     uint64_t runs;
@@ -194,7 +195,18 @@ typedef struct cbm_lifetime {
     size_t bytes;
     int64_t offset; /* out */
     int32_t shares; /* takes the place of this buffer, which dies as it is born; -1: none */
+    int32_t lent;   /* out: lies in the memory of this base, a result's; 0: in the arena */
 } cbm_lifetime;
+/* Memory that is nobody's before step `until`: a result's. */
+typedef struct cbm_lender {
+    int32_t base, until;
+    size_t bytes;
+} cbm_lender;
+/* A buffer that takes another's place is one with it: the chain's head stands for all. */
+void cbm_arena_join(cbm_lifetime *lifetimes, size_t count);
+bool cbm_at_one_time(const cbm_lifetime *a, const cbm_lifetime *b);
+/* lend.c: before the layout: puts buffers that are alive when the most are into such memory, as far as that makes the peak less. */
+bool cbm_arena_lend(cbm_heap *heap, cbm_lifetime *lifetimes, size_t count, const cbm_lender *lenders, size_t n);
 bool cbm_arena_layout(cbm_heap *heap, cbm_lifetime *lifetimes, size_t count, bool reuse, size_t *arena);
 
 /* constant.c: before the steps of a run: takes the memory, and tells whether what is kept must be made again; and after a

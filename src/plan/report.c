@@ -147,8 +147,8 @@ static void describe_operand(maker *m, size_t s, size_t k)
     o->layout = layout_of(w);
     own_shape(w, &o->shape);
     o->bytes = (uint64_t)cbm_shape_count(&o->shape) * cbm_dtype_size(w->dtype);
-    if (at->base == CBM_BASE_ARENA) {
-        o->place = "arena";
+    if (at->base == CBM_BASE_ARENA || at->lent) {
+        o->place = at->lent ? "lent" : "arena";
     } else if (at->base == CBM_BASE_KEPT(m->plan)) {
         o->place = "kept";
     } else if (at->base <= (int32_t)m->plan->n_leaves) {
@@ -164,7 +164,8 @@ static void describe_operand(maker *m, size_t s, size_t k)
     }
     if (output) {
         o->name = is_own(step) ? m->r->steps[s].operands[0].name : node_at(m, step->node)->op->name;
-        o->why = at->base == CBM_BASE_ARENA || at->base == CBM_BASE_KEPT(m->plan) ? "" : why_kept(m, at->base);
+        o->why =
+            at->base == CBM_BASE_ARENA || at->lent || at->base == CBM_BASE_KEPT(m->plan) ? "" : why_kept(m, at->base);
         return;
     }
     size_t number;

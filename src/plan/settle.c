@@ -164,16 +164,47 @@ static void set_lifetimes(const cbm_agenda *s, const cbm_measure *m, const int32
     }
 }
 
+#define LEAST_LENT 4096 /* bytes */
+
+/* The results that take memory of their own, until the steps that make them. numbers as above. */
+static bool find_lenders(const cbm_agenda *s, const cbm_measure *m, const int32_t *numbers, cbm_array *lenders)
+{
+    const cbm_plan *plan = s->b->plan;
+    for (size_t i = 0; i < plan->results.count; i++) {
+        const cbm_result *r = &CBM_AT(&plan->results, cbm_result, i);
+        cbm_lender lender = { .base = 1 + (int32_t)(plan->n_leaves + i), .bytes = r->bytes };
+        const int32_t made = m->first[s->built_lifetimes + (size_t)lender.base];
+        if (r->in_place >= 0 || r->bytes < LEAST_LENT || made < 0)
+            continue;
+        lender.until = numbers ? numbers[made] : made;
+        if (!cbm_array_push(lenders, &lender))
+            return false;
+    }
+    return true;
+}
+
+/* Where the temporaries lie. */
+static bool lay_out(const cbm_agenda *s, const cbm_measure *m, const int32_t *numbers, cbm_lifetime *lifetimes,
+                    size_t count, size_t *arena)
+{
+    cbm_heap *heap = s->b->heap;
+    const bool reuse = !s->b->cx->naive;
+    cbm_array lenders = CBM_ARRAY(heap, cbm_lender);
+    set_lifetimes(s, m, numbers, lifetimes);
+    const bool ok = (!reuse || (find_lenders(s, m, numbers, &lenders) &&
+                                cbm_arena_lend(heap, lifetimes, count, lenders.data, lenders.count))) &&
+                    cbm_arena_layout(heap, lifetimes, count, reuse, arena);
+    cbm_array_free(&lenders);
+    return ok;
+}
+
 /* The bytes of the arena that an agenda comes to. */
 static bool arena_of(const cbm_agenda *s, cbm_measure *m, size_t *bytes)
 {
     cbm_heap *heap = s->b->heap;
     const size_t count = s->values.count - s->b->plan->bases;
     cbm_lifetime *l = cbm_heap_take(heap, (count + 1) * sizeof *l);
-    bool ok = l && cbm_agenda_measure(s, m);
-    if (ok)
-        set_lifetimes(s, m, NULL, l);
-    ok = ok && cbm_arena_layout(heap, l, count, true, bytes);
+    const bool ok = l && cbm_agenda_measure(s, m) && lay_out(s, m, NULL, l, count, bytes);
     cbm_heap_give(heap, l, (count + 1) * sizeof *l);
     return ok;
 }
@@ -204,12 +235,11 @@ bool cbm_settle_memory(cbm_build *b)
     const size_t events = s.events.count + 1, lifetimes = s.values.count + 1;
     int32_t *roots = cbm_heap_take(b->heap, lifetimes * sizeof *roots);
     int32_t *numbers = cbm_heap_take(b->heap, events * sizeof *numbers);
-    ok = ok && roots && numbers && name_roots(&s, roots) && put_steps(&s, &m, roots, numbers);
-    if (ok)
-        set_lifetimes(&s, &m, numbers, b->lifetimes.data);
+    ok = ok && roots && numbers && name_roots(&s, roots) && put_steps(&s, &m, roots, numbers) &&
+         lay_out(&s, &m, numbers, b->lifetimes.data, b->lifetimes.count, &b->plan->arena);
     cbm_heap_give(b->heap, roots, lifetimes * sizeof *roots);
     cbm_heap_give(b->heap, numbers, events * sizeof *numbers);
     cbm_measure_free(&s, &m);
     cbm_agenda_close(&s);
-    return ok && cbm_arena_layout(b->heap, b->lifetimes.data, b->lifetimes.count, !b->cx->naive, &b->plan->arena);
+    return ok;
 }

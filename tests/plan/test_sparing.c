@@ -294,6 +294,32 @@ static void test_gradients_in_turn(void **state)
     cbm_close(cx);
 }
 
+/* Passes in a kernel's layout read plain operands where they lie. */
+static void test_plain_operands(void **state)
+{
+    (void)state;
+    static float numbers[BATCH * CHANNELS * SIZE * SIZE], got[2][BATCH * CHANNELS * SIZE * SIZE];
+    for (int i = 0; i < BATCH * CHANNELS * SIZE * SIZE; i++)
+        numbers[i] = (float)cos(i * 0.3);
+    for (int naive = 0; naive < 2; naive++) {
+        cbm_context *cx = cbm_open_with(.threads = 2, .naive = (uint64_t)naive);
+        cbm_profile(cx, true);
+        const cbm_shape shape = CBM_SHAPE(BATCH, CHANNELS, SIZE, SIZE);
+        cbm_tensor *x = cbm_tensor_from(cx, CBM_F32, shape, numbers), *z = cbm_tensor_from(cx, CBM_F32, shape, numbers);
+        cbm_tensor *w = cbm_full(cx, CBM_F32, CBM_SHAPE(CHANNELS, CHANNELS, 3, 3), 0.01);
+        cbm_tensor *y = cbm_conv2d(x, w, NULL, .padding = CBM_SHAPE(1));
+        y = cbm_conv2d(cbm_sub(cbm_mul(y, z), cbm_tanh(z)), w, NULL, .padding = CBM_SHAPE(1));
+        cbm_read(y, got[naive], sizeof got[naive]);
+        cbm_step_info s = { .struct_size = sizeof s };
+        for (size_t i = 0; cbm_plan_step_at(cx, 0, i, &s); i++)
+            assert_true(strcmp(s.name, "reorder") != 0 || strcmp(s.does, "for conv2d") == 0);
+        assert_string_equal(cbm_message(cx), "");
+        cbm_close(cx);
+    }
+    for (int i = 0; i < BATCH * CHANNELS * SIZE * SIZE; i++)
+        assert_true(fabsf(got[0][i] - got[1][i]) < 1e-4F);
+}
+
 /* With nothing pending, a cleared gradient's memory is free at once. */
 static void test_cleared_gradient(void **state)
 {
@@ -330,6 +356,7 @@ int main(void)
         cmocka_unit_test(test_nothing_half_done),
         cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_gradients_in_turn),
+        cmocka_unit_test(test_plain_operands),
         cmocka_unit_test(test_cleared_gradient),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
