@@ -6,8 +6,9 @@
 
 #define ALIGNMENT 64
 #define SMALL 2048 /* buffers of less than this part of what is in use at the peak come last, and are not searched */
-#define TRIES 192  /* orders tried from each start */
-#define MOST_WORK 40e6 /* pairs of buffers compared in a search */
+#define WORTH_IT ((size_t)256 << 10) /* bytes: smaller arenas are as they come */
+#define TRIES 192                    /* orders tried from each start */
+#define MOST_WORK 10e6               /* pairs of buffers compared in a search */
 
 typedef struct order {
     double key; /* placed in descending order */
@@ -178,7 +179,7 @@ static void choose_order(layout *y, order *best)
     for (rule r = LARGE; r < RULES && least > y->least; r++) {
         sort(y, r);
         const double pairs = (double)y->searched * (double)y->searched + 1, most = MOST_WORK / pairs;
-        search(y, most < TRIES ? (size_t)most : TRIES);
+        search(y, y->least < WORTH_IT ? 0 : most < TRIES ? (size_t)most : TRIES);
         const size_t bytes = place(y, y->count, &top);
         if (bytes >= least)
             continue;

@@ -3,8 +3,10 @@
 #include "plan/agenda.h"
 #include <stdlib.h>
 
-#define MOST_EVENTS 4096 /* beyond, a search would take too long */
-#define MOST_ROUNDS 400
+/* A search looks at so many events: at most, and for each byte that the plan's time is worth, so that short plans are not
+   searched for much longer than they run. */
+#define MOST_WORK 4e6
+#define WORK_A_BYTE 3e-3
 #define DEEPEST 3       /* values made again to make a value again */
 #define LEAST_SHARE 512 /* values of less than this part of the peak are not worth a step */
 
@@ -13,6 +15,7 @@ typedef struct search {
     cbm_agenda trial;    /* it, changed */
     cbm_measure m, seen; /* of now and of trial */
     double budget;       /* time that repeating may still take */
+    double work;         /* events that may still be looked at */
     bool no_memory;
 } search;
 
@@ -23,6 +26,9 @@ static bool better(const cbm_measure *a, const cbm_measure *b)
 
 static bool begin_trial(search *x)
 {
+    if (x->work <= 0)
+        return false;
+    x->work -= (double)x->now->events.count;
     x->no_memory = x->no_memory || !cbm_agenda_copy(&x->trial, x->now);
     return !x->no_memory;
 }
@@ -290,10 +296,10 @@ bool cbm_agenda_improve(cbm_agenda *s)
     for (size_t i = 0; i < s->events.count; i++)
         time += cbm_event_at(s, (int32_t)i)->cost;
     x.budget = time * cx->repeat_share;
-    if (s->events.count <= MOST_EVENTS && x.m.peak >= cx->improve_from)
-        for (int round = 0; round < MOST_ROUNDS && !x.no_memory; round++)
-            if (!try_moves(&x) && !try_repeats(&x))
-                break;
+    x.work = time * WORK_A_BYTE < MOST_WORK && cx->improve_from ? time * WORK_A_BYTE : MOST_WORK;
+    while (x.m.peak >= cx->improve_from && !x.no_memory && (try_moves(&x) || try_repeats(&x)))
+        ;
+    x.work = MOST_WORK; /* what was begun in vain is undone in any case */
     drop_idle_repeats(&x);
     cbm_agenda_close(&x.trial);
     cbm_measure_free(s, &x.m);

@@ -153,9 +153,10 @@ static void test_tight(void **state)
     cbm_lifetime l[30];
     size_t arena, count = 0, live[40] = { 0 }, peak = 0;
     for (int i = 0; i < 10; i++) {
-        l[count++] = (cbm_lifetime){ .first = i, .last = 30 - i, .bytes = 64 * (size_t)(1 + i % 3), .shares = -1 };
-        l[count++] = (cbm_lifetime){ .first = i, .last = i + 1, .bytes = 64 * (size_t)(3 - i % 3), .shares = -1 };
-        l[count++] = (cbm_lifetime){ .first = 29 - i, .last = 30 - i, .bytes = 64 * (size_t)(1 + i % 2), .shares = -1 };
+        l[count++] = (cbm_lifetime){ .first = i, .last = 30 - i, .bytes = 65536 * (size_t)(1 + i % 3), .shares = -1 };
+        l[count++] = (cbm_lifetime){ .first = i, .last = i + 1, .bytes = 65536 * (size_t)(3 - i % 3), .shares = -1 };
+        l[count++] =
+            (cbm_lifetime){ .first = 29 - i, .last = 30 - i, .bytes = 65536 * (size_t)(1 + i % 2), .shares = -1 };
     }
     for (size_t i = 0; i < count; i++)
         for (int32_t s = l[i].first; s <= l[i].last; s++) {
