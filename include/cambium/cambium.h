@@ -5,6 +5,7 @@
 #include <cambium/common.h>
 #include <cambium/context.h>
 #include <cambium/tensor.h>
+#include <cambium/dlpack.h>
 #include <cambium/operation.h>
 #include <cambium/plan.h>
 #include <cambium/ops.h>

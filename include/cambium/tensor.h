@@ -25,6 +25,7 @@ CBM_API cbm_dtype cbm_tensor_dtype(const cbm_tensor *t);
 CBM_API int64_t cbm_tensor_rank(const cbm_tensor *t);
 CBM_API int64_t cbm_tensor_size(const cbm_tensor *t, int64_t axis); /* axis -1 is the last; 0 for a failed tensor */
 CBM_API int64_t cbm_tensor_count(const cbm_tensor *t);              /* number of elements */
+CBM_API size_t cbm_tensor_bytes(const cbm_tensor *t);               /* of its elements: what cbm_read fills */
 CBM_API bool cbm_tensor_failed(const cbm_tensor *t);
 CBM_API bool cbm_tensor_requires_grad(const cbm_tensor *t);
 
@@ -33,7 +34,9 @@ CBM_API bool cbm_tensor_requires_grad(const cbm_tensor *t);
 CBM_API cbm_status cbm_read(cbm_tensor *t, void *out, size_t size);
 /* The only element as a double; NaN on error or if t has not exactly one element. */
 CBM_API double cbm_item(cbm_tensor *t);
-/* Computes t if needed and points to its elements, row-major, valid while the handle is; NULL on error. */
+/* Computes t if needed and points to its elements, row-major, not to be written to; NULL on error. Valid while the handle
+   is: beyond its scope with cbm_retain, beyond its context with cbm_to_dlpack. Of a variable: until the next evaluation,
+   which may write there or move it. Also NULL for no elements over borrowed memory that is NULL. */
 CBM_API const void *cbm_tensor_data(cbm_tensor *t);
 /* Computes these tensors (with all earlier pending effects) in one plan. */
 CBM_API cbm_status cbm_compute(cbm_tensor *const *tensors, size_t count);

@@ -25,7 +25,7 @@ static bool shape_ok(cbm_context *cx, const char *who, cbm_dtype dtype, const cb
     return true;
 }
 
-static cbm_tensor *leaf_handle(cbm_context *cx, cbm_dtype dtype, const cbm_shape *shape, cbm_storage *storage)
+cbm_tensor *cbm_leaf_handle(cbm_context *cx, cbm_dtype dtype, const cbm_shape *shape, cbm_storage *storage)
 {
     cbm_value *v = storage ? cbm_value_leaf(cx, dtype, shape, storage) : NULL;
     if (!v) {
@@ -50,7 +50,7 @@ cbm_tensor *cbm_tensor_from(cbm_context *cx, cbm_dtype dtype, cbm_shape shape, c
     cbm_storage *s = cbm_storage_new(cx->heap, bytes);
     if (s && bytes)
         memcpy(s->data, data, bytes);
-    return leaf_handle(cx, dtype, &shape, s);
+    return cbm_leaf_handle(cx, dtype, &shape, s);
 }
 
 cbm_tensor *cbm_tensor_borrow(cbm_context *cx, cbm_dtype dtype, cbm_shape shape, void *data,
@@ -73,7 +73,7 @@ cbm_tensor *cbm_tensor_borrow(cbm_context *cx, cbm_dtype dtype, cbm_shape shape,
         s->release = release;
         s->user = user;
     }
-    return leaf_handle(cx, dtype, &shape, s);
+    return cbm_leaf_handle(cx, dtype, &shape, s);
 }
 
 /* ---- shape and kind ---- */
@@ -113,6 +113,11 @@ int64_t cbm_tensor_size(const cbm_tensor *t, int64_t axis)
 int64_t cbm_tensor_count(const cbm_tensor *t)
 {
     return sound(t) ? t->value->count : 0;
+}
+
+size_t cbm_tensor_bytes(const cbm_tensor *t)
+{
+    return (size_t)cbm_tensor_count(t) * cbm_dtype_size(cbm_tensor_dtype(t));
 }
 
 bool cbm_tensor_failed(const cbm_tensor *t)
@@ -178,7 +183,7 @@ cbm_status cbm_read(cbm_tensor *t, void *out, size_t size)
 {
     cbm_context *cx = cbm_tensor_context(t);
     if (cbm_usable(cx, t)) {
-        size_t bytes = (size_t)t->value->count * cbm_dtype_size((cbm_dtype)t->value->dtype);
+        size_t bytes = cbm_tensor_bytes(t);
         if (!out && size)
             cbm_fail(cx, CBM_ERROR_INVALID, "[read] the buffer is NULL");
         else if (size != bytes)

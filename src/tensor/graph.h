@@ -150,6 +150,9 @@ void cbm_node_settle(cbm_node *node);      /* a shell, if nothing can ask for it
    made from stays. */
 void cbm_drop_pending(cbm_context *cx);
 
+/* access.c: a handle on host data; takes storage (NULL: no memory) */
+cbm_tensor *cbm_leaf_handle(cbm_context *cx, cbm_dtype dtype, const cbm_shape *shape, cbm_storage *storage);
+
 /* handle.c */
 cbm_tensor *cbm_handle(cbm_context *cx, cbm_value *value); /* in the current scope; the failed tensor when no memory */
 void cbm_slot_set(cbm_value **slot, cbm_value *value);     /* retains value, releases the old one; counts slots */

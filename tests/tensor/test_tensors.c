@@ -81,6 +81,40 @@ static void test_looking(void **state)
     cbm_close(cx);
 }
 
+/* Pointers to results: they stay while others are computed, beyond a scope when retained, and borrowed memory is itself. */
+static void test_pointers(void **state)
+{
+    (void)state;
+    static float data[3] = { 1, 2, 3 };
+    cbm_context *cx = cbm_open(NULL);
+    cbm_tensor *kept = NULL;
+    const float *doubled, *squares;
+    {
+        CBM_SCOPE(scope, cx);
+        cbm_tensor *x = cbm_tensor_borrow(cx, CBM_F32, CBM_SHAPE(3), data, NULL, NULL);
+        assert_ptr_equal(cbm_tensor_data(x), data);
+        cbm_tensor *y = cbm_mul_scalar(x, 2);
+        doubled = cbm_tensor_data(y);
+        assert_ptr_equal(cbm_tensor_data(y), doubled);
+        /* A view gets memory of its own. */
+        cbm_set(&kept, cbm_transpose(cbm_reshape(cbm_mul(y, y), CBM_SHAPE(1, 3)), 0, 1));
+        squares = cbm_tensor_data(kept);
+        assert_int_equal(cbm_tensor_bytes(kept), 12);
+        assert_true(doubled[0] == 2 && doubled[2] == 6);
+        assert_ptr_not_equal(squares, doubled);
+    }
+    cbm_flush(cx);
+    assert_ptr_equal(cbm_tensor_data(kept), squares);
+    assert_true(squares[0] == 4 && squares[2] == 36);
+    cbm_set(&kept, NULL);
+    assert_non_null(cbm_tensor_data(cbm_zeros(cx, CBM_F32, CBM_SHAPE(0, 2))));
+    assert_string_equal(cbm_message(cx), "");
+    cbm_tensor *failed = cbm_add(NULL, NULL);
+    assert_null(cbm_tensor_data(failed));
+    assert_int_equal(cbm_tensor_bytes(failed), 0);
+    cbm_close(cx);
+}
+
 /* An older program's options are shorter. */
 static void test_older_options(void **state)
 {
@@ -258,13 +292,10 @@ static void test_owned_objects(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_dtype),
-        cmocka_unit_test(test_looking),
-        cmocka_unit_test(test_older_options),
-        cmocka_unit_test(test_printing),
-        cmocka_unit_test(test_handles),
-        cmocka_unit_test(test_scopes),
-        cmocka_unit_test(test_errors_leave_no_trace),
+        cmocka_unit_test(test_every_dtype),   cmocka_unit_test(test_looking),
+        cmocka_unit_test(test_pointers),      cmocka_unit_test(test_older_options),
+        cmocka_unit_test(test_printing),      cmocka_unit_test(test_handles),
+        cmocka_unit_test(test_scopes),        cmocka_unit_test(test_errors_leave_no_trace),
         cmocka_unit_test(test_owned_objects),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
