@@ -265,6 +265,14 @@ cbm_tensor *cbm_apply(cbm_context *cx, const cbm_op *op, cbm_tensor *const *inpu
     return cx->status == CBM_OK ? first : inert(cx, op, outputs);
 }
 
+cbm_tensor *cbm_composed(cbm_tensor *result, uint64_t since)
+{
+    cbm_node *n = result && !result->failed && result->value ? result->value->node : NULL;
+    if (n && n->sequence > since && n->since > since)
+        n->since = since;
+    return result;
+}
+
 /* ---- variables ---- */
 
 /* The same elements as another value object, so that the variable's version is its own. The caller has a reference. */

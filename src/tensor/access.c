@@ -234,6 +234,14 @@ const void *cbm_tensor_data(cbm_tensor *t)
     return computed(t) ? t->value->storage->data : NULL;
 }
 
+static void stamp(cbm_node *n, const char *file, int line)
+{
+    if (n->file)
+        return;
+    n->file = file;
+    n->line = line;
+}
+
 cbm_tensor *cbm_at(cbm_tensor *t, const char *file, int line)
 {
     if (!t)
@@ -241,8 +249,10 @@ cbm_tensor *cbm_at(cbm_tensor *t, const char *file, int line)
     if (t->failed) {
         cbm_locate(t->cx, file, line);
     } else if (t->value && t->value->node && !t->value->node->file) {
-        t->value->node->file = file;
-        t->value->node->line = line;
+        const uint64_t since = t->value->node->since;
+        stamp(t->value->node, file, line);
+        for (cbm_node *n = t->value->node->prev; n && n->sequence > since; n = n->prev)
+            stamp(n, file, line);
     }
     return t;
 }

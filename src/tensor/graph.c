@@ -117,7 +117,7 @@ static void append(cbm_context *cx, cbm_node *node)
 
 void cbm_node_list(cbm_node *node)
 {
-    node->sequence = ++node->cx->sequence;
+    node->sequence = node->since = ++node->cx->sequence;
     append(node->cx, node);
     node->cx->statistics.nodes_recorded++;
 }

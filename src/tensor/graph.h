@@ -65,6 +65,7 @@ struct cbm_node {
     cbm_context *cx;
     cbm_node *prev, *next; /* in the context's pending list; next also links nodes to be freed */
     uint64_t sequence;
+    uint64_t since;   /* what was recorded after this one and before this node belongs to the same call of the user's */
     size_t block;     /* bytes of this node with its values, inputs and attributes */
     const char *file; /* the user's line */
     int32_t line;
