@@ -170,6 +170,9 @@ struct cbm_op {
     uint32_t differentiable_in; /* bit i: input i has a gradient (floats only); 0: all floating inputs */
     uint32_t autocast;          /* a cbm_autocast */
     void *user;
+    uint64_t
+        opaque_out; /* bit i: result i serves the operation's own gradient and nobody else; cbm_gradcheck_op does not
+                            differentiate it */
 };
 
 /* Records op on these inputs. outputs must hold op->n_out places; a result nobody needs costs nothing. attributes may be

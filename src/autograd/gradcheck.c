@@ -333,6 +333,11 @@ typedef struct trial {
     const void *attributes;
 } trial;
 
+static bool is_opaque(const cbm_op *op, int32_t result)
+{
+    return op->struct_size >= sizeof *op && op->opaque_out >> result & 1;
+}
+
 /* All floating results, flattened and joined; a constant when there is none. */
 static cbm_tensor *apply_and_join(cbm_tensor *const *inputs, size_t count, void *user)
 {
@@ -343,7 +348,7 @@ static cbm_tensor *apply_and_join(cbm_tensor *const *inputs, size_t count, void 
     if (cbm_tensor_failed(first))
         return first;
     for (int32_t i = 0; i < t->op->n_out; i++)
-        if (cbm_tensor_dtype(out[i]) == CBM_F64)
+        if (cbm_tensor_dtype(out[i]) == CBM_F64 && !is_opaque(t->op, i))
             flat[floating++] = cbm_reshape(out[i], CBM_SHAPE(cbm_tensor_count(out[i])));
     if (!floating)
         return cbm_scalar(t->cx, CBM_F64, 0);

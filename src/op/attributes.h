@@ -131,6 +131,23 @@ static inline int cbm_recurrent_place(const cbm_recurrent_attributes *a, cbm_rec
     return given & bit ? first + __builtin_popcountll(given & (bit - 1)) : -1;
 }
 
+/* cross_entropy_rows: logits (N, C, ...), targets (N, ...) -> losses, log-sum-exp, both of the targets' shape.
+   cross_entropy_rows_backward: logits, targets, log-sum-exp, g (of the targets' shape) -> dlogits. */
+typedef struct cbm_cross_entropy_attributes {
+    double smoothing; /* bound at run time */
+} cbm_cross_entropy_attributes;
+
+/* huber: x, target -> loss of each element. */
+typedef struct cbm_huber_attributes {
+    double delta; /* bound at run time */
+} cbm_huber_attributes;
+
+/* ctc_loss: log-probabilities (T, N, C), targets (N, S), input lengths (N), target lengths (N) -> loss (N), occupancy
+   (T, N, C). ctc_occupancy_along: the same and a direction (T, N, C) -> (T, N, C). */
+typedef struct cbm_ctc_attributes {
+    int64_t blank, zero_infinity;
+} cbm_ctc_attributes;
+
 /* uniform, normal: -> y: low + (high - low) u, mean + deviation n. */
 typedef struct cbm_random_attributes {
     cbm_shape shape;

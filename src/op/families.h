@@ -36,6 +36,8 @@ extern const cbm_op *const cbm_ops_norm[];
 extern const cbm_op *const cbm_ops_layer_norm[];
 extern const cbm_op *const cbm_ops_group_norm[];
 extern const cbm_op *const cbm_ops_loss[];
+extern const cbm_op *const cbm_ops_loss_values[];
+extern const cbm_op *const cbm_ops_ctc[];
 extern const cbm_op *const cbm_ops_random[];
 extern const cbm_op *const cbm_ops_recurrent[];
 
@@ -48,6 +50,7 @@ extern const cbm_op cbm_op_cast;
 extern const cbm_op cbm_op_gather;
 extern const cbm_op cbm_op_scatter_add;
 const cbm_op *cbm_conv_input_grad_op(int64_t dimensions); /* conv.c: g, weight -> dx; 1 to 3 dimensions */
+extern const cbm_op cbm_op_ctc_loss; /* log-probabilities, targets, lengths -> loss, occupancy; cbm_ctc_attributes */
 
 /* ---- for records ---- */
 #define CBM_OP_RECORD(name_) .struct_size = sizeof(cbm_op), .name = (name_)

@@ -1,5 +1,7 @@
-/* loss.c: cross-entropy of logits, fused with its softmax, and mean squared error. Rests on op/families.h. */
-#include "op/families.h"
+/* loss.c: cross-entropy of logits, fused with its softmax; and what all losses share. Rests on op/families.h. */
+#include "op/loss.h"
+
+#include <math.h>
 
 /* ---- shape rules: logits (N, C, ...), targets (N, ...); beside bf16 logits everything else is f32 ---- */
 static bool logits_and_targets(cbm_infer *infer, cbm_shape *rows)
@@ -36,12 +38,10 @@ static bool cross_entropy_infer(cbm_infer *infer)
     return logits_and_targets(infer, &infer->out_shape[1]);
 }
 
-static bool backward_infer(cbm_infer *infer)
+/* log-sum-exp and g beside logits and targets; and the gradient of the logits. */
+static bool gradient_fits(cbm_infer *infer, const cbm_shape *rows, const cbm_shape *g)
 {
-    cbm_shape rows = { { 0 } };
-    const cbm_shape scalar = { { 0 } };
-    if (!logits_and_targets(infer, &rows) || !cbm_rule_shape(infer, 2, "log-sum-exp", &rows) ||
-        !cbm_rule_shape(infer, 3, "g", &scalar))
+    if (!cbm_rule_shape(infer, 2, "log-sum-exp", rows) || !cbm_rule_shape(infer, 3, "g", g))
         return false;
     const cbm_dtype statistics = cbm_statistics_dtype(infer->in_dtype[0]);
     if (infer->in_dtype[2] != statistics || infer->in_dtype[3] != statistics)
@@ -50,6 +50,13 @@ static bool backward_infer(cbm_infer *infer)
     infer->out_shape[0] = infer->in_shape[0];
     infer->out_dtype[0] = infer->in_dtype[0];
     return true;
+}
+
+static bool backward_infer(cbm_infer *infer)
+{
+    cbm_shape rows = { { 0 } };
+    const cbm_shape scalar = { { 0 } };
+    return logits_and_targets(infer, &rows) && gradient_fits(infer, &rows, &scalar);
 }
 
 /* ---- pieces in operations ---- */
@@ -76,22 +83,48 @@ static double row_share(cbm_tensor *targets)
     return rows > 0 ? 1 / (double)rows : 0;
 }
 
+static cbm_tensor *log_sum_exp(cbm_tensor *logits, cbm_tensor *targets)
+{
+    const cbm_reduce_options classes = { sizeof classes, { { 1, 1 } }, 1 };
+    logits = cbm_for_statistics(logits);
+    cbm_tensor *largest = cbm_detach(cbm_max_with(logits, &classes));
+    cbm_tensor *sum = cbm_sum_over(cbm_exp(cbm_sub(logits, largest)), classes.axes, true);
+    return cbm_reshape(cbm_add(cbm_log(sum), largest), cbm_tensor_shape(targets));
+}
+
+static cbm_tensor *logits_of_targets(cbm_tensor *logits, cbm_tensor *targets)
+{
+    cbm_tensor *index = cbm_unsqueeze(cbm_cast(targets, CBM_I64), 1);
+    return cbm_reshape(cbm_gather(cbm_for_statistics(logits), 1, index), cbm_tensor_shape(targets));
+}
+
+/* By backward, of the losses; and derivatives of higher order also come through log-sum-exp, whose slope is the softmax. */
+static void cross_entropy_gradient(cbm_vjp *v, const cbm_op *backward)
+{
+    cbm_tensor *logits = v->in[0], *log_sum = v->out[1], *gradient = NULL;
+    if (v->out_gradient[0] != NULL) {
+        cbm_tensor *const in[] = { logits, v->in[1], log_sum, v->out_gradient[0] };
+        cbm_tensor *out[CBM_MAX_OUTPUTS] = { NULL };
+        gradient = cbm_apply(v->cx, backward, in, 4, v->attributes, out);
+    }
+    if (v->out_gradient[1] != NULL) {
+        cbm_tensor *part = cbm_mul(probabilities(logits, log_sum), cbm_unsqueeze(v->out_gradient[1], 1));
+        part = cbm_cast(part, cbm_tensor_dtype(logits));
+        gradient = gradient == NULL ? part : cbm_add(gradient, part);
+    }
+    v->in_gradient[0] = gradient;
+}
+
 /* ---- cross_entropy ---- */
 static bool cross_entropy_decompose(cbm_context *cx, const void *attributes, cbm_tensor *const *in, size_t n,
                                     cbm_tensor **out)
 {
-    const cbm_reduce_options classes = { sizeof classes, { { 1, 1 } }, 1 };
     const cbm_reduce_options whole = { .struct_size = sizeof whole };
-    cbm_tensor *logits = cbm_for_statistics(in[0]), *targets = in[1];
     (void)cx;
     (void)attributes;
     (void)n;
-    cbm_tensor *largest = cbm_detach(cbm_max_with(logits, &classes));
-    cbm_tensor *sum = cbm_sum_over(cbm_exp(cbm_sub(logits, largest)), classes.axes, true);
-    cbm_tensor *log_sum = cbm_add(cbm_log(sum), largest);
-    cbm_tensor *index = cbm_unsqueeze(cbm_cast(targets, CBM_I64), 1);
-    out[0] = cbm_mean_with(cbm_sub(log_sum, cbm_gather(logits, 1, index)), &whole);
-    out[1] = cbm_reshape(log_sum, cbm_tensor_shape(targets));
+    out[1] = log_sum_exp(in[0], in[1]);
+    out[0] = cbm_mean_with(cbm_sub(out[1], logits_of_targets(in[0], in[1])), &whole);
     return true;
 }
 
@@ -99,20 +132,7 @@ static const cbm_op backward_op;
 
 static void cross_entropy_vjp(cbm_vjp *v)
 {
-    cbm_tensor *logits = v->in[0], *targets = v->in[1], *log_sum = v->out[1];
-    cbm_tensor *gradient = NULL;
-    if (v->out_gradient[0] != NULL) {
-        cbm_tensor *const in[] = { logits, targets, log_sum, v->out_gradient[0] };
-        cbm_tensor *out[CBM_MAX_OUTPUTS] = { NULL };
-        gradient = cbm_apply(v->cx, &backward_op, in, 4, NULL, out);
-    }
-    /* Derivatives of higher order also come through log-sum-exp, whose slope is the softmax. */
-    if (v->out_gradient[1] != NULL) {
-        cbm_tensor *part = cbm_mul(probabilities(logits, log_sum), cbm_unsqueeze(v->out_gradient[1], 1));
-        part = cbm_cast(part, cbm_tensor_dtype(logits));
-        gradient = gradient == NULL ? part : cbm_add(gradient, part);
-    }
-    v->in_gradient[0] = gradient;
+    cross_entropy_gradient(v, &backward_op);
 }
 
 static void loss_cost(const cbm_launch *shapes, cbm_cost *cost)
@@ -185,28 +205,253 @@ static const cbm_op backward_op = {
     CBM_SAMPLES(backward_samples),
 };
 
-const cbm_op *const cbm_ops_loss[] = { &cross_entropy_op, &backward_op, NULL };
+/* ---- cross_entropy_rows: a loss for each sample, which is what options need ---- */
+static bool rows_infer(cbm_infer *infer)
+{
+    if (!cross_entropy_infer(infer))
+        return false;
+    infer->out_shape[0] = infer->out_shape[1];
+    return true;
+}
 
-/* ---- public functions ---- */
+static bool rows_backward_infer(cbm_infer *infer)
+{
+    cbm_shape rows = { { 0 } };
+    return logits_and_targets(infer, &rows) && gradient_fits(infer, &rows, &rows);
+}
 
-cbm_tensor *cbm_cross_entropy(cbm_tensor *logits, cbm_tensor *targets)
+static double smoothing_of(const void *attributes)
+{
+    return ((const cbm_cross_entropy_attributes *)attributes)->smoothing;
+}
+
+static bool rows_decompose(cbm_context *cx, const void *attributes, cbm_tensor *const *in, size_t n, cbm_tensor **out)
+{
+    const double smoothing = smoothing_of(attributes);
+    (void)cx;
+    (void)n;
+    out[1] = log_sum_exp(in[0], in[1]);
+    cbm_tensor *picked = cbm_mul_scalar(logits_of_targets(in[0], in[1]), 1 - smoothing);
+    cbm_tensor *mean = cbm_mean_over(cbm_for_statistics(in[0]), (cbm_shape){ { 1, 1 } }, false);
+    out[0] = cbm_sub(out[1], cbm_add(picked, cbm_mul_scalar(mean, smoothing)));
+    return true;
+}
+
+static bool rows_backward_decompose(cbm_context *cx, const void *attributes, cbm_tensor *const *in, size_t n,
+                                    cbm_tensor **out)
+{
+    const double smoothing = smoothing_of(attributes), classes = (double)cbm_tensor_size(in[0], 1);
+    (void)cx;
+    (void)n;
+    cbm_tensor *hot = cbm_mul_scalar(targets_one_hot(in[0], in[1]), 1 - smoothing);
+    cbm_tensor *difference = cbm_sub(probabilities(in[0], in[2]), cbm_add_scalar(hot, smoothing / classes));
+    out[0] = cbm_cast(cbm_mul(difference, cbm_unsqueeze(in[3], 1)), cbm_tensor_dtype(in[0]));
+    return true;
+}
+
+static const cbm_op rows_backward_op;
+
+static void rows_vjp(cbm_vjp *v)
+{
+    cross_entropy_gradient(v, &rows_backward_op);
+}
+
+static const cbm_attribute rows_fields[] = {
+    CBM_FIELD(cbm_cross_entropy_attributes, smoothing, CBM_ATTRIBUTE_FLOAT, true),
+};
+static const cbm_cross_entropy_attributes sharp = { 0 }, smooth = { 0.2 };
+static const cbm_sample rows_samples[] = {
+    { .n_in = 2, .in = { CBM_FLOATS(-2, 2, 4, 5), CBM_INDICES(0, 4, 4) }, .attributes = &sharp },
+    { .n_in = 2, .in = { CBM_FLOATS(-9, 9, 3, 37), CBM_INDICES(0, 36, 3) }, .attributes = &smooth },
+    { .n_in = 2, .in = { CBM_FLOATS(-2, 2, 2, 3, 4, 2), CBM_INDICES(0, 2, 2, 4, 2) }, .attributes = &smooth },
+    { .n_in = 2, .in = { CBM_FLOATS(-2, 2, 4, 5), { CBM_DIMS(4), CBM_U8, 0, 4, false } }, .attributes = &sharp },
+    { .n_in = 2, .in = { CBM_FLOATS(-2, 2, 0, 5), CBM_INDICES(0, 4, 0) }, .attributes = &sharp },
+};
+static const cbm_sample rows_backward_samples[] = {
+    { .n_in = 4,
+      .in = { CBM_FLOATS(-2, 2, 4, 5), CBM_INDICES(0, 4, 4), CBM_FLOATS(2, 3, 4), CBM_FLOATS(-1, 1, 4) },
+      .attributes = &sharp },
+    { .n_in = 4,
+      .in = { CBM_FLOATS(-2, 2, 2, 33), CBM_INDICES(0, 32, 2), CBM_FLOATS(3, 4, 2), CBM_FLOATS(-1, 1, 2) },
+      .attributes = &smooth },
+    { .n_in = 4,
+      .in = { CBM_FLOATS(-2, 2, 2, 3, 4, 2), CBM_INDICES(0, 2, 2, 4, 2), CBM_FLOATS(1, 3, 2, 4, 2),
+              CBM_FLOATS(-1, 1, 2, 4, 2) },
+      .attributes = &smooth },
+};
+#define ROWS_OP(name_, n_in_, n_out_, infer_, decompose_, samples_)                                                    \
+    CBM_OP_RECORD(name_), .n_in = (n_in_), .n_out = (n_out_), .flags = CBM_OP_CHECKS,                                  \
+                          .attributes_size = sizeof(cbm_cross_entropy_attributes), .attributes = rows_fields,          \
+                          .n_attributes = CBM_COUNTOF(rows_fields), .infer = (infer_), .decompose = (decompose_),      \
+                          .cost = loss_cost, .autocast = CBM_AUTOCAST_NONE, CBM_SAMPLES(samples_)
+static const cbm_op rows_op = {
+    ROWS_OP("cross_entropy_rows", 2, 2, rows_infer, rows_decompose, rows_samples),
+    .formula = "log sum over c of e^x[c] - (1 - s) x[target] - s mean over c of x[c], with label smoothing s",
+    .saves = CBM_SAVES_IN(0) | CBM_SAVES_IN(1) | CBM_SAVES_OUT(1),
+    .vjp = rows_vjp,
+    .differentiable_in = 1,
+};
+static const cbm_op rows_backward_op = {
+    ROWS_OP("cross_entropy_rows_backward", 4, 1, rows_backward_infer, rows_backward_decompose, rows_backward_samples),
+    .formula = "g (e^(x - log-sum-exp) - (1 - s) one-hot target - s / C), 0 where g is 0",
+    .saves = CBM_SAVES_ALL_IN,
+    .differentiable_in = 1 | 4 | 8,
+};
+
+const cbm_op *const cbm_ops_loss[] = { &cross_entropy_op, &backward_op, &rows_op, &rows_backward_op, NULL };
+
+/* ---- what losses share ---- */
+
+bool cbm_loss_usable(const char *op, cbm_tensor *const *operands, size_t count)
+{
+    cbm_context *cx = cbm_context_of(operands, count);
+    for (size_t i = 0; i < count; i++)
+        if (!cbm_usable(cx, operands[i])) {
+            (void)cbm_fail_tensor(cx, CBM_ERROR_INVALID, "[%s] an operand is NULL or failed", op);
+            return false;
+        }
+    return true;
+}
+
+cbm_tensor *cbm_loss_none(const char *op, cbm_tensor *a, cbm_tensor *b)
+{
+    cbm_tensor *const both[] = { a, b };
+    return cbm_fail_tensor(cbm_context_of(both, 2), CBM_ERROR_INVALID, "[%s] no result", op);
+}
+
+cbm_tensor *cbm_loss_operand(cbm_tensor *t)
+{
+    return t && !cbm_tensor_failed(t) && cbm_is_floating(cbm_tensor_dtype(t)) ? cbm_for_statistics(t) : t;
+}
+
+static bool one_dtype(const char *op, cbm_tensor *x, cbm_tensor *other)
+{
+    if (cbm_is_floating(cbm_tensor_dtype(x)) && cbm_tensor_dtype(x) == cbm_tensor_dtype(other))
+        return true;
+    (void)cbm_fail_tensor(cbm_tensor_context(x), CBM_ERROR_DTYPE,
+                          "[%s] takes floats of one element type, not %s and %s. HINT: convert with cbm_cast", op,
+                          cbm_dtype_name(cbm_tensor_dtype(x)), cbm_dtype_name(cbm_tensor_dtype(other)));
+    return false;
+}
+
+bool cbm_loss_pair(const char *op, cbm_tensor **x, cbm_tensor **target)
+{
+    char tx[160], tt[160];
+    cbm_tensor *const both[] = { *x, *target };
+    if (!cbm_loss_usable(op, both, 2))
+        return false;
+    const cbm_shape sx = cbm_tensor_shape(*x), st = cbm_tensor_shape(*target);
+    *x = cbm_loss_operand(*x);
+    *target = cbm_loss_operand(*target);
+    if (!one_dtype(op, *x, *target))
+        return false;
+    if (cbm_shape_equal(&sx, &st))
+        return true;
+    (void)cbm_fail_tensor(cbm_tensor_context(*x), CBM_ERROR_SHAPE,
+                          "[%s] prediction %s and target %s must have one shape. HINT: cbm_reshape or cbm_expand", op,
+                          cbm_shape_text(&sx, tx, sizeof tx), cbm_shape_text(&st, tt, sizeof tt));
+    return false;
+}
+
+bool cbm_loss_broadcasts(const char *op, const char *what, cbm_tensor *t, cbm_tensor *x)
+{
+    char tx[160], tt[160];
+    cbm_tensor *const both[] = { x, t };
+    if (!t)
+        return true;
+    if (!cbm_loss_usable(op, both, 2) || !one_dtype(op, x, t))
+        return false;
+    const cbm_shape sx = cbm_tensor_shape(x), st = cbm_tensor_shape(t);
+    cbm_shape out;
+    if (cbm_broadcast_shapes(&sx, &st, &out) && cbm_shape_equal(&out, &sx))
+        return true;
+    (void)cbm_fail_tensor(cbm_tensor_context(x), CBM_ERROR_SHAPE, "[%s] %s %s does not broadcast to %s", op, what,
+                          cbm_shape_text(&st, tt, sizeof tt), cbm_shape_text(&sx, tx, sizeof tx));
+    return false;
+}
+
+bool cbm_loss_weight(const char *op, cbm_tensor **weight, cbm_tensor *x)
+{
+    char text[160];
+    cbm_tensor *const both[] = { x, *weight };
+    if (!*weight)
+        return true;
+    if (!cbm_loss_usable(op, both, 2))
+        return false;
+    *weight = cbm_loss_operand(*weight);
+    const cbm_shape s = cbm_tensor_shape(*weight);
+    const int64_t classes = cbm_tensor_size(x, cbm_tensor_rank(x) > 1 ? 1 : 0);
+    if (!one_dtype(op, x, *weight))
+        return false;
+    if (s.v[0] == 1 && s.v[1] == classes)
+        return true;
+    (void)cbm_fail_tensor(cbm_tensor_context(x), CBM_ERROR_SHAPE,
+                          "[%s] weight %s must hold one number for each of %lld classes", op,
+                          cbm_shape_text(&s, text, sizeof text), (long long)classes);
+    return false;
+}
+
+cbm_tensor *cbm_loss_reduce(const char *op, cbm_tensor *losses, uint64_t reduction, uint64_t since)
+{
+    return cbm_loss_reduce_by(op, losses, NULL, reduction, since);
+}
+
+cbm_tensor *cbm_loss_reduce_by(const char *op, cbm_tensor *losses, cbm_tensor *divisor, uint64_t reduction,
+                               uint64_t since)
+{
+    const cbm_reduce_options whole = { .struct_size = sizeof whole };
+    if (cbm_tensor_failed(losses))
+        return losses;
+    if (reduction == CBM_REDUCE_NONE)
+        return cbm_composed(losses, since);
+    if (reduction == CBM_REDUCE_SUM)
+        return cbm_composed(cbm_sum_with(losses, &whole), since);
+    if (reduction != CBM_REDUCE_MEAN)
+        return cbm_fail_tensor(cbm_tensor_context(losses), CBM_ERROR_INVALID, "[%s] there is no reduction number %llu",
+                               op, (unsigned long long)reduction);
+    cbm_tensor *mean = divisor ? cbm_div(cbm_sum_with(losses, &whole), divisor) : cbm_mean_with(losses, &whole);
+    return cbm_composed(mean, since);
+}
+
+cbm_tensor *cbm_loss_hinge(cbm_tensor *x)
+{
+    return cbm_clamp(x, 0, (double)INFINITY);
+}
+
+cbm_tensor *cbm_loss_root(cbm_tensor *squares)
+{
+    cbm_tensor *none = cbm_equal_scalar(squares, 0), *zero = cbm_number_like(squares, 0);
+    return cbm_where(none, zero, cbm_sqrt(cbm_where(none, cbm_number_like(squares, 1), squares)));
+}
+
+/* ---- cross-entropy of class numbers, unweighted: the fused operation ---- */
+
+cbm_tensor *cbm_loss_of_classes(cbm_tensor *logits, cbm_tensor *targets)
 {
     return cbm_apply2(&cross_entropy_op, logits, targets, NULL);
 }
 
-cbm_tensor *cbm_mse(cbm_tensor *prediction, cbm_tensor *target)
+cbm_tensor *cbm_loss_rows(cbm_tensor *logits, cbm_tensor *index, double smoothing, cbm_tensor **log_sum)
 {
-    char tp[160], tt[160];
-    cbm_tensor *const both[] = { prediction, target };
-    cbm_context *cx = cbm_context_of(both, 2);
-    if (!cbm_usable(cx, prediction) || !cbm_usable(cx, target))
-        return cbm_fail_tensor(cx, CBM_ERROR_INVALID, "[mse] an input is NULL or failed");
-    const cbm_shape sp = cbm_tensor_shape(prediction), st = cbm_tensor_shape(target);
-    if (!cbm_shape_equal(&sp, &st))
-        return cbm_fail_tensor(cx, CBM_ERROR_SHAPE,
-                               "[mse] prediction %s and target %s must have one shape. HINT: cbm_reshape or cbm_expand",
-                               cbm_shape_text(&sp, tp, sizeof tp), cbm_shape_text(&st, tt, sizeof tt));
-    const cbm_reduce_options whole = { .struct_size = sizeof whole };
-    cbm_tensor *difference = cbm_sub(cbm_for_statistics(prediction), cbm_for_statistics(target));
-    return cbm_mean_with(cbm_mul(difference, difference), &whole);
+    const cbm_cross_entropy_attributes attributes = { smoothing };
+    cbm_tensor *const in[] = { logits, index };
+    cbm_tensor *out[CBM_MAX_OUTPUTS] = { NULL };
+    (void)cbm_apply(cbm_tensor_context(logits), &rows_op, in, 2, &attributes, out);
+    if (log_sum)
+        *log_sum = out[1];
+    return out[0];
+}
+
+bool cbm_loss_classes_fit(const char *op, cbm_tensor *x, cbm_tensor *targets)
+{
+    cbm_tensor *const both[] = { x, targets };
+    const cbm_op named = { .struct_size = sizeof named, .name = op };
+    cbm_infer infer = { .op = &named, .n_in = 2, .n_out = 2, .cx = cbm_context_of(both, 2) };
+    if (!cbm_loss_usable(op, both, 2))
+        return false;
+    for (int i = 0; i < 2; i++) {
+        infer.in_shape[i] = cbm_tensor_shape(both[i]);
+        infer.in_dtype[i] = cbm_tensor_dtype(both[i]);
+    }
+    return cross_entropy_infer(&infer);
 }

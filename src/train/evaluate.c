@@ -7,7 +7,7 @@ cbm_tensor *cbm_loss_cross_entropy(cbm_module *net, const cbm_batch *batch, cbm_
 {
     (void)user;
     *prediction = cbm_call(net, batch->input);
-    return cbm_cross_entropy(*prediction, batch->target);
+    return cbm_cross_entropy_with(*prediction, batch->target, NULL);
 }
 
 cbm_tensor *cbm_count_wrong(cbm_tensor *prediction, cbm_tensor *target, int64_t *judged)

@@ -170,7 +170,7 @@ static bool is_statistic(const op_case *c, size_t input)
         { "rms_norm", 1 },
         { "rms_norm_backward", 2 },
     };
-    if (strcmp(c->op, "cross_entropy_backward") == 0 || strcmp(c->op, "conv2d") == 0)
+    if (strncmp(c->op, "cross_entropy_", 14) == 0 || strcmp(c->op, "conv2d") == 0)
         return input >= 2;
     for (size_t i = 0; i < sizeof norms / sizeof *norms; i++)
         if (strcmp(c->op, norms[i].op) == 0)

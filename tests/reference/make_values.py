@@ -5,7 +5,9 @@
     python3 tests/reference/make_values.py samples.bin [FAMILY ...]
 
 families/FAMILY.py says what PyTorch computes for each of its operations (OPS: name -> f(attributes, *inputs)) and may give
-further cases (extremes()). Needs torch and numpy. Nothing here is used by the tests themselves, which read values/ only.
+further cases (extremes()). functions() gives cases of public functions without a record (FUNCTIONS says what PyTorch
+computes for them), stored with their gradients in functions/FAMILY.bin. Needs torch and numpy. Nothing here is used by the
+tests themselves, which read values/ and functions/ only.
 """
 import importlib
 import pathlib
@@ -27,6 +29,24 @@ def evaluate(case, ops):
     return case
 
 
+def weights(t, i):
+    """Of result number i, for its gradient: tests/support/functions.c has the same."""
+    return ((torch.arange(t.numel()) * 7 + i) % 11 - 4.5).reshape(t.shape).to(t.dtype)
+
+
+def evaluate_function(case, functions):
+    """The results, then the gradients of the sum of results times weights by the floating inputs."""
+    inputs = [torch.from_numpy(x.copy()) for x in case.inputs]
+    floating = [x.requires_grad_() for x in inputs if x.dtype.is_floating_point]
+    results = functions[case.op](case.a, *inputs)
+    results = list(results) if isinstance(results, (tuple, list)) else [results]
+    parts = [(r * weights(r, i)).sum() for i, r in enumerate(results) if r.requires_grad]
+    if parts:
+        results += torch.autograd.grad(sum(parts), floating, allow_unused=True, materialize_grads=True)
+    case.results = [r.detach().contiguous().numpy() for r in results]
+    return case
+
+
 def main():
     torch.set_num_threads(1)
     names = sorted(p.stem for p in (HERE / "families").glob("*.py"))
@@ -39,6 +59,9 @@ def main():
         family = families[name]
         mine = [c for c in samples if c.op in family.OPS] + (family.extremes() if hasattr(family, "extremes") else [])
         cases.write(HERE / "values" / f"{name}.bin", [evaluate(c, family.OPS) for c in mine])
+        if hasattr(family, "functions"):
+            made = [evaluate_function(c, family.FUNCTIONS) for c in family.functions()]
+            cases.write(HERE / "functions" / f"{name}.bin", made)
         print(f"{name}: {len(mine)} cases")
 
 

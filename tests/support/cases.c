@@ -88,7 +88,7 @@ static void take_case(reader *r, op_case *c)
     }
     c->n_in = take_u32(r);
     c->n_out = take_u32(r);
-    if (r->bad || c->n_in > CBM_MAX_INPUTS || c->n_out > CBM_MAX_OUTPUTS) {
+    if (r->bad || c->n_in > CBM_MAX_INPUTS || c->n_out > CASE_RESULTS) {
         r->bad = true;
         return;
     }
@@ -169,7 +169,7 @@ void cases_free(case_list *list)
     for (size_t i = 0; i < list->count; i++) {
         for (size_t k = 0; k < list->cases[i].n_in && k < CBM_MAX_INPUTS; k++)
             free(list->cases[i].in[k].data);
-        for (size_t k = 0; k < list->cases[i].n_out && k < CBM_MAX_OUTPUTS; k++)
+        for (size_t k = 0; k < list->cases[i].n_out && k < CASE_RESULTS; k++)
             free(list->cases[i].out[k].data);
     }
     free(list->cases);

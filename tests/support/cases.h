@@ -21,12 +21,15 @@ typedef struct case_field {
     int64_t value[9];
 } case_field;
 
+/* Of one case at most: of a function they are followed by its gradients. */
+#define CASE_RESULTS 16
+
 typedef struct op_case {
     char op[48], label[80];
     bool exact; /* as stored; otherwise f64 cases are also run with f32 in f64's place */
     size_t n_fields, n_in, n_out;
     case_field fields[12];
-    case_tensor in[CBM_MAX_INPUTS], out[CBM_MAX_OUTPUTS];
+    case_tensor in[CBM_MAX_INPUTS], out[CASE_RESULTS];
 } op_case;
 
 typedef struct case_list {

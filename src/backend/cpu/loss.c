@@ -1,9 +1,11 @@
 /* loss.c: mean cross-entropy of f32 logits (N, C, ...) against class numbers (N, ...), and its gradient. Labels are
    checked before anything is computed. Rests on simd/rows.c. */
 #include "backend/cpu/cpu.h"
+#include "op/attributes.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 enum { LANES = 16, PART = 64 }; /* rows whose losses are added up together */
 
@@ -18,6 +20,9 @@ typedef struct job {
     float *turned; /* LANES rows for each part */
     float *dx;
     float share;
+    float *losses;  /* rows: a loss for each; NULL: their sums */
+    const float *g; /* rows: each one's share */
+    float smoothing;
 } job;
 
 static int64_t label_at(const cbm_buffer *t, int64_t i)
@@ -63,6 +68,17 @@ static int64_t rows_together(const job *j, int64_t r, int64_t end)
     return most < LANES ? most : LANES;
 }
 
+/* lse - (1 - s) x[label] - s mean(x); a part whose share is 0 counts for nothing, be it infinite. */
+static float loss_of(const job *j, const float *row, float lse, int64_t label)
+{
+    float loss = lse;
+    if (j->smoothing < 1)
+        loss -= (1 - j->smoothing) * row[label];
+    if (j->smoothing > 0)
+        loss -= j->smoothing * (float)(j->simd->sum(row, j->a.length) / (double)j->a.length);
+    return loss;
+}
+
 static void forward(void *user, int64_t begin, int64_t end)
 {
     const job *j = user;
@@ -77,7 +93,10 @@ static void forward(void *user, int64_t begin, int64_t end)
                 const float lse = j->simd->log_sum_exp(row, j->a.length);
                 if (j->lse)
                     j->lse[r + k] = lse;
-                total += (double)lse - (double)row[label_at(j->targets, r + k)];
+                if (j->losses)
+                    j->losses[r + k] = loss_of(j, row, lse, label_at(j->targets, r + k));
+                else
+                    total += (double)lse - (double)row[label_at(j->targets, r + k)];
             }
             r += count;
         }
@@ -100,24 +119,47 @@ static cbm_status prepare_forward(cbm_prepare *p)
     return CBM_OK;
 }
 
-static cbm_status cross_entropy(const cbm_launch *l)
+static job job_of(const cbm_launch *l)
 {
     job j = { .simd = cbm_simd_get(), .targets = &l->in[1], .x = l->in[0].data, .a = cbm_around_axis(&l->in[0], 1) };
+    j.rows = j.a.outer * j.a.inner;
+    return j;
+}
+
+static void run_forward(const cbm_launch *l, job *j)
+{
+    const int64_t parts = part_count(j->rows);
+    j->partial = l->workspace;
+    j->turned = (float *)(void *)((char *)l->workspace + ((size_t)parts * sizeof(double) + 63) / 64 * 64);
+    j->lse = l->out[1].data;
+    cbm_parallel_for(parts, cbm_grain(4 * PART * j->a.length), l->threads, forward, j);
+}
+
+static cbm_status cross_entropy(const cbm_launch *l)
+{
+    job j = job_of(l);
     const cbm_status status = check_labels(l, j.a.length);
     if (status != CBM_OK)
         return status;
-    j.rows = j.a.outer * j.a.inner;
+    run_forward(l, &j);
     const int64_t parts = part_count(j.rows);
-    j.partial = l->workspace;
-    j.turned = (float *)(void *)((char *)l->workspace + ((size_t)parts * sizeof(double) + 63) / 64 * 64);
-    j.lse = l->n_out > 1 ? l->out[1].data : NULL;
-    cbm_parallel_for(parts, cbm_grain(4 * PART * j.a.length), l->threads, forward, &j);
     double total = 0;
     for (int64_t i = 0; i < parts; i++)
         total += j.partial[i];
     if (l->out[0].data)
         *(float *)l->out[0].data = (float)(total / (double)j.rows);
     return CBM_OK;
+}
+
+static cbm_status cross_entropy_rows(const cbm_launch *l)
+{
+    job j = job_of(l);
+    const cbm_status status = check_labels(l, j.a.length);
+    j.losses = l->out[0].data;
+    j.smoothing = (float)((const cbm_cross_entropy_attributes *)l->attributes)->smoothing;
+    if (status == CBM_OK)
+        run_forward(l, &j);
+    return status;
 }
 
 /* share (exp(x - lse) - [this is the label]) */
@@ -154,11 +196,10 @@ static void backward_planes(void *user, int64_t begin, int64_t end)
 
 static cbm_status cross_entropy_backward(const cbm_launch *l)
 {
-    job j = { .simd = cbm_simd_get(), .targets = &l->in[1], .x = l->in[0].data, .a = cbm_around_axis(&l->in[0], 1) };
+    job j = job_of(l);
     const cbm_status status = check_labels(l, j.a.length);
     if (status != CBM_OK)
         return status;
-    j.rows = j.a.outer * j.a.inner;
     j.lse = l->in[2].data;
     j.dx = l->out[0].data;
     j.share = *(const float *)l->in[3].data / (float)j.rows;
@@ -168,6 +209,61 @@ static cbm_status cross_entropy_backward(const cbm_launch *l)
         cbm_parallel_for(j.rows, cbm_grain(4 * j.a.length), l->threads, backward_rows, &j);
     else
         cbm_parallel_for(j.a.outer * j.a.length, cbm_grain(4 * j.a.inner), l->threads, backward_planes, &j);
+    return CBM_OK;
+}
+
+/* The same with a share for each row, and smoothed targets: s / C, and 1 - s more at the label. */
+static void rows_backward(void *user, int64_t begin, int64_t end)
+{
+    const job *j = user;
+    const int64_t n = j->a.length;
+    for (int64_t r = begin; r < end; r++) {
+        float *dx = j->dx + r * n;
+        const float share = j->g[r];
+        if (share == 0) {
+            memset(dx, 0, (size_t)n * sizeof *dx);
+            continue;
+        }
+        j->simd->exp_scaled(dx, j->x + r * n, j->lse[r], share, n);
+        if (j->smoothing > 0)
+            j->simd->scale_shift(dx, dx, share * j->smoothing / (float)n, 1, 0, n);
+        dx[label_at(j->targets, r)] -= share * (1 - j->smoothing);
+    }
+}
+
+static void planes_backward(void *user, int64_t begin, int64_t end)
+{
+    const job *j = user;
+    const int64_t inner = j->a.inner;
+    const float spread = j->smoothing / (float)j->a.length, own = 1 - j->smoothing;
+    for (int64_t i = begin; i < end; i++) { /* (n, c) */
+        const int64_t n = i / j->a.length, c = i % j->a.length;
+        const float *x = j->x + i * inner, *lse = j->lse + n * inner, *g = j->g + n * inner;
+        float *dx = j->dx + i * inner;
+        for (int64_t k = 0; k < inner; k++)
+            dx[k] = x[k] - lse[k];
+        j->simd->exp_scaled(dx, dx, 0, 1, inner);
+        for (int64_t k = 0; k < inner; k++) {
+            const float target = label_at(j->targets, n * inner + k) == c ? spread + own : spread;
+            dx[k] = g[k] == 0 ? 0 : g[k] * (dx[k] - target);
+        }
+    }
+}
+
+static cbm_status cross_entropy_rows_backward(const cbm_launch *l)
+{
+    job j = job_of(l);
+    const cbm_status status = check_labels(l, j.a.length);
+    if (status != CBM_OK || j.rows == 0)
+        return status;
+    j.lse = l->in[2].data;
+    j.g = l->in[3].data;
+    j.dx = l->out[0].data;
+    j.smoothing = (float)((const cbm_cross_entropy_attributes *)l->attributes)->smoothing;
+    if (j.a.inner == 1)
+        cbm_parallel_for(j.rows, cbm_grain(4 * j.a.length), l->threads, rows_backward, &j);
+    else
+        cbm_parallel_for(j.a.outer * j.a.length, cbm_grain(4 * j.a.inner), l->threads, planes_backward, &j);
     return CBM_OK;
 }
 
@@ -183,5 +279,7 @@ static bool supports(const cbm_launch *l)
 const cbm_kernel cbm_cpu_loss[] = {
     { .op = "cross_entropy", .supports = supports, .prepare = prepare_forward, .launch = cross_entropy },
     { .op = "cross_entropy_backward", .supports = supports, .launch = cross_entropy_backward },
+    { .op = "cross_entropy_rows", .supports = supports, .prepare = prepare_forward, .launch = cross_entropy_rows },
+    { .op = "cross_entropy_rows_backward", .supports = supports, .launch = cross_entropy_rows_backward },
     { .op = NULL },
 };

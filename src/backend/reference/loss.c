@@ -66,11 +66,59 @@ static cbm_status cross_entropy_backward(const cbm_launch *launch) /* logits, ta
     return CBM_OK;
 }
 
+static cbm_status rows(const cbm_launch *launch) /* logits, targets -> losses, log-sum-exp */
+{
+    const double smoothing = ((const cbm_cross_entropy_attributes *)launch->attributes)->smoothing;
+    cbm_lanes l = cbm_lanes_of(&launch->in[0], 1);
+    cbm_numbers c;
+    cbm_numbers_unpack(launch, &c);
+    cbm_status status = check_targets(launch, c.in[1], l.length);
+    for (int64_t k = 0; status == CBM_OK && k < l.outer * l.inner; k++) {
+        const cbm_number *lane = c.in[0] + k / l.inner * l.length * l.inner + k % l.inner;
+        const double lse = log_sum_exp(lane, &l);
+        double sum = 0, loss = lse;
+        for (int64_t j = 0; j < l.length; j++)
+            sum += lane[j * l.inner].f;
+        if (smoothing < 1)
+            loss -= (1 - smoothing) * lane[c.in[1][k].i * l.inner].f;
+        if (smoothing > 0)
+            loss -= smoothing * sum / (double)l.length;
+        c.out[0][k].f = loss;
+        c.out[1][k].f = lse;
+    }
+    if (status == CBM_OK)
+        cbm_numbers_pack(launch, &c);
+    return status;
+}
+
+static cbm_status rows_backward(const cbm_launch *launch) /* logits, targets, log-sum-exp, g -> dlogits */
+{
+    const double smoothing = ((const cbm_cross_entropy_attributes *)launch->attributes)->smoothing;
+    cbm_lanes l = cbm_lanes_of(&launch->in[0], 1);
+    cbm_numbers c;
+    cbm_numbers_unpack(launch, &c);
+    cbm_status status = check_targets(launch, c.in[1], l.length);
+    for (int64_t k = 0; status == CBM_OK && k < launch->in[0].count; k++) {
+        const int64_t n = k / (l.length * l.inner), j = k / l.inner % l.length, place = n * l.inner + k % l.inner;
+        const double target = (j == c.in[1][place].i ? 1 - smoothing : 0) + smoothing / (double)l.length;
+        const double g = c.in[3][place].f;
+        c.out[0][k].f = g == 0 ? 0 : g * (exp(c.in[0][k].f - c.in[2][place].f) - target);
+    }
+    if (status == CBM_OK)
+        cbm_numbers_pack(launch, &c);
+    return status;
+}
+
 const cbm_kernel cbm_reference_loss[] = {
     { .op = "cross_entropy", .flags = CBM_KERNEL_STRIDED, .prepare = cbm_numbers_prepare, .launch = cross_entropy },
     { .op = "cross_entropy_backward",
       .flags = CBM_KERNEL_STRIDED,
       .prepare = cbm_numbers_prepare,
       .launch = cross_entropy_backward },
+    { .op = "cross_entropy_rows", .flags = CBM_KERNEL_STRIDED, .prepare = cbm_numbers_prepare, .launch = rows },
+    { .op = "cross_entropy_rows_backward",
+      .flags = CBM_KERNEL_STRIDED,
+      .prepare = cbm_numbers_prepare,
+      .launch = rows_backward },
     { .op = NULL },
 };
