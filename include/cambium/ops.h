@@ -21,5 +21,6 @@
 #include <cambium/ops/loss.h>
 #include <cambium/ops/random.h>
 #include <cambium/ops/recurrent.h>
+#include <cambium/ops/attention.h>
 
 #endif

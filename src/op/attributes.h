@@ -148,6 +148,15 @@ typedef struct cbm_ctc_attributes {
     int64_t blank, zero_infinity;
 } cbm_ctc_attributes;
 
+/* attention: q (.., Hq, L, E), k (.., Hk, S, E), v (.., Hk, S, Ev)[, mask] -> y (.., Hq, L, Ev), log-sum-exp (.., Hq, L), -inf
+   where a row sees nothing. attention_backward: q, k, v[, mask], y, log-sum-exp, g -> dq, dk, dv. Element (.., i, j) of the
+   scores is dropped where number ((.. Hq + h) L + i) S + j of the stream is below p. */
+typedef struct cbm_attention_attributes {
+    int64_t masked, causal, dropped; /* there is a mask; dropout takes place */
+    double scale, p, keep_scale;     /* bound at run time; keep_scale = 1 / (1 - p) */
+    uint64_t seed, position;         /* bound at run time */
+} cbm_attention_attributes;
+
 /* uniform, normal: -> y: low + (high - low) u, mean + deviation n. */
 typedef struct cbm_random_attributes {
     cbm_shape shape;

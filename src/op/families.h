@@ -40,6 +40,7 @@ extern const cbm_op *const cbm_ops_loss_values[];
 extern const cbm_op *const cbm_ops_ctc[];
 extern const cbm_op *const cbm_ops_random[];
 extern const cbm_op *const cbm_ops_recurrent[];
+extern const cbm_op *const cbm_ops_attention[];
 
 /* Records with users outside their own file. */
 extern const cbm_op cbm_op_scalar; /* no inputs; cbm_full_attributes with the shape of a scalar */
@@ -160,6 +161,8 @@ cbm_dtype cbm_statistics_dtype(cbm_dtype dtype);
 cbm_tensor *cbm_for_statistics(cbm_tensor *t);                         /* t in that type */
 cbm_tensor *cbm_sum_over(cbm_tensor *x, cbm_shape axes, bool keepdim); /* no axes: x itself */
 cbm_tensor *cbm_mean_over(cbm_tensor *x, cbm_shape axes, bool keepdim);
+/* random.c: cbm_dropout by numbers of this stream. */
+cbm_tensor *cbm_dropout_at(cbm_tensor *x, double p, uint64_t seed, uint64_t position);
 /* x with an axis of extent 1 put in before axis. */
 cbm_tensor *cbm_unsqueeze(cbm_tensor *x, int64_t axis);
 /* A list of one value, or of n (depth, height, width: the last of them), as n; an empty list: fallback n times. false:

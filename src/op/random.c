@@ -127,14 +127,20 @@ cbm_tensor *cbm_normal(cbm_context *cx, cbm_dtype dtype, cbm_shape shape, double
     return draw(cx, &normal_op, (cbm_random_attributes){ shape, (int64_t)dtype, mean, deviation, 0, 0 });
 }
 
+cbm_tensor *cbm_dropout_at(cbm_tensor *x, double p, uint64_t seed, uint64_t position)
+{
+    const dropout_attributes a = { p, p < 1 ? 1 / (1 - p) : 0, seed, position };
+    return cbm_apply1(&dropout_op, x, &a);
+}
+
 cbm_tensor *cbm_dropout(cbm_tensor *x, double p)
 {
     cbm_context *cx = cbm_tensor_context(x);
-    dropout_attributes a = { .p = p, .scale = p < 1 ? 1 / (1 - p) : 0 };
+    uint64_t seed, position;
     if (!cbm_usable(cx, x))
         return cbm_fail_tensor(cx, CBM_ERROR_INVALID, "[dropout] x is NULL or failed");
     if (!(p >= 0 && p <= 1))
         return cbm_fail_tensor(cx, CBM_ERROR_INVALID, "[dropout] p = %g is not a probability", p);
-    cbm_random_draw(cx, cbm_tensor_count(x), &a.seed, &a.position);
-    return cbm_apply1(&dropout_op, x, &a);
+    cbm_random_draw(cx, cbm_tensor_count(x), &seed, &position);
+    return cbm_dropout_at(x, p, seed, position);
 }

@@ -145,6 +145,29 @@ typedef struct cbm_row_norm {
     float *dweight, *dbias;
 } cbm_row_norm;
 
+/* A block of attention's scores, rows side by side, s_row apart: forward q k^T and then e^(score - largest), as dropout left
+   it; backward q k^T and then the probabilities so, and dp (like s) g v^T and then the gradient of q k^T. */
+enum { CBM_ATTENTION_PLACES = 128 }; /* of a row, at most */
+typedef struct cbm_attention_tile {
+    int64_t rows, places;
+    float *s, *dp;
+    int64_t s_row;
+    float scale;
+    bool causal; /* row first_row + i sees places first_place + j up to its own number */
+    int64_t first_row, first_place;
+    const uint8_t *allowed; /* both NULL: no mask */
+    const float *added;
+    int64_t mask_row, mask_place; /* steps; mask_place is 0 or 1 */
+    /* forward, a number a row: the largest score so far, the sum about it, and what the sums before this block shrink by */
+    float *largest, *sum, *factor;
+    const float *log_sum, *delta; /* backward, a number a row: log-sum-exp, sum of g y */
+    bool dropped;                 /* place j of row i by number first_number + i number_row + j of the stream */
+    float p, keep_scale;
+    uint64_t seed, position, first_number;
+    int64_t number_row;
+    void (*uniform)(float *r, int64_t n, uint64_t seed, uint64_t position, uint64_t first);
+} cbm_attention_tile;
+
 /* One level's functions. Sums run in several lanes in a fixed order, so they repeat bit for bit. */
 typedef struct cbm_simd {
     const char *name;
@@ -213,6 +236,10 @@ typedef struct cbm_simd {
 
     /* recurrent.c: rnn, lstm, gru */
     cbm_cell_fn cell_forward[3], cell_backward[3];
+
+    /* attention.c */
+    void (*attention_forward)(const cbm_attention_tile *t);
+    void (*attention_backward)(const cbm_attention_tile *t);
 
     /* transpose.c: r[j][i] = x[i][j]; elements of 4 bytes, and of 1 << k bytes */
     void (*transpose)(uint32_t *r, int64_t r_stride, const uint32_t *x, int64_t x_stride, int64_t rows,
@@ -335,5 +362,6 @@ extern const cbm_kernel cbm_cpu_move[];
 extern const cbm_kernel cbm_cpu_index[];
 extern const cbm_kernel cbm_cpu_loss[];
 extern const cbm_kernel cbm_cpu_recurrent[];
+extern const cbm_kernel cbm_cpu_attention[];
 
 #endif

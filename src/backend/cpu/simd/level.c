@@ -15,6 +15,7 @@ void CBM_LEVEL(cbm_simd_fill)(cbm_simd *s)
     CBM_LEVEL(cbm_rows_fill)(s);
     CBM_LEVEL(cbm_matrix_fill)(s);
     CBM_LEVEL(cbm_recurrent_fill)(s);
+    CBM_LEVEL(cbm_attention_fill)(s);
     CBM_LEVEL(cbm_transpose_fill)(s);
     CBM_LEVEL(cbm_norms_fill)(s);
     CBM_LEVEL(cbm_planes_fill)(s);

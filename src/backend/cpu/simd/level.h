@@ -11,6 +11,7 @@ void CBM_LEVEL(cbm_random_fill)(cbm_simd *s);
 void CBM_LEVEL(cbm_rows_fill)(cbm_simd *s);
 void CBM_LEVEL(cbm_matrix_fill)(cbm_simd *s);
 void CBM_LEVEL(cbm_recurrent_fill)(cbm_simd *s);
+void CBM_LEVEL(cbm_attention_fill)(cbm_simd *s);
 void CBM_LEVEL(cbm_transpose_fill)(cbm_simd *s);
 void CBM_LEVEL(cbm_norms_fill)(cbm_simd *s);
 void CBM_LEVEL(cbm_planes_fill)(cbm_simd *s);
