@@ -11,6 +11,7 @@
 #include <cambium/nn/pool.h>
 #include <cambium/nn/norm.h>
 #include <cambium/nn/recurrent.h>
+#include <cambium/nn/attention.h>
 #include <cambium/nn/dropout.h>
 #include <cambium/nn/activation.h>
 #include <cambium/nn/shape.h>

@@ -141,8 +141,7 @@ static cbm_tensor *repeated(cbm_tensor *t, int64_t heads)
     return cbm_reshape(cbm_expand(cbm_unsqueeze(t, rank - 2), wide), whole);
 }
 
-/* (L, S): true at and below the diagonal. */
-static cbm_tensor *causal_places(cbm_context *cx, int64_t rows, int64_t places)
+cbm_tensor *cbm_causal_places(cbm_context *cx, int64_t rows, int64_t places)
 {
     const size_t bytes = (size_t)(rows + places + 1) * sizeof(int64_t);
     int64_t *numbers = cbm_heap_take(cbm_context_heap(cx), bytes);
@@ -174,7 +173,7 @@ static bool attention_decompose(cbm_context *cx, const void *attributes, cbm_ten
     else if (a->masked)
         s = cbm_add(s, cbm_for_statistics(in[3]));
     if (a->causal)
-        s = cbm_where(causal_places(cx, shape.v[rank - 1], shape.v[rank]), s, low);
+        s = cbm_where(cbm_causal_places(cx, shape.v[rank - 1], shape.v[rank]), s, low);
     /* A row that sees nothing has no largest: 0 in its place, and its sum is 0. */
     cbm_tensor *largest = shape.v[rank] > 0 ? cbm_detach(cbm_max_with(s, &along)) : cbm_sum_with(s, &along);
     largest = cbm_where(cbm_greater(largest, low), largest, cbm_number_like(q, 0));
@@ -310,7 +309,7 @@ cbm_tensor *cbm_scaled_dot_product_attention_with(cbm_tensor *q, cbm_tensor *k, 
     const size_t n = o.mask ? 4 : 3;
     for (size_t i = 0; i < n; i++)
         if (!cbm_usable(cx, in[i]))
-            return cbm_fail_tensor(cx, CBM_ERROR_INVALID, "[attention] an input is NULL or failed");
+            return &cx->failed;
     if (!(o.dropout >= 0 && o.dropout <= 1) || !isfinite(o.scale))
         return cbm_fail_tensor(cx, CBM_ERROR_INVALID,
                                "[attention] dropout %g must be a probability, and scale %g a finite number", o.dropout,

@@ -161,6 +161,8 @@ cbm_dtype cbm_statistics_dtype(cbm_dtype dtype);
 cbm_tensor *cbm_for_statistics(cbm_tensor *t);                         /* t in that type */
 cbm_tensor *cbm_sum_over(cbm_tensor *x, cbm_shape axes, bool keepdim); /* no axes: x itself */
 cbm_tensor *cbm_mean_over(cbm_tensor *x, cbm_shape axes, bool keepdim);
+/* attention.c: (L, S), true at and below the diagonal. */
+cbm_tensor *cbm_causal_places(cbm_context *cx, int64_t rows, int64_t places);
 /* random.c: cbm_dropout by numbers of this stream. */
 cbm_tensor *cbm_dropout_at(cbm_tensor *x, double p, uint64_t seed, uint64_t position);
 /* x with an axis of extent 1 put in before axis. */
