@@ -23,7 +23,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TRAININGS = ("mnist-cnn", "mnist-cnn-plain", "mnist-mlp", "tiny-mlp", "residual-64", "residual-128", "residual-256",
-             "resnet18-cifar")
+             "resnet18-cifar", "lstm", "transformer-block", "transformer-block-plain", "attention-4096")
 # work: (kind, network, batch); batch None: the usual one
 WORKS = {name: ("train", name, None) for name in TRAININGS}
 WORKS |= {"resnet50-b1": ("infer", "resnet50", 1), "resnet50-b8": ("infer", "resnet50", 8),
@@ -140,7 +140,8 @@ class Comparison:
         if work in SWEEP:
             return None
         for name, program, argument in (("mnist-cnn-plain", "bare_mnist_cnn", None), ("mnist-mlp", "bare_mnist_mlp", None),
-                                        ("tiny-mlp", "bare_tiny_mlp", None), ("residual-", "bare_residual", work[9:])):
+                                        ("tiny-mlp", "bare_tiny_mlp", None), ("lstm", "bare_lstm", None),
+                                        ("residual-", "bare_residual", work[9:])):
             path = os.path.join(self.bench, program)
             if work.startswith(name) and os.path.exists(path):
                 return [path, str(threads), "serve"] + ([argument] if argument else [])

@@ -14,7 +14,11 @@ NAMES = {"mnist-cnn": "mnist-cnn training, batch 64", "mnist-cnn-plain": "the sa
          "mnist-mlp": "mnist-mlp training, batch 128", "tiny-mlp": "MLP 2-16-1 training, batch 32",
          "residual-64": "residual stage, 64 channels 32x32, training, batch 128",
          "residual-128": "residual stage, 128 channels 16x16", "residual-256": "residual stage, 256 channels 8x8",
-         "resnet18-cifar": "ResNet-18 (32x32) training, batch 128", "resnet50-b1": "ResNet-50 (224x224) inference, batch 1",
+         "resnet18-cifar": "ResNet-18 (32x32) training, batch 128", "lstm": "LSTM 128 to 256, 32 steps, training, batch 32",
+         "transformer-block": "transformer block, width 256, 4 heads, 128 steps, training, batch 16",
+         "transformer-block-plain": "the same without dropout",
+         "attention-4096": "attention of width 256 in 4 heads over 4096 steps, training, batch 1",
+         "resnet50-b1": "ResNet-50 (224x224) inference, batch 1",
          "resnet50-b8": "the same, batch 8", "mobilenet-v2-b1": "MobileNetV2 (224x224) inference, batch 1"}
 
 

@@ -55,6 +55,10 @@ static const bench_network networks[] = {
     { "residual-128", { { 3, 128, 16, 16 } }, 0, 128, true, residual_128 },
     { "residual-256", { { 3, 256, 8, 8 } }, 0, 128, true, residual_256 },
     { "resnet18-cifar", { { 3, 3, 32, 32 } }, 10, 128, false, bench_resnet18_cifar },
+    { "lstm", { { 2, 32, 128 } }, 0, 32, false, bench_lstm },
+    { "transformer-block", { { 2, 128, 256 } }, 0, 16, false, bench_transformer_block },
+    { "transformer-block-plain", { { 2, 128, 256 } }, 0, 16, false, bench_transformer_block_plain },
+    { "attention-4096", { { 2, 4096, 256 } }, 0, 1, false, bench_attention },
     { "resnet50", { { 3, 3, 224, 224 } }, 1000, 8, false, bench_resnet50 },
     { "mobilenet-v2", { { 3, 3, 224, 224 } }, 1000, 8, false, bench_mobilenet_v2 },
 };

@@ -32,6 +32,14 @@ cbm_module *bench_resnet50(cbm_context *cx);
 /* Sandler et al. 2018, 224x224, 1000 classes. */
 cbm_module *bench_mobilenet_v2(cbm_context *cx);
 
+/* 128 to 256; its first axis is time, so that a "batch" is so many steps of 32 sequences. */
+cbm_module *bench_lstm(cbm_context *cx);
+/* An encoder layer of width 256, 4 heads, 1024 units between, over 128 steps; with dropout 0.1, and without. */
+cbm_module *bench_transformer_block(cbm_context *cx);
+cbm_module *bench_transformer_block_plain(cbm_context *cx);
+/* Multi-head attention of width 256 in 4 heads, 4096 steps to themselves. */
+cbm_module *bench_attention(cbm_context *cx);
+
 /* Number i of the series called name: uniform in [-1, 1), a multiple of 2^-23. With h the 64-bit FNV-1a hash of the name,
    z = h + i 0x9e3779b97f4a7c15 goes through the finaliser of splitmix64; its upper 24 bits are the number. */
 double bench_number(const char *name, uint64_t i);

@@ -118,6 +118,22 @@ class MobileNetV2(nn.Module):
         return self.classifier(F.adaptive_avg_pool2d(self.features(x), 1).flatten(1))
 
 
+class Lstm(nn.LSTM):
+    """Time first: a "batch" is so many steps of 32 sequences."""
+
+    def forward(self, x):
+        return super().forward(x)[0]
+
+
+class SelfAttention(nn.MultiheadAttention):
+    def forward(self, x):
+        return super().forward(x, x, x, need_weights=False)[0]
+
+
+def transformer_block(dropout):
+    return nn.TransformerEncoderLayer(256, 4, 1024, dropout, batch_first=True)
+
+
 # name: (input of one sample, classes (0: regression), usual batch, gradient of the input, maker)
 NETWORKS = {
     "mnist-cnn": ((1, 28, 28), 10, 64, False, lambda: mnist_cnn(0.25, 0.5)),
@@ -128,6 +144,10 @@ NETWORKS = {
     "residual-128": ((128, 16, 16), 0, 128, True, lambda: ResidualStage(128)),
     "residual-256": ((256, 8, 8), 0, 128, True, lambda: ResidualStage(256)),
     "resnet18-cifar": ((3, 32, 32), 10, 128, False, lambda: ResNet((2, 2, 2, 2), False, True, 10)),
+    "lstm": ((32, 128), 0, 32, False, lambda: Lstm(128, 256)),
+    "transformer-block": ((128, 256), 0, 16, False, lambda: transformer_block(0.1)),
+    "transformer-block-plain": ((128, 256), 0, 16, False, lambda: transformer_block(0.0)),
+    "attention-4096": ((4096, 256), 0, 1, False, lambda: SelfAttention(256, 4, batch_first=True)),
     "resnet50": ((3, 224, 224), 1000, 8, False, lambda: ResNet((3, 4, 6, 3), True, False, 1000)),
     "mobilenet-v2": ((3, 224, 224), 1000, 8, False, MobileNetV2),
 }
