@@ -240,13 +240,11 @@ static cbm_tensor *attention_forward(cbm_module *self, cbm_tensor *x)
 
 cbm_attention_result cbm_attention_call_with(cbm_module *module, cbm_tensor *query, const cbm_attention_call_options *o)
 {
-    const bool usable = module && !module->failed, ours = usable && module->forward == attention_forward;
-    if (usable && !ours)
-        cbm_fail(module->cx, CBM_ERROR_INVALID, "[attention_call] the module is no multi-head attention");
-    if (!ours || cbm_options_wrong(module->cx, module->type, o, o ? o->struct_size : 0, sizeof *o)) {
-        cbm_tensor *bad = cbm_call(usable ? NULL : module, query); /* says what is wrong with the module */
+    cbm_tensor *bad =
+        cbm_typed_call_wrong(module, query, attention_forward, "[attention_call] the module is no multi-head attention",
+                             o, o ? o->struct_size : 0, sizeof *o);
+    if (bad)
         return (cbm_attention_result){ bad, NULL };
-    }
     call k = { .o = o };
     cbm_tensor *y = cbm_call_as(module, query, attend, &k);
     return (cbm_attention_result){ y, cbm_tensor_failed(y) && o->need_weights ? y : k.weights };

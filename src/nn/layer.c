@@ -36,6 +36,17 @@ bool cbm_options_wrong(cbm_context *cx, const char *who, const void *options, ui
     return true;
 }
 
+cbm_tensor *cbm_typed_call_wrong(cbm_module *m, cbm_tensor *x, cbm_forward_fn forward, const char *wrong,
+                                 const void *options, uint64_t have, uint64_t want)
+{
+    const bool usable = m && !m->failed;
+    if (usable && m->forward != forward)
+        cbm_fail(m->cx, CBM_ERROR_INVALID, "%s", wrong);
+    else if (usable && !cbm_options_wrong(m->cx, m->type, options, have, want))
+        return NULL;
+    return cbm_call(usable ? NULL : m, x); /* says what is wrong with the module, if nothing else is */
+}
+
 bool cbm_layer_dtype(cbm_context *cx, const char *who, int64_t dtype)
 {
     if (dtype == CBM_F32 || dtype == CBM_F64)

@@ -36,6 +36,11 @@ bool cbm_layer_dtype(cbm_context *cx, const char *who, int64_t dtype);
 bool cbm_layer_kernel(cbm_context *cx, const char *who, int64_t n, int64_t kernel, const cbm_shape *list,
                       cbm_shape *out);
 
+/* For typed calls: NULL if m is a module with this forward and the options are this library's; else a failed tensor, after
+   the reason (wrong: "[thing_call] the module is no thing"). */
+cbm_tensor *cbm_typed_call_wrong(cbm_module *m, cbm_tensor *x, cbm_forward_fn forward, const char *wrong,
+                                 const void *options, uint64_t have, uint64_t want);
+
 /* Adds a parameter uniform in [-bound, bound]. */
 cbm_status cbm_add_uniform(cbm_module *m, const char *name, cbm_dtype dtype, cbm_shape shape, double bound);
 /* Adds a parameter or buffer of one value. */

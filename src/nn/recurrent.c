@@ -214,15 +214,11 @@ cbm_recurrent_result cbm_recurrent_call_with(cbm_module *module, cbm_tensor *x,
                                              const cbm_recurrent_call_options *options)
 {
     const recurrent *m = (recurrent *)module;
-    const bool usable = module && !module->failed, ours = usable && module->forward == forward;
-    if (usable && !ours)
-        cbm_fail(module->cx, CBM_ERROR_INVALID,
-                 "[recurrent_call] the module is none of rnn, lstm, gru and their cells");
-    if (!ours ||
-        cbm_options_wrong(module->cx, module->type, options, options ? options->struct_size : 0, sizeof *options)) {
-        cbm_tensor *bad = cbm_call(usable ? NULL : module, x); /* says what is wrong with the module */
+    cbm_tensor *bad = cbm_typed_call_wrong(module, x, forward,
+                                           "[recurrent_call] the module is none of rnn, lstm, gru and their cells",
+                                           options, options ? options->struct_size : 0, sizeof *options);
+    if (bad)
         return (cbm_recurrent_result){ bad, bad, bad };
-    }
     call k = { .h0 = options->h0, .c0 = options->c0, .lengths = options->lengths };
     cbm_tensor *y = cbm_call_as(module, x, m->single_step ? cell_forward : layers_forward, &k);
     if (cbm_tensor_failed(y))

@@ -94,13 +94,12 @@ static cbm_tensor *stack_forward(cbm_module *self, cbm_tensor *x)
 
 cbm_tensor *cbm_transformer_call_with(cbm_module *module, cbm_tensor *x, const cbm_transformer_call_options *o)
 {
-    const bool usable = module && !module->failed, is_layer = usable && module->forward == layer_forward;
-    const bool ours = is_layer || (usable && module->forward == stack_forward);
-    if (usable && !ours)
-        cbm_fail(module->cx, CBM_ERROR_INVALID,
-                 "[transformer_call] the module is no encoder, decoder or layer of them");
-    if (!ours || cbm_options_wrong(module->cx, module->type, o, o ? o->struct_size : 0, sizeof *o))
-        return cbm_call(usable ? NULL : module, x); /* says what is wrong with the module */
+    const bool is_layer = module && module->forward == layer_forward;
+    cbm_tensor *bad = cbm_typed_call_wrong(module, x, is_layer ? layer_forward : stack_forward,
+                                           "[transformer_call] the module is no encoder, decoder or layer of them", o,
+                                           o ? o->struct_size : 0, sizeof *o);
+    if (bad)
+        return bad;
     return cbm_call_as(module, x, is_layer ? layer_forward_with : stack_forward_with, (void *)(uintptr_t)o);
 }
 
