@@ -46,7 +46,30 @@ def by_groups(net):
     return [{"params": rest}, {"params": biases, "weight_decay": 0.0}, {"params": first, "lr": 0.001}]
 
 
+class OverTime(nn.Module):
+    """A layer over sequences, the mean of its steps, a linear layer."""
+
+    def __init__(self, body, width):
+        super().__init__()
+        self.body, self.fc = body, nn.Linear(width, CLASSES)
+
+    def forward(self, x):
+        y = self.body(x)
+        return self.fc((y[0] if isinstance(y, tuple) else y).mean(1))
+
+
+def lstm():
+    return OverTime(nn.LSTM(3, 5, 2, batch_first=True, bidirectional=True), 10)
+
+
+def transformer():
+    """Without biases: that of the keys changes nothing, and Adam would make large steps of its rounding errors."""
+    return OverTime(nn.TransformerEncoderLayer(8, 2, 12, 0.0, batch_first=True, bias=False), 8)
+
+
 NETS = {"mlp": (mlp, (8,)), "cnn": (cnn, (1, 8, 8)), "norm": (norm, (2, 8, 8))}
+SEQUENCES = {"lstm": (lstm, (6, 3)), "transformer": (transformer, (6, 8))}  # these take the first courses only
+FIRST = 5
 
 O = torch.optim
 # What a course needs of the network: an optimizer of it.
@@ -236,7 +259,7 @@ def main():
     torch.set_num_threads(1)
     os.makedirs(HERE, exist_ok=True)
     averaged, second_order = {}, {}
-    for number, (name, (make, shape)) in enumerate(NETS.items()):
+    for number, (name, (make, shape)) in enumerate({**NETS, **SEQUENCES}.items()):
         torch.manual_seed(number)
         net = make()
         x = torch.randn(BATCHES, BATCH, *shape)
@@ -244,10 +267,12 @@ def main():
         init = {k: v.clone() for k, v in net.state_dict().items()}
         out = {"x": x, "y": y}
         out.update({"init." + k: v for k, v in init.items()})
-        for kind in OPTIMIZERS:
+        for kind in list(OPTIMIZERS)[:FIRST if name in SEQUENCES else None]:
             net.load_state_dict(init)
             course(net, x, y, kind, out)
         write(os.path.join(HERE, name + ".safetensors"), out)
+        if name in SEQUENCES:
+            continue
         net.load_state_dict(init)
         averages(name, net, x, y, averaged)
         for way in LBFGS:

@@ -3,6 +3,46 @@
    were stored by make_trajectories.py. */
 #include "trajectory/course.h"
 
+/* A layer over sequences, the mean of its steps, a linear layer. */
+typedef struct over_time {
+    cbm_module module;
+    cbm_module *body, *fc;
+} over_time;
+
+static cbm_tensor *over_time_forward(cbm_module *self, cbm_tensor *x)
+{
+    const over_time *m = (over_time *)self;
+    return cbm_call(m->fc, cbm_mean(cbm_call(m->body, x), .axes = CBM_SHAPE(1)));
+}
+
+static cbm_module *make_over_time(cbm_context *cx, cbm_module *body, int64_t width, int64_t t)
+{
+    over_time *m = (over_time *)cbm_module_new(cx, sizeof *m, over_time_forward);
+    assert_non_null(m);
+    m->body = body;
+    m->fc = cbm_nn_linear(cx, width, CLASSES, .dtype = t);
+    cbm_add_module(&m->module, "body", m->body);
+    cbm_add_module(&m->module, "fc", m->fc);
+    return &m->module;
+}
+
+static cbm_module *make_lstm(cbm_context *cx, int64_t t)
+{
+    cbm_module *body = cbm_nn_lstm(cx, 3, 5, .num_layers = 2, .batch_first = true, .bidirectional = true, .dtype = t);
+    return make_over_time(cx, body, 10, t);
+}
+
+static cbm_module *make_transformer(cbm_context *cx, int64_t t)
+{
+    cbm_module *body = cbm_nn_transformer_encoder_layer(cx, 8, 2, .dim_feedforward = 12, .dropout = 0,
+                                                        .batch_first = true, .bias = false, .dtype = t);
+    return make_over_time(cx, body, 8, t);
+}
+
+/* Networks over sequences take the first courses only. */
+static const network sequences[] = { { "lstm", make_lstm, 1 }, { "transformer", make_transformer, 10 } };
+enum { FIRST_COURSES = 5 };
+
 static cbm_optimizer *sgd(cbm_module *net)
 {
     return cbm_sgd(net, .lr = 0.05);
@@ -254,6 +294,9 @@ static void follow_all(const limits *l)
     for (size_t i = 0; i < sizeof networks / sizeof networks[0]; i++)
         for (size_t j = 0; j < sizeof courses / sizeof courses[0]; j++)
             follow(&networks[i], &courses[j], l);
+    for (size_t i = 0; i < sizeof sequences / sizeof sequences[0]; i++)
+        for (size_t j = 0; j < FIRST_COURSES; j++)
+            follow(&sequences[i], &courses[j], l);
 }
 
 static void test_reference_f64(void **state)
