@@ -122,7 +122,7 @@ typedef struct cbm_sample {
 enum {
     CBM_OP_EFFECT = 1,  /* happens exactly once even if nobody looks at the result */
     CBM_OP_RANDOM = 2,  /* draws from the context's counter (attributes seed, position) */
-    CBM_OP_VIEW = 4,    /* the result can be a strided view of input 0: op->view says how */
+    CBM_OP_VIEW = 4,    /* the results can be strided views of input 0: op->view says how */
     CBM_OP_CHECKS = 8,  /* its kernel checks values and may fail with CBM_ERROR_RANGE */
     CBM_OP_ASSIGN = 16, /* the result may take the place of input 0 in memory */
     CBM_OP_SAME = 32    /* with VIEW: the result is input 0, and the other inputs are only computed before it is used */
@@ -161,8 +161,9 @@ struct cbm_op {
     void (*vjp)(cbm_vjp *vjp); /* NULL and no decompose: not differentiable */
     /* The same results by other operations; serves backends without a kernel, and the vjp of operations without one. */
     bool (*decompose)(cbm_context *cx, const void *attributes, cbm_tensor *const *in, size_t n_in, cbm_tensor **out);
-    bool (*view)(const void *attributes, const cbm_buffer *in, cbm_buffer *out); /* out's shape is set; fill stride and
-       data (as an offset from in->data). false: not a view this time, copy */
+    bool (*view)(const void *attributes, const cbm_buffer *in,
+                 cbm_buffer *out); /* out: n_out of them, their shapes set;
+       fill stride and data (as an offset from in->data). false: not a view this time, copy */
     cbm_kernel_fn kernel; /* for every backend without its own; contiguous buffers. NULL for built-in operations */
     void (*cost)(const cbm_launch *shapes, cbm_cost *cost); /* NULL: bytes in and out, one flop an output element */
     const cbm_sample *samples;

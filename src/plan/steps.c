@@ -251,37 +251,47 @@ static bool truly_contiguous(const cbm_buffer *w)
     return true;
 }
 
-/* true: the node's result is a window onto its operand. */
+/* true: the node's results are windows onto its operand. */
 static bool as_view(cbm_build *b, int32_t i)
 {
     cbm_node *n = node_at(b, i);
-    cbm_spot from, *to = cbm_spot_of(b, CBM_REF_NODE(i, 0));
+    cbm_spot from;
+    cbm_buffer windows[CBM_MAX_OUTPUTS];
     if (!spot_in(b, i, cbm_ref_input(n, 0), CBM_LAYOUT_PLAIN, &from))
         return false;
-    cbm_buffer window = to->window;
-    window.data = NULL;
+    for (size_t k = 0; k < n->n_out; k++) {
+        windows[k] = cbm_spot_of(b, CBM_REF_NODE(i, k))->window;
+        windows[k].data = NULL;
+    }
     cbm_buffer source = from.window;
     source.data = NULL;
-    if (!n->op->view(n->attributes, &source, &window))
+    if (!n->op->view(n->attributes, &source, windows))
         return false;
-    to->known = true;
-    to->root = from.root;
-    to->offset = from.offset + (int64_t)(intptr_t)window.data;
-    window.data = NULL;
-    window.contiguous = truly_contiguous(&window);
-    to->window = window;
+    for (size_t k = 0; k < n->n_out; k++) {
+        cbm_spot *to = cbm_spot_of(b, CBM_REF_NODE(i, k));
+        to->known = true;
+        to->root = from.root;
+        to->offset = from.offset + (int64_t)(intptr_t)windows[k].data;
+        to->window = windows[k];
+        to->window.data = NULL;
+        to->window.contiguous = truly_contiguous(&windows[k]);
+    }
     return true;
 }
 
 static bool build_view(cbm_build *b, int32_t i)
 {
-    cbm_ref ref = CBM_REF_NODE(i, 0);
-    if (b->results[ref] < 0)
-        return true;
-    cbm_spot view = *cbm_spot_of(b, ref), *home = cbm_spot_of(b, ref);
-    contiguous_window(&home->window);
-    return give_home(b, ref, CBM_LAYOUT_PLAIN) &&
-           copy_step(b, i, &view, home, "a view that is kept gets memory of its own");
+    for (size_t k = 0; k < node_at(b, i)->n_out; k++) {
+        cbm_ref ref = CBM_REF_NODE(i, k);
+        if (b->results[ref] < 0)
+            continue;
+        cbm_spot view = *cbm_spot_of(b, ref), *home = cbm_spot_of(b, ref);
+        contiguous_window(&home->window);
+        if (!give_home(b, ref, CBM_LAYOUT_PLAIN) ||
+            !copy_step(b, i, &view, home, "a view that is kept gets memory of its own"))
+            return false;
+    }
+    return true;
 }
 
 /* Prepares the kernel; one that finds itself unable after all gives way to the next backend's. */
