@@ -30,6 +30,59 @@ typedef struct cbm_slice_attributes {
     int64_t axis, start, step, length;
 } cbm_slice_attributes;
 
+/* split: x -> 4 parts, part i is sizes[i] long along the axis. */
+typedef struct cbm_split_attributes {
+    int64_t axis;
+    cbm_shape sizes; /* 4 of them; what is not needed is 0 long */
+} cbm_split_attributes;
+
+/* pad: x -> y, y[i] = x[i - before] along each axis, value where that is outside of x. The lists have x's rank. */
+typedef struct cbm_pad_attributes {
+    cbm_shape before, after;
+    double value; /* bound at run time */
+} cbm_pad_attributes;
+
+/* pad_edge: x -> y, padded with elements of x as mode says. pad_edge_backward: g -> dx of input_shape. */
+typedef struct cbm_pad_edge_attributes {
+    cbm_shape before, after, input_shape; /* of equal rank */
+    int64_t mode;                         /* a cbm_pad_mode other than CONSTANT */
+} cbm_pad_edge_attributes;
+
+/* flip: x -> y. */
+typedef struct cbm_axes_attributes {
+    cbm_shape axes; /* sorted */
+} cbm_axes_attributes;
+
+/* roll: x -> y, one shift for each axis, 0 <= shift < its extent (0 for an empty one). Bound at run time. */
+typedef struct cbm_roll_attributes {
+    cbm_shape shifts;
+} cbm_roll_attributes;
+
+/* windows: x -> y (.., places, .., size); windows_add: g -> dx, `extent` long along the axis. */
+typedef struct cbm_windows_attributes {
+    int64_t axis, size, step, extent;
+} cbm_windows_attributes;
+
+/* unfold: x (N, C, image) -> columns (N, C kh kw, L); fold: columns -> y (N, C, image). */
+typedef struct cbm_unfold_attributes {
+    cbm_shape kernel, stride, padding, dilation, image; /* height, width */
+} cbm_unfold_attributes;
+
+/* tril, triu: x -> y. */
+typedef struct cbm_triangle_attributes {
+    int64_t diagonal; /* bound at run time */
+} cbm_triangle_attributes;
+
+/* diagonal: x -> y without the two axes, and the diagonal as its last one. */
+typedef struct cbm_diagonal_attributes {
+    int64_t offset, axis_a, axis_b; /* rows, columns */
+} cbm_diagonal_attributes;
+
+/* diag_embed: x (.., n) -> y (.., rows, columns), 0 off the diagonal. */
+typedef struct cbm_diag_embed_attributes {
+    int64_t offset, rows, columns;
+} cbm_diag_embed_attributes;
+
 /* one_hot: indices -> (..., classes) */
 typedef struct cbm_one_hot_attributes {
     int64_t classes;

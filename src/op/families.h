@@ -27,6 +27,12 @@ extern const cbm_op *const cbm_ops_matmul[];
 extern const cbm_op *const cbm_ops_softmax[];
 extern const cbm_op *const cbm_ops_move[];
 extern const cbm_op *const cbm_ops_slice[];
+extern const cbm_op *const cbm_ops_split[];
+extern const cbm_op *const cbm_ops_pad[];
+extern const cbm_op *const cbm_ops_roll[];
+extern const cbm_op *const cbm_ops_window[];
+extern const cbm_op *const cbm_ops_unfold[];
+extern const cbm_op *const cbm_ops_diagonal[];
 extern const cbm_op *const cbm_ops_index[];
 extern const cbm_op *const cbm_ops_conv[];
 extern const cbm_op *const cbm_ops_pool[];
@@ -177,6 +183,10 @@ cbm_shape cbm_axes_but_channels(int64_t rank);
 cbm_tensor *cbm_over_channels(cbm_tensor *vector, int64_t rank);
 /* resample.c: x interpolated along some axes, in the order that costs least. */
 cbm_tensor *cbm_resample_all(cbm_tensor *x, const cbm_resample_attributes *axes, int64_t count);
+
+cbm_tensor *cbm_drop_axis(cbm_tensor *x, int64_t axis); /* x without an axis of extent 1 */
+/* A list of one value or two (height, width) as two; an empty list: fallback twice. false: more than two. */
+bool cbm_pair(const cbm_shape *given, int64_t fallback, cbm_shape *out);
 /* Reads options that may be older (shorter) than this library's; out holds the defaults already. */
 void cbm_read_options(void *out, size_t size, const void *options);
 

@@ -228,15 +228,13 @@ cbm_tensor *cbm_mean_over(cbm_tensor *x, cbm_shape axes, bool keepdim)
     return axes.v[0] == 0 ? x : cbm_mean_with(x, &options);
 }
 
-cbm_tensor *cbm_unsqueeze(cbm_tensor *x, int64_t axis)
+cbm_tensor *cbm_drop_axis(cbm_tensor *x, int64_t axis)
 {
     const cbm_shape from = cbm_tensor_shape(x);
-    if (from.v[0] >= CBM_MAX_DIMS)
-        return cbm_fail_tensor(cbm_tensor_context(x), CBM_ERROR_SHAPE, "[reshape] more than %d dimensions",
-                               CBM_MAX_DIMS);
-    cbm_shape to = { { from.v[0] + 1 } };
-    for (int64_t i = 0; i <= from.v[0]; i++)
-        to.v[1 + i] = i < axis ? from.v[1 + i] : i == axis ? 1 : from.v[i];
+    cbm_shape to = { { 0 } };
+    for (int64_t i = 0; i < from.v[0]; i++)
+        if (i != axis)
+            to.v[++to.v[0]] = from.v[1 + i];
     return cbm_reshape(x, to);
 }
 

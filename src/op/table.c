@@ -9,7 +9,8 @@ static const cbm_op *const *const families[] = {
     cbm_ops_matmul,      cbm_ops_softmax,   cbm_ops_move,         cbm_ops_slice,      cbm_ops_index,
     cbm_ops_conv,        cbm_ops_pool,      cbm_ops_norm,         cbm_ops_loss,       cbm_ops_random,
     cbm_ops_recurrent,   cbm_ops_adaptive,  cbm_ops_resample,     cbm_ops_layer_norm, cbm_ops_group_norm,
-    cbm_ops_loss_values, cbm_ops_ctc,       cbm_ops_attention,
+    cbm_ops_loss_values, cbm_ops_ctc,       cbm_ops_attention,    cbm_ops_split,      cbm_ops_pad,
+    cbm_ops_roll,        cbm_ops_window,    cbm_ops_unfold,       cbm_ops_diagonal,
 };
 
 size_t cbm_op_count(void)

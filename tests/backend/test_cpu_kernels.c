@@ -4,14 +4,6 @@
 
 enum { ROUNDS = 150 };
 
-static cbm_shape random_shape(int64_t rank, int64_t most)
-{
-    cbm_shape s = { { rank } };
-    for (int64_t d = 0; d < rank; d++)
-        s.v[1 + d] = draw() < 0.15 ? 1 : draw_int(1, most);
-    return s;
-}
-
 static void reductions(void **state)
 {
     (void)state;
@@ -250,27 +242,6 @@ static void batch_norms(void **state)
         fill_buffer(&r.in[5], (fill){ -1, 1 });
         compare(&r);
     }
-}
-
-static cbm_buffer random_layout(cbm_dtype dtype, cbm_shape shape)
-{
-    int64_t order[CBM_MAX_DIMS];
-    for (int64_t i = 0; i < shape.v[0]; i++)
-        order[i] = i;
-    for (int64_t i = shape.v[0] - 1; i > 0 && draw() < 0.6; i--) {
-        const int64_t j = draw_int(0, i), t = order[i];
-        order[i] = order[j];
-        order[j] = t;
-    }
-    cbm_buffer b = permuted(dtype, shape, order);
-    for (int64_t d = 0; d < b.rank; d++)
-        if (draw() < 0.1)
-            b.stride[d] = 0;
-    b.contiguous = 1;
-    for (int64_t d = b.rank - 1, step = 1; d >= 0; step *= b.shape[d], d--)
-        if (b.shape[d] > 1 && b.stride[d] != step)
-            b.contiguous = 0;
-    return b;
 }
 
 static void products(void **state)

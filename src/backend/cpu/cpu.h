@@ -364,4 +364,8 @@ extern const cbm_kernel cbm_cpu_loss[];
 extern const cbm_kernel cbm_cpu_recurrent[];
 extern const cbm_kernel cbm_cpu_attention[];
 
+extern const cbm_kernel cbm_cpu_pad[];
+extern const cbm_kernel cbm_cpu_window[];
+extern const cbm_kernel cbm_cpu_diagonal[];
+
 #endif

@@ -2,20 +2,12 @@
 #include "backend/reference/reference.h"
 #include "op/attributes.h"
 
-#include <string.h>
-
-static void copy_element(const cbm_buffer *to, int64_t to_offset, const cbm_buffer *from, int64_t from_offset)
-{
-    size_t size = cbm_dtype_size(to->dtype);
-    memcpy((char *)to->data + (size_t)to_offset * size, (const char *)from->data + (size_t)from_offset * size, size);
-}
-
 /* All elements of the result in order, reading from x by strides given for the result's axes. */
 static void copy_by(const cbm_buffer *y, const cbm_buffer *x, const int64_t *stride, int64_t start)
 {
     cbm_walk w = cbm_walk_over(y->rank, y->shape, stride);
     for (int64_t k = 0; k < y->count; k++, cbm_walk_next(&w))
-        copy_element(y, k, x, start + w.offset);
+        cbm_reference_copy(y, k, x, start + w.offset);
 }
 
 static cbm_status reshape(const cbm_launch *launch)
@@ -23,7 +15,7 @@ static cbm_status reshape(const cbm_launch *launch)
     const cbm_buffer *x = &launch->in[0];
     cbm_walk w = cbm_walk_over(x->rank, x->shape, x->stride);
     for (int64_t k = 0; k < x->count; k++, cbm_walk_next(&w))
-        copy_element(&launch->out[0], k, x, w.offset);
+        cbm_reference_copy(&launch->out[0], k, x, w.offset);
     return CBM_OK;
 }
 
@@ -69,7 +61,7 @@ static void put(const cbm_buffer *y, const cbm_buffer *x, int64_t axis, int64_t 
     stride[axis] *= step;
     cbm_walk to = cbm_walk_over(x->rank, x->shape, stride), from = cbm_walk_over(x->rank, x->shape, x->stride);
     for (int64_t k = 0; k < x->count; k++, cbm_walk_next(&to), cbm_walk_next(&from))
-        copy_element(y, base + to.offset, x, from.offset);
+        cbm_reference_copy(y, base + to.offset, x, from.offset);
 }
 
 static cbm_status slice_scatter(const cbm_launch *launch) /* base, source -> y */

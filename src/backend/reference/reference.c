@@ -11,7 +11,8 @@ static const cbm_kernel *const tables[] = { cbm_reference_reduce,    cbm_referen
                                             cbm_reference_pool,      cbm_reference_norm,      cbm_reference_softmax,
                                             cbm_reference_move,      cbm_reference_index,     cbm_reference_loss,
                                             cbm_reference_recurrent, cbm_reference_adaptive,  cbm_reference_layer_norm,
-                                            cbm_reference_ctc,       cbm_reference_attention, NULL };
+                                            cbm_reference_ctc,       cbm_reference_attention, cbm_reference_pad,
+                                            cbm_reference_window,    cbm_reference_diagonal,  NULL };
 
 const cbm_backend cbm_backend_reference = {
     .name = "reference",
@@ -46,6 +47,12 @@ void cbm_number_store(void *data, cbm_dtype dtype, int64_t offset, cbm_number va
     case CBM_BOOL: ((uint8_t *)data)[offset] = value.i != 0; break;
     case CBM_BF16: ((uint16_t *)data)[offset] = cbm_bf16_round((float)value.f); break;
     }
+}
+
+void cbm_reference_copy(const cbm_buffer *to, int64_t to_offset, const cbm_buffer *from, int64_t from_offset)
+{
+    size_t size = cbm_dtype_size(to->dtype);
+    memmove((char *)to->data + (size_t)to_offset * size, (const char *)from->data + (size_t)from_offset * size, size);
 }
 
 cbm_walk cbm_walk_over(int64_t rank, const int64_t *shape, const int64_t *stride)

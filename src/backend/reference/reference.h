@@ -20,6 +20,9 @@ static inline bool cbm_is_float(cbm_dtype dtype)
 cbm_number cbm_number_load(const void *data, cbm_dtype dtype, int64_t offset);
 void cbm_number_store(void *data, cbm_dtype dtype, int64_t offset, cbm_number value);
 
+/* One element from one buffer into another of the same dtype, whichever that is. */
+void cbm_reference_copy(const cbm_buffer *to, int64_t to_offset, const cbm_buffer *from, int64_t from_offset);
+
 /* Walks all index tuples of a shape in row-major order, with the offset that strides give. */
 typedef struct cbm_walk {
     int64_t rank, offset;
@@ -54,7 +57,7 @@ cbm_status cbm_reference_range(const cbm_launch *launch, const char *what, int64
 extern const cbm_kernel cbm_reference_reduce[], cbm_reference_matmul[], cbm_reference_conv[], cbm_reference_pool[],
     cbm_reference_norm[], cbm_reference_softmax[], cbm_reference_move[], cbm_reference_index[], cbm_reference_loss[],
     cbm_reference_recurrent[], cbm_reference_adaptive[], cbm_reference_layer_norm[], cbm_reference_ctc[],
-    cbm_reference_attention[];
+    cbm_reference_attention[], cbm_reference_pad[], cbm_reference_window[], cbm_reference_diagonal[];
 
 /* fused.c */
 cbm_status cbm_reference_fused_prepare(const cbm_fused_launch *shapes, void **state);
