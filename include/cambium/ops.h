@@ -14,6 +14,8 @@
 #include <cambium/ops/linalg.h>
 #include <cambium/ops/move.h>
 #include <cambium/ops/index.h>
+#include <cambium/ops/sort.h>
+#include <cambium/ops/embedding.h>
 #include <cambium/ops/conv.h>
 #include <cambium/ops/pool.h>
 #include <cambium/ops/norm.h>

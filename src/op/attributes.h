@@ -19,6 +19,71 @@ typedef struct cbm_axis_attributes {
 
 /* concat: tensors -> y. gather: x, index -> y. scatter_add: x, index, source -> y. All three have cbm_axis_attributes. */
 
+/* index_select: x, index -> y. index_add, index_copy: x, index, source -> y. scatter: x, index, source -> y. These have
+   cbm_axis_attributes too. */
+
+/* index_fill: x, index -> y */
+typedef struct cbm_index_fill_attributes {
+    int64_t axis;
+    double value; /* bound at run time */
+} cbm_index_fill_attributes;
+
+/* scatter_reduce: x, index, source -> y */
+typedef struct cbm_scatter_reduce_attributes {
+    int64_t axis;
+    int64_t how; /* a cbm_scatter_how */
+    int64_t include_self;
+} cbm_scatter_reduce_attributes;
+
+/* scatter_last: index -> bool */
+typedef struct cbm_scatter_last_attributes {
+    int64_t axis, extent;
+} cbm_scatter_last_attributes;
+
+/* sort: x -> values, places */
+typedef struct cbm_sort_attributes {
+    int64_t axis, descending;
+} cbm_sort_attributes;
+
+/* topk: x -> values, places */
+typedef struct cbm_topk_attributes {
+    int64_t axis, k, largest, sorted;
+} cbm_topk_attributes;
+
+/* searchsorted: sequences, values -> places */
+typedef struct cbm_search_attributes {
+    int64_t right;
+} cbm_search_attributes;
+
+/* bincount: x[, weights] -> (bins). histogram: x, edges[, weights] -> (bins); no attributes. */
+typedef struct cbm_bincount_attributes {
+    int64_t bins;
+} cbm_bincount_attributes;
+
+/* embedding: indices, weight -> y */
+typedef struct cbm_embedding_attributes {
+    int64_t padding; /* -1: none */
+} cbm_embedding_attributes;
+
+/* embedding_backward: indices, g -> dweight of so many rows */
+typedef struct cbm_embedding_backward_attributes {
+    int64_t rows, padding;
+} cbm_embedding_backward_attributes;
+
+/* bag_of: offsets -> the bag of each of count indices */
+typedef struct cbm_bag_of_attributes {
+    int64_t count;
+} cbm_bag_of_attributes;
+
+/* embedding_bag: weight, indices[, offsets][, per_sample_weights] -> y, rows of the maxima (MAX only, else (0)) */
+typedef struct cbm_bag_attributes {
+    int64_t mode;     /* a cbm_bag_mode */
+    int64_t fixed;    /* no offsets: indices (bags, length) */
+    int64_t weighted; /* with per_sample_weights */
+    int64_t last;     /* offsets has one more, the last bag's end */
+    int64_t padding;  /* -1: none */
+} cbm_bag_attributes;
+
 /* reshape, expand: x -> y of that shape. permute: the shape is the order of the axes. */
 typedef struct cbm_shape_attributes {
     cbm_shape shape;

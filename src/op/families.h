@@ -34,6 +34,11 @@ extern const cbm_op *const cbm_ops_window[];
 extern const cbm_op *const cbm_ops_unfold[];
 extern const cbm_op *const cbm_ops_diagonal[];
 extern const cbm_op *const cbm_ops_index[];
+extern const cbm_op *const cbm_ops_scatter[];
+extern const cbm_op *const cbm_ops_select[];
+extern const cbm_op *const cbm_ops_sort[];
+extern const cbm_op *const cbm_ops_bins[];
+extern const cbm_op *const cbm_ops_embedding[];
 extern const cbm_op *const cbm_ops_conv[];
 extern const cbm_op *const cbm_ops_pool[];
 extern const cbm_op *const cbm_ops_adaptive[];
@@ -130,6 +135,8 @@ bool cbm_rule_broadcast(cbm_infer *infer, size_t first);
 bool cbm_rule_shape(cbm_infer *infer, size_t input, const char *what, const cbm_shape *shape);
 bool cbm_rule_rank(cbm_infer *infer, size_t input, const char *what, int64_t rank);
 bool cbm_rule_index_dtype(cbm_infer *infer, size_t input, const char *what);
+/* index (input 1) has x's rank, and off the axis (the attributes' first field) at most x's extents. */
+bool cbm_rule_index_fits(cbm_infer *infer);
 /* Broadcasts a and b into out; false: they do not fit. */
 bool cbm_broadcast_shapes(const cbm_shape *a, const cbm_shape *b, cbm_shape *out);
 /* A negative axis counts from the end; false: out of range. */
@@ -184,6 +191,12 @@ cbm_tensor *cbm_over_channels(cbm_tensor *vector, int64_t rank);
 /* resample.c: x interpolated along some axes, in the order that costs least. */
 cbm_tensor *cbm_resample_all(cbm_tensor *x, const cbm_resample_attributes *axes, int64_t count);
 
+/* Of each element of index whether no later one along axis names the same of `extent` places: bool. */
+cbm_tensor *cbm_scatter_last(cbm_tensor *index, int64_t axis, int64_t extent);
+/* 0, 1, .. count - 1, made on the host. */
+cbm_tensor *cbm_counting(cbm_context *cx, int64_t count, cbm_dtype dtype);
+/* One more than the greatest of the integers x, which is evaluated, but at least `least`; -1: too large. */
+int64_t cbm_number_above(cbm_tensor *x, int64_t least);
 cbm_tensor *cbm_drop_axis(cbm_tensor *x, int64_t axis); /* x without an axis of extent 1 */
 /* A list of one value or two (height, width) as two; an empty list: fallback twice. false: more than two. */
 bool cbm_pair(const cbm_shape *given, int64_t fallback, cbm_shape *out);

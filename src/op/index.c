@@ -54,32 +54,11 @@ static const cbm_attribute axis_fields[] = {
     CBM_FIELD(cbm_axis_attributes, axis, CBM_ATTRIBUTE_INT, false),
 };
 
-/* index (input 1) has x's rank, and off the axis at most x's extents. */
-static bool index_fits(cbm_infer *infer)
-{
-    char tx[160], ti[160];
-    const int64_t axis = ((const cbm_axis_attributes *)infer->attributes)->axis;
-    const cbm_shape *x = &infer->in_shape[0], *index = &infer->in_shape[1];
-    if (!cbm_rule_index_dtype(infer, 1, "index"))
-        return false;
-    if (axis < 0 || axis >= x->v[0])
-        return cbm_infer_fail(infer, CBM_ERROR_SHAPE, "there is no axis %lld in shape %s", (long long)axis,
-                              cbm_shape_text(x, tx, sizeof tx));
-    bool fits = index->v[0] == x->v[0];
-    for (int64_t i = 0; fits && i < x->v[0]; i++)
-        fits = i == axis || index->v[1 + i] <= x->v[1 + i];
-    if (fits)
-        return true;
-    return cbm_infer_fail(infer, CBM_ERROR_SHAPE,
-                          "index %s does not fit x %s: as many dimensions, and off axis %lld no larger extents",
-                          cbm_shape_text(index, ti, sizeof ti), cbm_shape_text(x, tx, sizeof tx), (long long)axis);
-}
-
 static bool gather_infer(cbm_infer *infer)
 {
     infer->out_shape[0] = infer->in_shape[1];
     infer->out_dtype[0] = infer->in_dtype[0];
-    return index_fits(infer);
+    return cbm_rule_index_fits(infer);
 }
 
 static bool scatter_add_infer(cbm_infer *infer)
@@ -91,7 +70,7 @@ static bool scatter_add_infer(cbm_infer *infer)
                               cbm_dtype_name(infer->in_dtype[0]), cbm_dtype_name(infer->in_dtype[2]));
     if (infer->in_dtype[0] == CBM_BOOL)
         return cbm_infer_fail(infer, CBM_ERROR_DTYPE, "no sums of bool. HINT: convert it with cbm_cast");
-    return index_fits(infer) && cbm_rule_shape(infer, 2, "source", &infer->in_shape[1]);
+    return cbm_rule_index_fits(infer) && cbm_rule_shape(infer, 2, "source", &infer->in_shape[1]);
 }
 
 static void gather_vjp(cbm_vjp *v)

@@ -115,6 +115,26 @@ bool cbm_rule_index_dtype(cbm_infer *infer, size_t input, const char *what)
                           what, cbm_dtype_name(dtype));
 }
 
+bool cbm_rule_index_fits(cbm_infer *infer)
+{
+    char tx[SHAPE_TEXT], ti[SHAPE_TEXT];
+    const int64_t axis = ((const cbm_axis_attributes *)infer->attributes)->axis;
+    const cbm_shape *x = &infer->in_shape[0], *index = &infer->in_shape[1];
+    if (!cbm_rule_index_dtype(infer, 1, "index"))
+        return false;
+    if (axis < 0 || axis >= x->v[0])
+        return cbm_infer_fail(infer, CBM_ERROR_SHAPE, "there is no axis %lld in shape %s", (long long)axis,
+                              cbm_shape_text(x, tx, sizeof tx));
+    bool fits = index->v[0] == x->v[0];
+    for (int64_t i = 0; fits && i < x->v[0]; i++)
+        fits = i == axis || index->v[1 + i] <= x->v[1 + i];
+    if (fits)
+        return true;
+    return cbm_infer_fail(infer, CBM_ERROR_SHAPE,
+                          "index %s does not fit x %s: as many dimensions, and off axis %lld no larger extents",
+                          cbm_shape_text(index, ti, sizeof ti), cbm_shape_text(x, tx, sizeof tx), (long long)axis);
+}
+
 bool cbm_axis_normalise(int64_t axis, int64_t rank, int64_t *out)
 {
     if (axis < -rank || axis >= rank)

@@ -367,5 +367,10 @@ extern const cbm_kernel cbm_cpu_attention[];
 extern const cbm_kernel cbm_cpu_pad[];
 extern const cbm_kernel cbm_cpu_window[];
 extern const cbm_kernel cbm_cpu_diagonal[];
+extern const cbm_kernel cbm_cpu_scatter[];
+extern const cbm_kernel cbm_cpu_select[];
+extern const cbm_kernel cbm_cpu_sort[];
+extern const cbm_kernel cbm_cpu_bins[];
+extern const cbm_kernel cbm_cpu_embedding[];
 
 #endif

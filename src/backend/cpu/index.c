@@ -1,34 +1,8 @@
 /* index.c: one_hot, gather and scatter_add. Indices are checked before anything is written. Indexing along an axis with
    index extents equal to x's elsewhere is served here; odd shapes go to the reference backend. */
-#include "backend/cpu/cpu.h"
+#include "backend/cpu/rows.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
-
-static bool is_index(cbm_dtype t)
-{
-    return t == CBM_I64 || t == CBM_I32;
-}
-
-static int64_t index_at(const cbm_buffer *b, int64_t i)
-{
-    return b->dtype == CBM_I64 ? ((const int64_t *)b->data)[i] : ((const int32_t *)b->data)[i];
-}
-
-static cbm_status check(const cbm_launch *l, const cbm_buffer *index, int64_t extent)
-{
-    for (int64_t i = 0; i < index->count; i++) {
-        const int64_t v = index_at(index, i);
-        if (v >= 0 && v < extent)
-            continue;
-        if (l->message)
-            snprintf(l->message, 256, "index %" PRId64 " at position %" PRId64 " is outside 0..%" PRId64, v, i,
-                     extent - 1);
-        return CBM_ERROR_RANGE;
-    }
-    return CBM_OK;
-}
 
 typedef struct job {
     const cbm_buffer *index;
@@ -49,13 +23,13 @@ static void one_hot_rows(void *user, int64_t begin, int64_t end)
     float *y = (float *)(void *)j->y;
     memset(y + begin * j->length, 0, (size_t)((end - begin) * j->length) * sizeof *y);
     for (int64_t i = begin; i < end; i++)
-        y[i * j->length + index_at(j->index, i)] = 1;
+        y[i * j->length + cbm_index_at(j->index, i)] = 1;
 }
 
 static cbm_status one_hot(const cbm_launch *l)
 {
     const cbm_one_hot_attributes *a = l->attributes;
-    const cbm_status status = check(l, &l->in[0], a->classes);
+    const cbm_status status = cbm_check_index(l, &l->in[0], a->classes);
     if (status != CBM_OK)
         return status;
     job j = { .index = &l->in[0], .length = a->classes, .y = l->out[0].data };
@@ -65,7 +39,7 @@ static cbm_status one_hot(const cbm_launch *l)
 
 static bool one_hot_supports(const cbm_launch *l)
 {
-    return is_index(l->in[0].dtype) && l->out[0].dtype == CBM_F32;
+    return cbm_is_index(l->in[0].dtype) && l->out[0].dtype == CBM_F32;
 }
 
 /* ---- gather ---- */
@@ -77,7 +51,7 @@ static void gather_rows(void *user, int64_t begin, int64_t end)
     for (int64_t r = begin; r < end; r++) { /* (outer, place along the axis) */
         const int64_t outer = r / j->a.length, base = outer * j->length * inner;
         for (int64_t i = 0; i < inner; i++) {
-            const int64_t k = r * inner + i, from = base + index_at(j->index, k) * inner + i;
+            const int64_t k = r * inner + i, from = base + cbm_index_at(j->index, k) * inner + i;
             if (j->size == 4)
                 ((uint32_t *)(void *)j->y)[k] = ((const uint32_t *)(const void *)j->x)[from];
             else
@@ -100,7 +74,7 @@ static job job_of(const cbm_launch *l)
 static cbm_status gather(const cbm_launch *l) /* x, index -> y */
 {
     job j = job_of(l);
-    const cbm_status status = check(l, j.index, j.length);
+    const cbm_status status = cbm_check_index(l, j.index, j.length);
     if (status != CBM_OK)
         return status;
     if (l->out[0].count > 0)
@@ -115,7 +89,7 @@ static bool same_off_axis(const cbm_launch *l)
     for (int64_t d = 0; d < x->rank; d++)
         if (d != a->axis && x->shape[d] != index->shape[d])
             return false;
-    return x->rank == index->rank && x->rank > 0 && is_index(index->dtype);
+    return x->rank == index->rank && x->rank > 0 && cbm_is_index(index->dtype);
 }
 
 /* ---- scatter_add ---- */
@@ -132,14 +106,14 @@ static void scatter_part(void *user, int64_t begin, int64_t end)
         for (int64_t r = 0; r < j->a.length; r++)
             for (int64_t i = i0; i < i1; i++) {
                 const int64_t k = (o * j->a.length + r) * inner + i;
-                y[(o * j->length + index_at(j->index, k)) * inner + i] += j->source[k];
+                y[(o * j->length + cbm_index_at(j->index, k)) * inner + i] += j->source[k];
             }
 }
 
 static cbm_status scatter_add(const cbm_launch *l) /* x, index, source -> y */
 {
     job j = job_of(l);
-    const cbm_status status = check(l, j.index, j.length);
+    const cbm_status status = cbm_check_index(l, j.index, j.length);
     if (status != CBM_OK)
         return status;
     j.source = l->in[2].data;

@@ -2,7 +2,6 @@
    pieces.h. */
 #include "backend/cpu/pieces.h"
 
-#include "base/bf16.h"
 #include "op/number.h"
 
 #include <cambium/ops/move.h>
@@ -49,26 +48,6 @@ static cbm_status roll(const cbm_launch *l)
 
 /* ---- pad ---- */
 
-/* The element that value is in a dtype: its first bytes. */
-static uint64_t element_of(cbm_dtype dtype, double value)
-{
-    uint64_t bits = 0;
-    const float narrow = (float)value;
-    const int64_t whole = cbm_whole_number(dtype, value);
-    const int32_t half_whole = (int32_t)whole;
-    const uint8_t byte = (uint8_t)whole;
-    const uint16_t half = cbm_bf16_round(narrow);
-    switch (dtype) {
-    case CBM_F32: memcpy(&bits, &narrow, sizeof narrow); break;
-    case CBM_F64: memcpy(&bits, &value, sizeof value); break;
-    case CBM_I64: memcpy(&bits, &whole, sizeof whole); break;
-    case CBM_I32: memcpy(&bits, &half_whole, sizeof half_whole); break;
-    case CBM_BF16: memcpy(&bits, &half, sizeof half); break;
-    default: memcpy(&bits, &byte, sizeof byte);
-    }
-    return bits;
-}
-
 static cbm_status pad(const cbm_launch *l)
 {
     const cbm_pad_attributes *a = l->attributes;
@@ -81,7 +60,7 @@ static cbm_status pad(const cbm_launch *l)
         cbm_add_piece(&p, d, end - begin, begin - before, 1);
         cbm_add_piece(&p, d, extent - end, -1, 0);
     }
-    const uint64_t value = element_of(l->in[0].dtype, a->value);
+    const uint64_t value = cbm_element_of(l->in[0].dtype, a->value);
     cbm_pieces_copy(l, &p, &value);
     return CBM_OK;
 }
