@@ -259,6 +259,91 @@ static void rows(void)
         free(all[i]->data);
 }
 
+/* ---- movement, indexing, order ---- */
+
+/* Indices in [0, extent), drawn. */
+static cbm_buffer indices(cbm_shape shape, int64_t extent)
+{
+    cbm_buffer b = make(CBM_I64, shape);
+    for (int64_t i = 0; i < b.count; i++)
+        ((int64_t *)b.data)[i] = (int64_t)((double)cbm_philox_uniform(3, 4, (uint64_t)i) * (double)extent);
+    return b;
+}
+
+static void moves(void)
+{
+    const cbm_shape picture = CBM_SHAPE(32, 64, 56, 56), padded = CBM_SHAPE(32, 64, 58, 58);
+    const cbm_shape columns = CBM_SHAPE(32, 576, 3136);
+    cbm_buffer x = make(CBM_F32, picture), y = make(CBM_F32, padded), c = make(CBM_F32, columns);
+    const double bytes = 4.0 * (double)x.count;
+    const cbm_pad_attributes p = { CBM_SHAPE(0, 0, 1, 1), CBM_SHAPE(0, 0, 1, 1), 0 };
+    time_kernel("pad by 1", "pad", &p, &x, 1, &y, 1, 0, 2 * bytes);
+    const cbm_pad_edge_attributes e = { p.before, p.after, picture, 1 };
+    time_kernel("pad by 1, mirrored", "pad_edge", &e, &x, 1, &y, 1, 0, 2 * bytes);
+    time_kernel("pad by 1, mirrored, backward", "pad_edge_backward", &e, &y, 1, &x, 1, 0, 2 * bytes);
+    cbm_buffer z = make(CBM_F32, picture);
+    const cbm_roll_attributes r = { CBM_SHAPE(0, 0, 3, 3) };
+    time_kernel("roll by 3, 3", "roll", &r, &x, 1, &z, 1, 0, 2 * bytes);
+    const cbm_axes_attributes f = { CBM_SHAPE(3) };
+    time_kernel("flip of rows", "flip", &f, &x, 1, &z, 1, 0, 2 * bytes);
+    const cbm_unfold_attributes u = { CBM_SHAPE(3, 3), CBM_SHAPE(1, 1), CBM_SHAPE(1, 1), CBM_SHAPE(1, 1),
+                                      CBM_SHAPE(56, 56) };
+    time_kernel("unfold 3x3", "unfold", &u, &x, 1, &c, 1, 0, 10 * bytes);
+    time_kernel("fold 3x3", "fold", &u, &c, 1, &x, 1, 0, 10 * bytes);
+    cbm_buffer *const all[] = { &x, &y, &z, &c };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        free(all[i]->data);
+}
+
+static void indexing(void)
+{
+    cbm_buffer table = make(CBM_F32, CBM_SHAPE(50000, 256)), read = make(CBM_F32, CBM_SHAPE(16384, 256));
+    cbm_buffer index = indices(CBM_SHAPE(16384), 50000);
+    const double rows_read = 4.0 * (double)read.count, all_rows = 4.0 * (double)table.count;
+    const cbm_embedding_attributes e = { -1 };
+    time_kernel("embedding 50000x256, 16384 rows", "embedding", &e, (cbm_buffer[]){ index, table }, 2, &read, 1, 0,
+                2 * rows_read);
+    const cbm_embedding_backward_attributes b = { 50000, -1 };
+    time_kernel("embedding 50000x256, 16384 rows, backward", "embedding_backward", &b, (cbm_buffer[]){ index, read }, 2,
+                &table, 1, 0, all_rows + 3 * rows_read);
+    const cbm_axis_attributes first = { 0 }, last = { 1 };
+    time_kernel("index_select 16384 of 50000 rows", "index_select", &first, (cbm_buffer[]){ table, index }, 2, &read, 1,
+                0, 2 * rows_read);
+    cbm_buffer some = indices(CBM_SHAPE(128), 256), part = make(CBM_F32, CBM_SHAPE(50000, 128));
+    time_kernel("index_select 128 of 256 columns", "index_select", &last, (cbm_buffer[]){ table, some }, 2, &part, 1, 0,
+                8.0 * (double)part.count);
+    cbm_buffer at = indices(CBM_SHAPE(16384, 256), 50000), into = make(CBM_F32, CBM_SHAPE(50000, 256));
+    time_kernel("scatter_add 16384x256 into 50000x256", "scatter_add", &first, (cbm_buffer[]){ table, at, read }, 3,
+                &into, 1, 0, 0);
+    cbm_buffer *const all[] = { &table, &read, &index, &some, &part, &at, &into };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        free(all[i]->data);
+}
+
+static void order(cbm_dtype dtype, const char *name)
+{
+    static const int64_t shapes[][2] = { { 1, 1000000 }, { 1000, 1000 }, { 65536, 16 } };
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        const cbm_shape shape = CBM_SHAPE(shapes[i][0], shapes[i][1]);
+        cbm_buffer x = dtype == CBM_I64 ? indices(shape, 1000000) : make(dtype, shape);
+        cbm_buffer y[2] = { make(dtype, shape), make(CBM_I64, shape) };
+        char text[60];
+        const cbm_sort_attributes s = { 1, 0 };
+        snprintf(text, sizeof text, "sort %s %dx%d", name, (int)shapes[i][0], (int)shapes[i][1]);
+        time_kernel(text, "sort", &s, &x, 1, y, 2, 0, 0);
+        const cbm_topk_attributes k = { 1, shapes[i][1] < 100 ? 2 : 50, 1, 1 };
+        for (int out = 0; out < 2; out++) {
+            y[out].shape[1] = y[out].stride[0] = k.k;
+            y[out].count = shapes[i][0] * k.k;
+        }
+        snprintf(text, sizeof text, "topk %s %d of %dx%d", name, (int)k.k, (int)shapes[i][0], (int)shapes[i][1]);
+        time_kernel(text, "topk", &k, &x, 1, y, 2, 0, 0);
+        free(x.data);
+        free(y[0].data);
+        free(y[1].data);
+    }
+}
+
 /* ---- fused passes ---- */
 
 static void run_pass(void *user)
@@ -335,6 +420,10 @@ int main(int argc, char **argv)
     planes(CBM_LAYOUT_BLOCKED_8, ", 8 channels");
     planes(CBM_LAYOUT_BLOCKED_16, ", 16 channels");
     rows();
+    moves();
+    indexing();
+    order(CBM_F32, "f32");
+    order(CBM_I64, "i64");
     passes();
     return 0;
 }

@@ -116,6 +116,8 @@ static void CBM_ORDER(select)(CBM_ENTRY *a, CBM_ENTRY *room, int64_t n, int64_t 
     int64_t low = 0, high = n, patience = 4;
     for (int64_t m = n; m > 0; m /= 2)
         patience += 2;
+    if (k == n)
+        return;
     while (high - low > 16 && patience-- > 0) {
         CBM_ENTRY x = a[low + (high - low) / 4], y = a[low + (high - low) / 2], z = a[low + (high - low) / 4 * 3];
         CBM_ENTRY pivot = x < y ? (y < z ? y : x < z ? z : x) : (x < z ? x : y < z ? z : y);
@@ -142,7 +144,3 @@ static void CBM_ORDER(select)(CBM_ENTRY *a, CBM_ENTRY *room, int64_t n, int64_t 
     }
     CBM_ORDER(merge_sort)(a + low, room, high - low);
 }
-
-#undef CBM_ENTRY
-#undef CBM_KEY_SHIFT
-#undef CBM_ORDER

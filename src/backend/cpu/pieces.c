@@ -76,6 +76,21 @@ static void fill(char *to, const void *element, size_t size, int64_t n)
     }
 }
 
+/* n elements of 4 bytes back to front. */
+static void copy_reversed(char *to, const char *from, int64_t n)
+{
+    typedef uint32_t four __attribute__((vector_size(16)));
+    int64_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        four v;
+        memcpy(&v, from - 4 * (i + 3), sizeof v);
+        v = __builtin_shufflevector(v, v, 3, 2, 1, 0);
+        memcpy(to + 4 * i, &v, sizeof v);
+    }
+    for (; i < n; i++)
+        memcpy(to + 4 * i, from - 4 * i, 4);
+}
+
 /* n units, `step` elements apart in x, one behind the other in y. */
 static void copy_units(const job *j, char *to, const char *from, int64_t n, int64_t step)
 {
@@ -85,6 +100,10 @@ static void copy_units(const job *j, char *to, const char *from, int64_t n, int6
         return;
     }
     const int64_t bytes = step * (int64_t)size;
+    if (unit == 4 && bytes == -4) {
+        copy_reversed(to, from, n);
+        return;
+    }
 #define EACH(unit_)                                                                                                    \
     for (int64_t i = 0; i < n; i++)                                                                                    \
     memcpy(to + (size_t)i * (unit_), from + i * bytes, (unit_))

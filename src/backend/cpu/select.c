@@ -11,21 +11,21 @@
 enum { AHEAD = 8 }; /* rows that are asked for before they are read */
 
 typedef struct selection {
-    const cbm_buffer *index;
+    const int64_t *index;
     const char *x;
     char *y;
-    int64_t length; /* of x's axis */
-    size_t row;     /* bytes */
+    int64_t count, length; /* of index, and of x's axis */
+    size_t row;            /* bytes */
 } selection;
 
 #define EACH(bytes_)                                                                                                   \
-    for (; k < last; k++)                                                                                              \
-    memcpy(to + (size_t)(k - first) * (bytes_), x + (size_t)cbm_index_at(s->index, k) * (bytes_), (bytes_))
+    for (int64_t k = first; k < last; k++, to += (bytes_))                                                             \
+    memcpy(to, x + (size_t)index[k] * (bytes_), (bytes_))
 
 /* Rows first to last - 1 of one outer number. */
 static void select_rows(const selection *s, const char *x, char *to, int64_t first, int64_t last)
 {
-    int64_t k = first;
+    const int64_t *index = s->index;
     switch (s->row) { /* sizes known to the compiler */
     case 1: EACH(1); return;
     case 2: EACH(2); return;
@@ -33,23 +33,29 @@ static void select_rows(const selection *s, const char *x, char *to, int64_t fir
     case 8: EACH(8); return;
     default: break;
     }
-    for (; k < last; k++, to += s->row) {
+    for (int64_t k = first; k < last; k++, to += s->row) {
         if (k + AHEAD < last)
-            __builtin_prefetch(x + (size_t)cbm_index_at(s->index, k + AHEAD) * s->row);
-        memcpy(to, x + (size_t)cbm_index_at(s->index, k) * s->row, s->row);
+            __builtin_prefetch(x + (size_t)index[k + AHEAD] * s->row);
+        memcpy(to, x + (size_t)index[k] * s->row, s->row);
     }
 }
 
 static void select_part(void *user, int64_t begin, int64_t end)
 {
     const selection *s = user;
-    const int64_t count = s->index->count;
     while (begin < end) {
-        const int64_t o = begin / count, first = begin % count,
-                      last = end - o * count < count ? end - o * count : count;
+        const int64_t o = begin / s->count, first = begin % s->count, left = end - o * s->count;
+        const int64_t last = left < s->count ? left : s->count;
         select_rows(s, s->x + (size_t)(o * s->length) * s->row, s->y + (size_t)begin * s->row, first, last);
-        begin = o * count + last;
+        begin = o * s->count + last;
     }
+}
+
+static cbm_status select_prepare(cbm_prepare *p)
+{
+    if (p->launch->in[1].dtype == CBM_I32)
+        p->workspace = (size_t)p->launch->in[1].count * sizeof(int64_t);
+    return CBM_OK;
 }
 
 static cbm_status index_select(const cbm_launch *l) /* x, index -> y */
@@ -59,8 +65,16 @@ static cbm_status index_select(const cbm_launch *l) /* x, index -> y */
     const cbm_status status = cbm_check_index(l, index, a.length);
     if (status != CBM_OK)
         return status;
-    selection s = { index, x->data, l->out[0].data, a.length, (size_t)a.inner * cbm_dtype_size(x->dtype) };
-    cbm_parallel_for(a.outer * index->count, cbm_grain(a.inner), l->threads, select_part, &s);
+    int64_t *wide = l->workspace;
+    for (int64_t k = 0; index->dtype == CBM_I32 && k < index->count; k++)
+        wide[k] = ((const int32_t *)index->data)[k];
+    selection s = { .index = index->dtype == CBM_I32 ? wide : index->data,
+                    .x = x->data,
+                    .y = l->out[0].data,
+                    .count = index->count,
+                    .length = a.length,
+                    .row = (size_t)a.inner * cbm_dtype_size(x->dtype) };
+    cbm_parallel_for(a.outer * s.count, cbm_grain(a.inner), l->threads, select_part, &s);
     return CBM_OK;
 }
 
@@ -152,7 +166,7 @@ static bool adds_f32(const cbm_launch *l)
 }
 
 const cbm_kernel cbm_cpu_select[] = {
-    { .op = "index_select", .launch = index_select },
+    { .op = "index_select", .prepare = select_prepare, .launch = index_select },
     { .op = "index_add", .supports = adds_f32, .launch = index_add },
     { .op = "index_copy", .launch = index_copy },
     { .op = "index_fill", .launch = index_fill },

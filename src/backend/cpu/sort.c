@@ -9,64 +9,20 @@
 typedef uint64_t narrow;                      /* keys of 32 bits */
 __extension__ typedef unsigned __int128 wide; /* keys of 64 bits */
 
-#define CBM_ENTRY narrow
-#define CBM_KEY_SHIFT 32
-#define CBM_ORDER(name_) narrow_##name_
-#include "backend/cpu/order.h"
-#define CBM_ENTRY wide
-#define CBM_KEY_SHIFT 64
-#define CBM_ORDER(name_) wide_##name_
-#include "backend/cpu/order.h"
-
-enum { LONG_ROW = 65536 }; /* worth several threads */
-
-/* ---- keys: greater for greater elements, equal for equal ones; NaN above all ---- */
-
-static uint32_t f32_key(float x)
-{
-    uint32_t u;
-    if (isnan(x))
-        return UINT32_MAX;
-    x = x == 0 ? 0 : x; /* no -0 */
-    memcpy(&u, &x, sizeof u);
-    return u ^ (u >> 31 ? UINT32_MAX : 0x80000000u);
-}
-
-static uint64_t f64_key(double x)
-{
-    uint64_t u;
-    if (isnan(x))
-        return UINT64_MAX;
-    x = x == 0 ? 0 : x;
-    memcpy(&u, &x, sizeof u);
-    return u ^ (u >> 63 ? UINT64_MAX : 0x8000000000000000u);
-}
-
-static uint32_t narrow_key(const void *data, cbm_dtype dtype, int64_t i)
-{
-    switch (dtype) {
-    case CBM_F32: return f32_key(((const float *)data)[i]);
-    case CBM_I32: return (uint32_t)((const int32_t *)data)[i] ^ 0x80000000u;
-    default: return ((const uint8_t *)data)[i];
-    }
-}
-
-static uint64_t wide_key(const void *data, cbm_dtype dtype, int64_t i)
-{
-    return dtype == CBM_F64 ? f64_key(((const double *)data)[i])
-                            : (uint64_t)((const int64_t *)data)[i] ^ 0x8000000000000000u;
-}
-
-/* ---- a launch ---- */
+enum {
+    LONG_ROW = 65536, /* worth several threads */
+    FEW = 16,         /* kept sorted while a row is looked through */
+    BLOCK = 128       /* elements that are passed by together */
+};
 
 typedef struct job {
     const cbm_simd *simd;
-    const void *x;
+    const struct element_kind *kind;
+    const char *x;
     char *values;
     int64_t *places;
-    cbm_dtype dtype;
     size_t size, entry; /* bytes of an element; of an entry */
-    cbm_around a;       /* of x */
+    cbm_around a;       /* of x: elements of a row are inner apart */
     int64_t k;          /* how many are wanted of each row */
     bool down;          /* the greatest first */
     bool by_place;      /* in the order of their places, not of their values */
@@ -76,26 +32,102 @@ typedef struct job {
     char *from, *to;             /* its entries, and where they are merged to */
 } job;
 
-static bool is_wide(cbm_dtype dtype)
+/* ---- keys: greater for greater elements, equal for equal ones; NaN above all ---- */
+
+static narrow f32_key(float x)
 {
-    return dtype == CBM_F64 || dtype == CBM_I64;
+    uint32_t u;
+    if (isnan(x))
+        return UINT32_MAX;
+    x = x == 0 ? 0 : x; /* no -0 */
+    memcpy(&u, &x, sizeof u);
+    return u ^ (u >> 31 ? UINT32_MAX : 0x80000000u);
 }
 
-/* Elements [begin, end) of row r as entries. */
-static void enter(const job *j, int64_t r, int64_t begin, int64_t end, void *entries)
+static wide f64_key(double x)
 {
-    const int64_t inner = j->a.inner, base = r / inner * j->a.length * inner + r % inner;
-    if (j->entry == sizeof(wide)) {
-        wide *e = entries;
-        const uint64_t flip = j->down ? UINT64_MAX : 0;
-        for (int64_t i = begin; i < end; i++)
-            e[i - begin] = (wide)(wide_key(j->x, j->dtype, base + i * inner) ^ flip) << 64 | (uint64_t)i;
-        return;
-    }
-    narrow *e = entries;
-    const uint32_t flip = j->down ? UINT32_MAX : 0;
-    for (int64_t i = begin; i < end; i++)
-        e[i - begin] = (narrow)(narrow_key(j->x, j->dtype, base + i * inner) ^ flip) << 32 | (uint64_t)i;
+    uint64_t u;
+    if (isnan(x))
+        return UINT64_MAX;
+    x = x == 0 ? 0 : x;
+    memcpy(&u, &x, sizeof u);
+    return u ^ (u >> 63 ? UINT64_MAX : 0x8000000000000000u);
+}
+
+static narrow i32_key(int32_t x)
+{
+    return (uint32_t)x ^ 0x80000000u;
+}
+
+static narrow u8_key(uint8_t x)
+{
+    return x;
+}
+
+static wide i64_key(int64_t x)
+{
+    return (uint64_t)x ^ 0x8000000000000000u;
+}
+
+#define CBM_ENTRY narrow
+#define CBM_KEY_SHIFT 32
+#define CBM_ORDER(name_) narrow_##name_
+#include "backend/cpu/order.h"
+
+#define CBM_ELEMENT float
+#define CBM_KEY f32_key
+#define CBM_IS_NAN(x_) isnan(x_)
+#define CBM_OF(name_) f32_##name_
+#define CBM_TOP(job_, x_, n_) ((job_)->simd->top((x_), (n_)))
+#include "backend/cpu/elements.h"
+#define CBM_ELEMENT int32_t
+#define CBM_KEY i32_key
+#define CBM_IS_NAN(x_) false
+#define CBM_OF(name_) i32_##name_
+#include "backend/cpu/elements.h"
+#define CBM_ELEMENT uint8_t
+#define CBM_KEY u8_key
+#define CBM_IS_NAN(x_) false
+#define CBM_OF(name_) u8_##name_
+#include "backend/cpu/elements.h"
+#undef CBM_ENTRY
+#undef CBM_KEY_SHIFT
+#undef CBM_ORDER
+
+#define CBM_ENTRY wide
+#define CBM_KEY_SHIFT 64
+#define CBM_ORDER(name_) wide_##name_
+#include "backend/cpu/order.h"
+
+#define CBM_ELEMENT double
+#define CBM_KEY f64_key
+#define CBM_IS_NAN(x_) isnan(x_)
+#define CBM_OF(name_) f64_##name_
+#include "backend/cpu/elements.h"
+#define CBM_ELEMENT int64_t
+#define CBM_KEY i64_key
+#define CBM_IS_NAN(x_) false
+#define CBM_OF(name_) i64_##name_
+#include "backend/cpu/elements.h"
+#undef CBM_ENTRY
+#undef CBM_KEY_SHIFT
+#undef CBM_ORDER
+
+typedef struct element_kind {
+    size_t entry;
+    void (*enter)(const job *j, const void *row, int64_t begin, int64_t end, void *entries);
+    void (*best)(const job *j, const void *row, void *best, void *room);
+} element_kind;
+static const element_kind kinds[CBM_DTYPE_COUNT] = {
+    [CBM_F32] = { sizeof(narrow), f32_enter, f32_best }, [CBM_F64] = { sizeof(wide), f64_enter, f64_best },
+    [CBM_I64] = { sizeof(wide), i64_enter, i64_best },   [CBM_I32] = { sizeof(narrow), i32_enter, i32_best },
+    [CBM_U8] = { sizeof(narrow), u8_enter, u8_best },    [CBM_BOOL] = { sizeof(narrow), u8_enter, u8_best },
+};
+
+/* Where row r begins. */
+static const void *row_of(const job *j, int64_t r)
+{
+    return j->x + (size_t)(r / j->a.inner * j->a.length * j->a.inner + r % j->a.inner) * j->size;
 }
 
 static int64_t number_of(const job *j, const void *entries, int64_t i)
@@ -107,16 +139,15 @@ static int64_t number_of(const job *j, const void *entries, int64_t i)
 /* Results [begin, end) of row r from its entries. */
 static void leave(const job *j, int64_t r, const void *entries, int64_t begin, int64_t end)
 {
-    const int64_t inner = j->a.inner, base = r / inner * j->a.length * inner + r % inner;
-    const int64_t to = r / inner * j->k * inner + r % inner;
+    const int64_t inner = j->a.inner, to = r / inner * j->k * inner + r % inner;
+    const char *row = row_of(j, r);
     for (int64_t i = begin; i < end; i++) {
         const int64_t from = number_of(j, entries, i), at = to + i * inner;
         j->places[at] = from;
         if (j->size == 4)
-            ((uint32_t *)(void *)j->values)[at] = ((const uint32_t *)j->x)[base + from * inner];
+            ((uint32_t *)(void *)j->values)[at] = ((const uint32_t *)(const void *)row)[from * inner];
         else
-            memcpy(j->values + (size_t)at * j->size, (const char *)j->x + (size_t)(base + from * inner) * j->size,
-                   j->size);
+            memcpy(j->values + (size_t)at * j->size, row + (size_t)(from * inner) * j->size, j->size);
     }
 }
 
@@ -128,43 +159,7 @@ static void sort_entries(const job *j, void *entries, void *room, int64_t n, boo
         narrow_sort(entries, room, n, in_order);
 }
 
-static void select_entries(const job *j, void *entries, void *room, int64_t n, int64_t k)
-{
-    if (j->entry == sizeof(wide))
-        wide_select(entries, room, n, k);
-    else
-        narrow_select(entries, room, n, k);
-}
-
 /* ---- rows, one by each worker at a time ---- */
-
-/* Of a row of f32: entries of those that may be among the k first, found by comparing with the worst of the best so far.
-   Returns how many; entries has room for the whole row. */
-static int64_t candidates(const job *j, int64_t r, narrow *entries, narrow *room)
-{
-    enum { BLOCK = 128 };
-    const int64_t n = j->a.length, most = 2 * j->k + 2 * BLOCK;
-    const float *x = (const float *)j->x + r * n;
-    int64_t found = most < n ? most : n;
-    enter(j, r, 0, found, entries);
-    for (int64_t i = found; i < n;) {
-        narrow_select(entries, room, found, j->k);
-        narrow worst = entries[0];
-        for (int64_t k = 1; k < j->k; k++)
-            worst = entries[k] > worst ? entries[k] : worst;
-        const float limit = x[(uint32_t)worst];
-        found = j->k;
-        for (; i < n && found + BLOCK <= most; i += BLOCK) {
-            const int64_t last = n - i < BLOCK ? n : i + BLOCK;
-            if (j->down && j->simd->top(x + i, last - i) <= limit)
-                continue;
-            for (int64_t q = i; q < last; q++)
-                if (j->down ? !(x[q] <= limit) : !(x[q] >= limit || isnan(x[q])))
-                    entries[found++] = (narrow)(f32_key(x[q]) ^ (j->down ? UINT32_MAX : 0)) << 32 | (uint64_t)q;
-        }
-    }
-    return found;
-}
 
 /* Entries become their numbers, sorted. */
 static void sort_places(const job *j, void *entries, void *room, int64_t n)
@@ -180,16 +175,13 @@ static void sort_places(const job *j, void *entries, void *room, int64_t n)
 static void order_row(const job *j, int64_t r, void *entries, void *room)
 {
     const int64_t n = j->a.length;
-    int64_t found = n;
-    if (j->dtype == CBM_F32 && j->a.inner == 1 && 8 * j->k < n)
-        found = candidates(j, r, entries, room);
+    if (j->k < n)
+        j->kind->best(j, row_of(j, r), entries, room);
     else
-        enter(j, r, 0, n, entries);
-    if (j->k < found)
-        select_entries(j, entries, room, found, j->k);
+        j->kind->enter(j, row_of(j, r), 0, n, entries);
     if (j->by_place)
         sort_places(j, entries, room, j->k);
-    else
+    else if (j->k == n || j->k > FEW)
         sort_entries(j, entries, room, j->k, j->k == n);
     leave(j, r, entries, 0, j->k);
 }
@@ -217,7 +209,7 @@ static void sort_pieces(void *user, int64_t begin, int64_t end)
     for (int64_t p = begin; p < end; p++) {
         const int64_t first = piece_begin(j, p), last = piece_begin(j, p + 1);
         char *entries = j->from + (size_t)first * j->entry;
-        enter(j, j->row, first, last, entries);
+        j->kind->enter(j, row_of(j, j->row), first, last, entries);
         sort_entries(j, entries, j->to + (size_t)first * j->entry, last - first, true);
     }
 }
@@ -279,15 +271,10 @@ static int64_t axis_of(const cbm_launch *l)
     return ((const cbm_sort_attributes *)l->attributes)->axis; /* the first of topk's attributes too */
 }
 
-static size_t entry_of(cbm_dtype dtype)
-{
-    return is_wide(dtype) ? sizeof(wide) : sizeof(narrow);
-}
-
 static cbm_status prepare(cbm_prepare *p)
 {
     const cbm_around a = cbm_around_axis(&p->launch->in[0], axis_of(p->launch));
-    p->workspace = 2 * (size_t)workers_of(&a, p->threads) * (size_t)a.length * entry_of(p->launch->in[0].dtype);
+    p->workspace = 2 * (size_t)workers_of(&a, p->threads) * (size_t)a.length * kinds[p->launch->in[0].dtype].entry;
     return CBM_OK;
 }
 
@@ -298,9 +285,9 @@ static job job_of(const cbm_launch *l)
               .x = x->data,
               .values = l->out[0].data,
               .places = l->out[1].data,
-              .dtype = x->dtype,
+              .kind = &kinds[x->dtype],
               .size = cbm_dtype_size(x->dtype),
-              .entry = entry_of(x->dtype),
+              .entry = kinds[x->dtype].entry,
               .a = cbm_around_axis(x, axis_of(l)),
               .work = l->workspace };
     j.workers = workers_of(&j.a, l->threads);
