@@ -54,12 +54,12 @@ static bool sequences_fit(cbm_context *cx, cbm_tensor *const *sequences, size_t 
     return true;
 }
 
-static bool options_wrong(cbm_context *cx, const char *who, const cbm_pad_options *o)
+static bool options_wrong(cbm_context *cx, const char *who, const cbm_pad_sequence_options *o)
 {
     return cbm_options_wrong(cx, who, o, o ? o->struct_size : 0, sizeof *o);
 }
 
-cbm_padded cbm_pad_sequence_with(cbm_tensor *const *sequences, size_t count, const cbm_pad_options *o)
+cbm_padded cbm_pad_sequence_with(cbm_tensor *const *sequences, size_t count, const cbm_pad_sequence_options *o)
 {
     cbm_context *cx = context_of(sequences && count ? sequences[0] : NULL);
     int64_t longest;
@@ -247,7 +247,7 @@ static void find_rows(const order *o, bool batch_first)
         }
 }
 
-cbm_padded cbm_pad_packed_with(const cbm_packed *p, const cbm_pad_options *given)
+cbm_padded cbm_pad_packed_with(const cbm_packed *p, const cbm_pad_sequence_options *given)
 {
     cbm_context *cx = context_of(p ? p->data : NULL);
     if (!p || !cbm_usable(cx, p->data) || !cbm_usable(cx, p->batch_sizes) || !cbm_usable(cx, p->sorted_indices) ||

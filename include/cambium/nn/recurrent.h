@@ -70,12 +70,13 @@ CBM_API cbm_recurrent_result cbm_recurrent_call_with(cbm_module *module, cbm_ten
 typedef struct cbm_padded {
     cbm_tensor *data, *lengths;
 } cbm_padded;
-typedef struct cbm_pad_options {
+typedef struct cbm_pad_sequence_options {
     uint64_t struct_size;
     uint64_t batch_first CBM_DEFAULT(0);
     double value CBM_DEFAULT(0);
-} cbm_pad_options;
-CBM_API cbm_padded cbm_pad_sequence_with(cbm_tensor *const *sequences, size_t count, const cbm_pad_options *options);
+} cbm_pad_sequence_options;
+CBM_API cbm_padded cbm_pad_sequence_with(cbm_tensor *const *sequences, size_t count,
+                                         const cbm_pad_sequence_options *options);
 /* The other way round: out[i] becomes what comes before the end of sequence i, count of them. */
 CBM_API cbm_status cbm_unpad_sequence(cbm_tensor *padded, const int64_t *lengths, size_t count, bool batch_first,
                                       cbm_tensor **out);
@@ -91,7 +92,7 @@ typedef struct cbm_packed {
 /* Packs (T, N, ...), or (N, T, ...) with batch_first. lengths: 1..T, count = N of them. */
 CBM_API cbm_packed cbm_pack_padded(cbm_tensor *padded, const int64_t *lengths, size_t count, bool batch_first);
 /* And back; .value where there is no step. */
-CBM_API cbm_padded cbm_pad_packed_with(const cbm_packed *packed, const cbm_pad_options *options);
+CBM_API cbm_padded cbm_pad_packed_with(const cbm_packed *packed, const cbm_pad_sequence_options *options);
 
 CBM_END_DECLS
 
@@ -118,11 +119,11 @@ CBM_END_DECLS
     cbm_recurrent_at(CBM_RECURRENT_CALL_(__VA_ARGS__, .struct_size = sizeof(cbm_recurrent_call_options)), __FILE__,    \
                      __LINE__)
 #define CBM_PAD_SEQUENCE_(sequences, count, ...)                                                                       \
-    CBM_OPTIONS_(cbm_pad_options, cbm_pad_sequence_with(sequences, count, &cbm_o_), .value = 0, __VA_ARGS__)
-#define cbm_pad_sequence(...) CBM_PAD_SEQUENCE_(__VA_ARGS__, .struct_size = sizeof(cbm_pad_options))
+    CBM_OPTIONS_(cbm_pad_sequence_options, cbm_pad_sequence_with(sequences, count, &cbm_o_), .value = 0, __VA_ARGS__)
+#define cbm_pad_sequence(...) CBM_PAD_SEQUENCE_(__VA_ARGS__, .struct_size = sizeof(cbm_pad_sequence_options))
 #define CBM_PAD_PACKED_(packed, ...)                                                                                   \
-    CBM_OPTIONS_(cbm_pad_options, cbm_pad_packed_with(packed, &cbm_o_), .value = 0, __VA_ARGS__)
-#define cbm_pad_packed(...) CBM_PAD_PACKED_(__VA_ARGS__, .struct_size = sizeof(cbm_pad_options))
+    CBM_OPTIONS_(cbm_pad_sequence_options, cbm_pad_packed_with(packed, &cbm_o_), .value = 0, __VA_ARGS__)
+#define cbm_pad_packed(...) CBM_PAD_PACKED_(__VA_ARGS__, .struct_size = sizeof(cbm_pad_sequence_options))
 #else
 CBM_CPP_MODULE_(cbm_nn_rnn, cbm_nn_recurrent_options,
                 (cbm_context * cx, int64_t in, int64_t hidden, const cbm_nn_recurrent_options &options = {}),
@@ -150,15 +151,15 @@ static inline cbm_recurrent_result cbm_recurrent_call(cbm_module *module, cbm_te
     return cbm_recurrent_call_with(module, x, &o);
 }
 static inline cbm_padded cbm_pad_sequence(cbm_tensor *const *sequences, size_t count,
-                                          const cbm_pad_options &options = {})
+                                          const cbm_pad_sequence_options &options = {})
 {
-    cbm_pad_options o = options;
+    cbm_pad_sequence_options o = options;
     o.struct_size = sizeof o;
     return cbm_pad_sequence_with(sequences, count, &o);
 }
-static inline cbm_padded cbm_pad_packed(const cbm_packed *packed, const cbm_pad_options &options = {})
+static inline cbm_padded cbm_pad_packed(const cbm_packed *packed, const cbm_pad_sequence_options &options = {})
 {
-    cbm_pad_options o = options;
+    cbm_pad_sequence_options o = options;
     o.struct_size = sizeof o;
     return cbm_pad_packed_with(packed, &o);
 }
