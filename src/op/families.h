@@ -198,8 +198,6 @@ cbm_tensor *cbm_counting(cbm_context *cx, int64_t count, cbm_dtype dtype);
 /* One more than the greatest of the integers x, which is evaluated, but at least `least`; -1: too large. */
 int64_t cbm_number_above(cbm_tensor *x, int64_t least);
 cbm_tensor *cbm_drop_axis(cbm_tensor *x, int64_t axis); /* x without an axis of extent 1 */
-/* A list of one value or two (height, width) as two; an empty list: fallback twice. false: more than two. */
-bool cbm_pair(const cbm_shape *given, int64_t fallback, cbm_shape *out);
 /* Reads options that may be older (shorter) than this library's; out holds the defaults already. */
 void cbm_read_options(void *out, size_t size, const void *options);
 

@@ -137,8 +137,8 @@ static bool read_options(const char *op, cbm_tensor *x, const cbm_shape *kernel,
     if (!cbm_usable(cx, x))
         return false;
     cbm_read_options(&o, sizeof o, options);
-    if (kernel->v[0] > 0 && cbm_pair(kernel, 0, &a->kernel) && cbm_pair(&o.stride, 1, &a->stride) &&
-        cbm_pair(&o.padding, 0, &a->padding) && cbm_pair(&o.dilation, 1, &a->dilation))
+    if (kernel->v[0] > 0 && cbm_spatial(kernel, 2, 0, &a->kernel) && cbm_spatial(&o.stride, 2, 1, &a->stride) &&
+        cbm_spatial(&o.padding, 2, 0, &a->padding) && cbm_spatial(&o.dilation, 2, 1, &a->dilation))
         return true;
     cbm_fail(cx, CBM_ERROR_INVALID, "[%s] kernel, stride, padding and dilation take one value or two", op);
     return false;
@@ -162,7 +162,7 @@ cbm_tensor *cbm_fold_with(cbm_tensor *x, cbm_shape size, cbm_shape kernel, const
     cbm_unfold_attributes a = { 0 };
     if (!read_options("fold", x, &kernel, options, &a))
         return cbm_fail_tensor(cbm_tensor_context(x), CBM_ERROR_INVALID, "[fold] no result");
-    if (size.v[0] == 0 || !cbm_pair(&size, 0, &a.image))
+    if (size.v[0] == 0 || !cbm_spatial(&size, 2, 0, &a.image))
         return cbm_fail_tensor(cbm_tensor_context(x), CBM_ERROR_INVALID, "[fold] size takes one value or two");
     const bool alone = cbm_tensor_rank(x) == 2;
     cbm_tensor *y = cbm_apply1(&fold_op, alone ? cbm_unsqueeze(x, 0) : x, &a);
