@@ -6,11 +6,35 @@
 
 #include <cambium/operation.h>
 
-/* sum, mean, max: x -> y. argmax: x -> i64; one axis, or all axes (the index is flat). */
+/* sum, prod, mean, max, min, any, all, logsumexp: x -> y. argmax, argmin: x -> i64; one axis, or all axes (the index is
+   flat). */
 typedef struct cbm_reduce_attributes {
     cbm_shape axes; /* sorted, never empty unless x has rank 0 */
     int64_t keepdim;
 } cbm_reduce_attributes;
+
+/* var, std: x -> y, mean. */
+typedef struct cbm_var_attributes {
+    cbm_reduce_attributes over;
+    double correction;
+} cbm_var_attributes;
+
+/* norm: x -> (sum |x|^p)^(1/p); p infinite: max |x|, min |x|; p 0: how many are not 0. */
+typedef struct cbm_norm_attributes {
+    cbm_reduce_attributes over;
+    double p;
+} cbm_norm_attributes;
+
+/* kth_index: x -> i64 with an extent of 1 at axis: the place of the element that stands at place k when they are sorted
+   (equal ones in their order, NaN behind all numbers). nan_wins: of the first NaN if there is one. */
+typedef struct cbm_kth_attributes {
+    int64_t axis, k, nan_wins;
+} cbm_kth_attributes;
+
+/* cumsum, cumprod, logcumsumexp: x -> y. cummax_index, cummin_index: x -> i64. linear_scan: a, b -> y. */
+typedef struct cbm_scan_attributes {
+    int64_t axis, reverse;
+} cbm_scan_attributes;
 
 /* softmax, log_softmax: x -> y */
 typedef struct cbm_axis_attributes {

@@ -23,6 +23,8 @@ extern const cbm_op *const cbm_ops_bits[];
 extern const cbm_op *const cbm_ops_compare[];
 extern const cbm_op *const cbm_ops_fill[];
 extern const cbm_op *const cbm_ops_reduce[];
+extern const cbm_op *const cbm_ops_statistics[];
+extern const cbm_op *const cbm_ops_scan[];
 extern const cbm_op *const cbm_ops_matmul[];
 extern const cbm_op *const cbm_ops_softmax[];
 extern const cbm_op *const cbm_ops_move[];

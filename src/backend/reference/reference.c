@@ -13,7 +13,8 @@ static const cbm_kernel *const tables[] = { cbm_reference_reduce,    cbm_referen
                                             cbm_reference_recurrent, cbm_reference_adaptive,  cbm_reference_layer_norm,
                                             cbm_reference_ctc,       cbm_reference_attention, cbm_reference_pad,
                                             cbm_reference_window,    cbm_reference_diagonal,  cbm_reference_scatter,
-                                            cbm_reference_sort,      cbm_reference_embedding, NULL };
+                                            cbm_reference_sort,      cbm_reference_embedding, NULL },
+                               cbm_reference_scan;
 
 const cbm_backend cbm_backend_reference = {
     .name = "reference",

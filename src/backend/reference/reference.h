@@ -53,12 +53,15 @@ cbm_lanes cbm_lanes_of(const cbm_buffer *b, int64_t axis);
 cbm_status cbm_reference_range(const cbm_launch *launch, const char *what, int64_t value, int64_t position,
                                int64_t count);
 
+/* log(e^a + e^b) */
+double cbm_log_plus(double a, double b);
+
 /* Each family's kernels, ended by one with op NULL. */
 extern const cbm_kernel cbm_reference_reduce[], cbm_reference_matmul[], cbm_reference_conv[], cbm_reference_pool[],
     cbm_reference_norm[], cbm_reference_softmax[], cbm_reference_move[], cbm_reference_index[], cbm_reference_loss[],
     cbm_reference_recurrent[], cbm_reference_adaptive[], cbm_reference_layer_norm[], cbm_reference_ctc[],
     cbm_reference_attention[], cbm_reference_pad[], cbm_reference_window[], cbm_reference_diagonal[],
-    cbm_reference_scatter[], cbm_reference_sort[], cbm_reference_embedding[];
+    cbm_reference_scatter[], cbm_reference_sort[], cbm_reference_embedding[], cbm_reference_scan[];
 
 /* fused.c */
 cbm_status cbm_reference_fused_prepare(const cbm_fused_launch *shapes, void **state);
