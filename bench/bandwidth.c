@@ -240,22 +240,36 @@ static cbm_shape without(cbm_shape shape, int64_t axis)
 
 static void reductions(void)
 {
-    static const char *const ops[] = { "sum", "mean", "max", "argmax" };
+    static const char *const ops[] = { "sum",    "mean", "prod", "max", "min",      "argmax",
+                                       "argmin", "norm", "var",  "std", "logsumexp" };
     const traffic read = { .reads = 1 };
     const cbm_shape shapes[] = { CBM_SHAPE(4096, 4096), CBM_SHAPE(131072, 128), CBM_SHAPE(1 << 20, 16),
                                  CBM_SHAPE(64, 256, 1024), CBM_SHAPE(16, 1 << 20) };
     for (size_t o = 0; o < sizeof ops / sizeof *ops; o++) {
-        const cbm_dtype dtype = strcmp(ops[o], "argmax") == 0 ? CBM_I64 : CBM_F32;
-        const cbm_reduce_attributes all = { .axes = CBM_SHAPE(0) };
+        const cbm_dtype dtype = strncmp(ops[o], "arg", 3) == 0 ? CBM_I64 : CBM_F32;
+        const cbm_norm_attributes all = { { .axes = CBM_SHAPE(0) },
+                                          2 }; /* of a norm: p; of a variance: the correction */
         time_rows(ops[o], CBM_SHAPE(COUNT), CBM_SHAPE(), dtype, &all, 0, read);
         for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
             for (int64_t axis = 0; axis < shapes[s].v[0]; axis++) {
-                const cbm_reduce_attributes a = { .axes = CBM_SHAPE(axis) };
+                const cbm_norm_attributes a = { { .axes = CBM_SHAPE(axis) }, 2 };
                 time_rows(ops[o], shapes[s], without(shapes[s], axis), dtype, &a, axis, read);
             }
     }
     const cbm_reduce_attributes channels = { .axes = CBM_SHAPE(0, 2, 3) };
     time_rows("sum", CBM_SHAPE(128, 128, 32, 32), CBM_SHAPE(128), CBM_F32, &channels, -1, read);
+}
+
+static void scans(void)
+{
+    static const char *const ops[] = { "cumsum", "cumprod", "logcumsumexp" };
+    const cbm_shape shapes[] = { CBM_SHAPE(4096, 4096), CBM_SHAPE(1 << 20, 16) };
+    for (size_t o = 0; o < sizeof ops / sizeof *ops; o++)
+        for (size_t s = 0; s < 2; s++)
+            for (int64_t axis = 0; axis < 2; axis++) {
+                const cbm_scan_attributes a = { axis, 0 };
+                time_rows(ops[o], shapes[s], shapes[s], CBM_F32, &a, axis, (traffic){ .reads = 1, .writes = 1 });
+            }
 }
 
 static void softmaxes(void)
@@ -408,6 +422,22 @@ static void passes(void)
         { "sigmoid backward", "b * (a * (1 - a))", 2, false },
         { "erf", "erf(a)", 1, false },
         { "gelu", "0.5 * a * (1 + erf(a * 0.70710678118654752))", 1, false },
+        { "gelu, tanh form", "0.5 * a * (1 + tanh(0.79788456080286536 * a * (1 + 0.044715 * a * a)))", 1, false },
+        { "silu", "a / (1 + exp(-a))", 1, false },
+        { "softplus", "select(a > 20, a, log1p(exp(a)))", 1, false },
+        { "hardswish", "a * min(max(a + 3, 0), 6) / 6", 1, false },
+        { "sin", "sin(a)", 1, false },
+        { "tan", "tan(a)", 1, false },
+        { "atan", "atan2(a, 1)", 1, false },
+        { "asin", "atan2(a, sqrt((1 - a) * (1 + a)))", 1, false },
+        { "expm1", "expm1(a)", 1, false },
+        { "log1p", "log1p(a)", 1, true },
+        { "log2", "log2(a)", 1, true },
+        { "exp2", "exp2(a)", 1, false },
+        { "erfc", "erfc(a)", 1, false },
+        { "floor", "floor(a)", 1, false },
+        { "fmod", "mod(a, b)", 2, false },
+        { "clamp", "min(max(a, -1), 1)", 1, false },
         { "square distance", "(a - b) * (a - b)", 2, false },
     };
     for (size_t i = 0; i < sizeof simple / sizeof *simple; i++) {
@@ -451,6 +481,7 @@ int main(int argc, char **argv)
     }
     passes();
     reductions();
+    scans();
     softmaxes();
     norms(CBM_LAYOUT_PLAIN, "");
     norms(CBM_LAYOUT_CHANNELS_LAST, ", channels last");

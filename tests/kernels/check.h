@@ -59,6 +59,7 @@ void check_add(check_kernel k);
 /* Each file's kernels. */
 void check_tiles(void);
 void check_rows(void);
+void check_folds(void);
 void check_channels(void);
 void check_volumes(void);
 

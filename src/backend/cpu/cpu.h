@@ -168,6 +168,16 @@ typedef struct cbm_attention_tile {
     void (*uniform)(float *r, int64_t n, uint64_t seed, uint64_t position, uint64_t first);
 } cbm_attention_tile;
 
+/* Up to CBM_SCAN_LANES lanes that run along an axis: `length` elements of each, `step` apart (negative: from the end); the lanes
+   are `apart` elements from each other: side by side (1), or rows, whose step is 1 or -1. */
+enum { CBM_SCAN_LANES = 256 };
+typedef enum cbm_scan_kind { CBM_SCAN_SUM, CBM_SCAN_PRODUCT, CBM_SCAN_LINEAR, CBM_SCAN_KINDS } cbm_scan_kind;
+typedef struct cbm_scan {
+    float *y;
+    const float *x, *a; /* a: the factors of a linear recurrence */
+    int64_t length, step, lanes, apart;
+} cbm_scan;
+
 /* One level's functions. Sums run in several lanes in a fixed order, so they repeat bit for bit. */
 typedef struct cbm_simd {
     const char *name;
@@ -202,6 +212,20 @@ typedef struct cbm_simd {
     void (*add)(float *r, const float *x, int64_t n);                        /* r += x */
     void (*multiply_add)(float *r, const float *x, float factor, int64_t n); /* r += factor x */
     void (*raise)(float *r, const float *x, int64_t n);                      /* r = max(r, x) */
+    /* folds.c: the same for products and minima */
+    float (*product)(const float *x, int64_t n);
+    float (*bottom)(const float *x, int64_t n); /* n > 0; NaN wins */
+    int64_t (*bottom_at)(const float *x, int64_t n);
+    void (*multiply)(float *r, const float *x, int64_t n);                    /* r *= x */
+    void (*lower)(float *r, const float *x, int64_t n);                       /* r = min(r, x) */
+    double (*exp_sum)(const float *x, float minus, int64_t n);                /* of exp(x - minus) */
+    void (*exp_add)(float *r, const float *x, const float *minus, int64_t n); /* r += exp(x - minus) */
+    /* whole numbers of a dtype (bool: 0 and 1): their sum, and r += x */
+    int64_t (*sum_whole)(cbm_dtype dtype, const void *x, int64_t n);
+    void (*add_whole)(cbm_dtype dtype, int64_t *r, const void *x, int64_t n);
+    /* where x is greater (less) than best, or the first NaN, it takes its place, and at becomes row */
+    void (*raise_at)(float *best, int32_t *at, const float *x, int32_t row, int64_t n);
+    void (*lower_at)(float *best, int32_t *at, const float *x, int32_t row, int64_t n);
     /* (x - about) scale + shift */
     void (*scale_shift)(float *r, const float *x, float about, float scale, float shift, int64_t n);
     float (*log_sum_exp)(const float *x, int64_t n);
@@ -229,6 +253,11 @@ typedef struct cbm_simd {
     void (*pick)(float *r, const float *x, const int32_t *at, int64_t n);
     void (*pick_pairs)(float *r, const float *x, const int32_t *at, const int32_t *other, const float *w,
                        const float *v, int64_t n);
+
+    /* scan.c: in f64 inside */
+    void (*scan[CBM_SCAN_KINDS])(const cbm_scan *s);
+    void (*scan_place)(int64_t *y, const cbm_scan *s,
+                       bool greatest); /* places of the last greatest, or least, so far */
 
     /* matrix.c */
     void (*small_matmul)(const cbm_small_matmul *p);
@@ -358,6 +387,11 @@ extern const cbm_kernel cbm_cpu_layer_norm[];
 extern const cbm_kernel cbm_cpu_group_norm[];
 extern const cbm_kernel cbm_cpu_softmax[];
 extern const cbm_kernel cbm_cpu_reduce[];
+extern const cbm_kernel cbm_cpu_count[];
+extern const cbm_kernel cbm_cpu_place[];
+extern const cbm_kernel cbm_cpu_statistics[];
+extern const cbm_kernel cbm_cpu_order[];
+extern const cbm_kernel cbm_cpu_scan[];
 extern const cbm_kernel cbm_cpu_move[];
 extern const cbm_kernel cbm_cpu_index[];
 extern const cbm_kernel cbm_cpu_loss[];

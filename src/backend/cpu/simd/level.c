@@ -13,6 +13,8 @@ void CBM_LEVEL(cbm_simd_fill)(cbm_simd *s)
     CBM_LEVEL(cbm_pairs_fill)(s);
     CBM_LEVEL(cbm_random_fill)(s);
     CBM_LEVEL(cbm_rows_fill)(s);
+    CBM_LEVEL(cbm_folds_fill)(s);
+    CBM_LEVEL(cbm_scan_fill)(s);
     CBM_LEVEL(cbm_matrix_fill)(s);
     CBM_LEVEL(cbm_recurrent_fill)(s);
     CBM_LEVEL(cbm_attention_fill)(s);

@@ -9,6 +9,8 @@ void CBM_LEVEL(cbm_functions_fill)(cbm_simd *s); /* after tile_fill */
 void CBM_LEVEL(cbm_pairs_fill)(cbm_simd *s);
 void CBM_LEVEL(cbm_random_fill)(cbm_simd *s);
 void CBM_LEVEL(cbm_rows_fill)(cbm_simd *s);
+void CBM_LEVEL(cbm_folds_fill)(cbm_simd *s);
+void CBM_LEVEL(cbm_scan_fill)(cbm_simd *s);
 void CBM_LEVEL(cbm_matrix_fill)(cbm_simd *s);
 void CBM_LEVEL(cbm_recurrent_fill)(cbm_simd *s);
 void CBM_LEVEL(cbm_attention_fill)(cbm_simd *s);
