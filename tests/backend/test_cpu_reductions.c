@@ -4,14 +4,6 @@
 
 enum { ROUNDS = 150 };
 
-static cbm_shape random_shape(int64_t rank, int64_t most)
-{
-    cbm_shape s = { { rank } };
-    for (int64_t d = 0; d < rank; d++)
-        s.v[1 + d] = draw_int(1, draw() < 0.3 ? 3 : most);
-    return s;
-}
-
 /* Some axes, and the shape without them. */
 static cbm_reduce_attributes random_axes(const cbm_shape *shape, cbm_shape *kept)
 {
