@@ -44,6 +44,7 @@ static void std_vjp(cbm_vjp *v)
         cbm_tensor *none = cbm_equal_scalar(y, 0);
         cbm_tensor *safe = cbm_where(none, cbm_number_like(y, 1), y);
         g = cbm_where(none, cbm_number_like(g, 0), cbm_div(cbm_mul_scalar(g, 0.5), safe));
+        g = cbm_cast(g, cbm_tensor_dtype(v->in[0])); /* scalars of f32 and bf16 have become f32 */
     }
     v->in_gradient[0] = spread_gradient(v, g);
 }
@@ -160,11 +161,17 @@ static bool logsumexp_infer(cbm_infer *infer)
     return cbm_rule_floating(infer, 0) && cbm_reduced_shape(infer, infer->attributes);
 }
 
+static const cbm_op logsumexp_op;
+
+/* g e^(x - y). A result rounded to bf16 is too rough a y: it is found again in f32. */
 static void logsumexp_vjp(cbm_vjp *v)
 {
     const cbm_reduce_attributes *a = v->attributes;
-    cbm_tensor *x = v->in[0], *share = cbm_exp(cbm_sub(x, cbm_as_kept(v->out[0], x, a)));
-    v->in_gradient[0] = cbm_mul(cbm_as_kept(v->out_gradient[0], x, a), share);
+    cbm_tensor *x = cbm_for_statistics(v->in[0]);
+    cbm_tensor *y = x == v->in[0] ? v->out[0] : cbm_apply1(&logsumexp_op, x, a);
+    cbm_tensor *share = cbm_exp(cbm_sub(x, cbm_as_kept(y, x, a)));
+    cbm_tensor *gradient = cbm_mul(cbm_for_statistics(cbm_as_kept(v->out_gradient[0], x, a)), share);
+    v->in_gradient[0] = cbm_cast(gradient, cbm_tensor_dtype(v->in[0]));
 }
 
 static const cbm_attribute reduce_fields[] = {

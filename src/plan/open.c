@@ -61,6 +61,8 @@ static bool has_kernel(cbm_context *cx, const cbm_op *op)
 {
     if (op->expression || (op->flags & CBM_OP_VIEW))
         return true;
+    if (cbm_op_named(op->name) != op) /* a user's, though it may be called like one of the house */
+        return false;
     for (const cbm_backend *b = cx->backend; b; b = b->fallback)
         for (const cbm_kernel *const *table = b->tables; table && *table; table++)
             for (const cbm_kernel *k = *table; k->op; k++)
