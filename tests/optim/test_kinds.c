@@ -4,6 +4,7 @@
 #include "optim/kinds.h"
 #include "support/folder.h"
 #include "support/state.h"
+#include "tensor/context.h"
 #include <math.h>
 #include <stdio.h>
 
@@ -66,6 +67,7 @@ static void test_one_plan(void **state)
         if (cbm_context_statistics(w.cx).plans_made != plans)
             fail_msg("%s: %s", kind->name, cbm_explain(w.cx));
         assert_true(losses[11] < losses[0]);
+        assert_true(w.cx->replay.steps >= 4); /* the last ones were recognised call by call */
         assert_string_equal(cbm_optimizer_name(w.opt), kind->name);
         cbm_close(w.cx);
     }
@@ -86,6 +88,27 @@ static void test_state(void **state)
         assert_int_equal(i, cbm_optimizer_state_count(w.opt));
         assert_string_equal(named.name, counts == 2 ? "mu_product" : "steps");
         good(w.cx);
+        cbm_close(w.cx);
+    }
+}
+
+/* Under precision bf16 parameters and state stay f32, and everything in a step with them. */
+static void test_bf16(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < OPTIMIZER_KINDS; k++) {
+        world w = { .cx = cbm_open_with(.threads = 1, .seed = 1, .precision = CBM_PRECISION_BF16) };
+        w.net = cbm_sequential(w.cx, cbm_nn_linear(w.cx, 4, 8), cbm_nn_tanh(w.cx), cbm_nn_linear(w.cx, 8, 3), CBM_END);
+        w.opt = optimizer_kinds[k].make(w.net);
+        w.x = cbm_variable(cbm_normal(w.cx, CBM_F32, CBM_SHAPE(5, 4), 0, 1), false);
+        double first = step(&w), last = first;
+        for (int i = 0; i < 8; i++)
+            last = step(&w);
+        good(w.cx);
+        assert_true(last < first);
+        cbm_named named;
+        for (size_t i = 0; cbm_optimizer_state_at(w.opt, i, &named); i++)
+            assert_true(cbm_tensor_dtype(named.tensor) != CBM_BF16);
         cbm_close(w.cx);
     }
 }
@@ -262,6 +285,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_plan),
         cmocka_unit_test(test_state),
+        cmocka_unit_test(test_bf16),
         cmocka_unit_test(test_frozen),
         cmocka_unit_test(test_all_or_nothing),
         cmocka_unit_test_setup_teardown(test_resume, folder_make, folder_remove),
