@@ -105,12 +105,12 @@ static void time_kernel(const char *name, const char *op, const void *attributes
 
 static void convolution(const char *name, int64_t n, int64_t c, int64_t side, int64_t o, int64_t k, int64_t padding)
 {
-    cbm_conv2d_attributes a = { .stride = CBM_SHAPE(1, 1),
-                                .padding = CBM_SHAPE(padding, padding),
-                                .dilation = CBM_SHAPE(1, 1),
-                                .groups = 1,
-                                .input_shape = CBM_SHAPE(n, c, side, side),
-                                .weight_shape = CBM_SHAPE(o, c, k, k) };
+    cbm_conv_attributes a = { .stride = CBM_SHAPE(1, 1),
+                              .padding = CBM_SHAPE(padding, padding),
+                              .dilation = CBM_SHAPE(1, 1),
+                              .groups = 1,
+                              .input_shape = CBM_SHAPE(n, c, side, side),
+                              .weight_shape = CBM_SHAPE(o, c, k, k) };
     const int64_t out = side + 2 * padding - k + 1;
     const double flops = 2.0 * (double)(n * o * out * out) * (double)(c * k * k);
     cbm_buffer x = make(CBM_F32, a.input_shape), w = make(CBM_F32, a.weight_shape), b = make(CBM_F32, CBM_SHAPE(o));
@@ -220,9 +220,11 @@ static void planes(cbm_layout layout, const char *in_words)
 #define NAME(what) (snprintf(name, sizeof name, what "%s", in_words), name)
     cbm_reduce_attributes r = { .axes = CBM_SHAPE(0, 2, 3) };
     time_kernel(NAME("sum (N, C, H, W) to C"), "sum", &r, &x, 1, &y, 1, 0, bytes);
-    cbm_pool2d_attributes p = {
-        .kernel = CBM_SHAPE(2, 2), .stride = CBM_SHAPE(2, 2), .padding = CBM_SHAPE(0, 0), .input_shape = shape
-    };
+    cbm_pool_attributes p = { .kernel = CBM_SHAPE(2, 2),
+                              .stride = CBM_SHAPE(2, 2),
+                              .padding = CBM_SHAPE(0, 0),
+                              .dilation = CBM_SHAPE(1, 1),
+                              .input_shape = shape };
     time_kernel(NAME("max_pool2d 2"), "max_pool2d", &p, &x, 1, half, 2, 0, bytes * 1.3125);
     time_kernel(NAME("max_pool2d 2 backward"), "max_pool2d_backward", &p, half, 2, &z, 1, 0, bytes * 1.3125);
     time_kernel(NAME("avg_pool2d 2"), "avg_pool2d", &p, &x, 1, half, 1, 0, bytes * 1.25);

@@ -84,7 +84,7 @@ static bool takes(const cbm_unit *u, const choice *c, const cbm_node *n, size_t 
 {
     if (!c->fits || k == ADDED)
         return c->fits && (c->out & 1);
-    return u->group >= 0 ? cbm_shape_equal(&n->in[k]->shape, &n->out[0].shape) : c->in >> k & 1;
+    return u->group >= 0 ? cbm_shape_equal(&n->in[k]->shape, &n->out[0].shape) : k < 32 && (c->in >> k & 1);
 }
 
 static bool makes(const cbm_unit *u, const choice *c, int32_t result)
@@ -228,7 +228,8 @@ bool cbm_choose_layouts(cbm_build *b)
 
 cbm_layout cbm_layout_taken(const cbm_unit *u, const cbm_node *n, size_t k)
 {
-    const bool in = u->group >= 0 ? cbm_shape_equal(&n->in[k]->shape, &n->out[0].shape) : u->layout_in >> k & 1;
+    const bool in =
+        u->group >= 0 ? cbm_shape_equal(&n->in[k]->shape, &n->out[0].shape) : k < 32 && (u->layout_in >> k & 1);
     return in ? u->layout : CBM_LAYOUT_PLAIN;
 }
 
