@@ -66,7 +66,7 @@ static double now(void)
 }
 
 /* The first steps initialise variables; the plan to be shown is the one that repeats. */
-static cbm_status run_steps(cbm_plan_view *v, cbm_trace *trace)
+static cbm_status run_steps(cbm_plan_view *v, cbm_plan_trace *trace)
 {
     cbm_status status = CBM_OK;
     for (int i = 0; i < 2 && status == CBM_OK; i++)
@@ -313,7 +313,7 @@ static int write_drawing(const cbm_plan_view *v, const char *path)
     return cbm_output_close(out, path, CBM_EXIT_OK);
 }
 
-static int write_trace(cbm_trace *trace, const char *path)
+static int write_trace(cbm_plan_trace *trace, const char *path)
 {
     FILE *out = cbm_output_open(path);
     if (!out) {
@@ -323,7 +323,7 @@ static int write_trace(cbm_trace *trace, const char *path)
     return cbm_output_close(out, path, cbm_trace_end(trace, out));
 }
 
-static int show(cbm_plan_view *v, const plan_options *o, cbm_trace *trace)
+static int show(cbm_plan_view *v, const plan_options *o, cbm_plan_trace *trace)
 {
     cbm_status status = run_steps(v, trace);
     if (status != CBM_OK || !cbm_plan_at(v->trial.cx, 0, &v->info)) {
@@ -363,7 +363,7 @@ static int run(const void *options, const cbm_arguments *arguments)
         code = cbm_report_context(cx);
     } else {
         char title[200];
-        cbm_trace trace;
+        cbm_plan_trace trace;
         snprintf(title, sizeof title, "%s, %s, batch of %lld", recipe->name,
                  o->inference ? "inference" : "training step", (long long)v.trial.batch.size);
         v.title = title;

@@ -24,13 +24,13 @@ char *cbm_plan_shape(const cbm_shape *shape, char text[static 160]);
 void cbm_plan_draw(const cbm_plan_view *v, FILE *out);
 
 /* Chrome's trace format: an event a step. Events of the newest run are added after each; end prints and frees. */
-typedef struct cbm_trace {
+typedef struct cbm_plan_trace {
     cbm_json json;
     double now; /* microseconds since the first run began */
-} cbm_trace;
-void cbm_trace_begin(cbm_trace *t, const char *process);
-void cbm_trace_run(cbm_trace *t, const cbm_context *cx);
-int cbm_trace_end(cbm_trace *t, FILE *out);
+} cbm_plan_trace;
+void cbm_trace_begin(cbm_plan_trace *t, const char *process);
+void cbm_trace_run(cbm_plan_trace *t, const cbm_context *cx);
+int cbm_trace_end(cbm_plan_trace *t, FILE *out);
 
 /* Opens the file that comes to be called path when it is closed; "-" is standard output. NULL: reported. */
 FILE *cbm_output_open(const char *path);

@@ -6,9 +6,9 @@
 /* Idle time shown between two runs, in microseconds. */
 #define BETWEEN_RUNS 50.0
 
-void cbm_trace_begin(cbm_trace *t, const char *process)
+void cbm_trace_begin(cbm_plan_trace *t, const char *process)
 {
-    *t = (cbm_trace){ .now = 0 };
+    *t = (cbm_plan_trace){ .now = 0 };
     cbm_json_object(&t->json, NULL);
     cbm_json_text(&t->json, "displayTimeUnit", "ms");
     cbm_json_array(&t->json, "traceEvents");
@@ -45,7 +45,7 @@ static void add_event(cbm_json *j, double begin, size_t number, const cbm_step_i
     cbm_json_close(j);
 }
 
-void cbm_trace_run(cbm_trace *t, const cbm_context *cx)
+void cbm_trace_run(cbm_plan_trace *t, const cbm_context *cx)
 {
     cbm_step_info step = { .struct_size = sizeof step };
     double end = 0;
@@ -57,7 +57,7 @@ void cbm_trace_run(cbm_trace *t, const cbm_context *cx)
     t->now += end + BETWEEN_RUNS;
 }
 
-int cbm_trace_end(cbm_trace *t, FILE *out)
+int cbm_trace_end(cbm_plan_trace *t, FILE *out)
 {
     return cbm_json_end(&t->json, out);
 }

@@ -45,6 +45,19 @@ if(CAMBIUM_ONEDNN)
     endif()
 endif()
 
+# LAPACK is loaded by the library when it first factorises something: linked, it would cost every program its start. What is
+# needed here are the declarations, and the name under which the library is found later.
+set(CAMBIUM_LAPACK_SONAME "")
+if(CAMBIUM_LAPACK)
+    find_path(LAPACKE_INCLUDE_DIR lapacke.h PATH_SUFFIXES lapacke openblas)
+    find_library(LAPACKE_LIBRARY lapacke)
+    if(LAPACKE_INCLUDE_DIR AND LAPACKE_LIBRARY)
+        get_filename_component(lapacke_file ${LAPACKE_LIBRARY} REALPATH)
+        string(REGEX MATCH "liblapacke\\.so\\.[0-9]+" CAMBIUM_LAPACK_SONAME ${lapacke_file})
+    endif()
+    cambium_need(CAMBIUM_LAPACK_SONAME liblapacke-dev)
+endif()
+
 if(CAMBIUM_MEDIA)
     find_package(PNG)
     cambium_need(PNG_FOUND libpng-dev)
@@ -69,7 +82,7 @@ endif()
 if(missing_packages)
     string(REPLACE ";" " " missing_packages "${missing_packages}")
     message(FATAL_ERROR "Missing libraries. On Debian and Ubuntu:\n  apt-get install ${missing_packages}\n"
-        "Parts can be left out: -DCAMBIUM_ONEDNN=OFF, -DCAMBIUM_MEDIA=OFF, -DCAMBIUM_PROGRAM=OFF, -DCAMBIUM_TESTS=OFF.")
+        "Parts can be left out: -DCAMBIUM_ONEDNN=OFF, -DCAMBIUM_LAPACK=OFF, -DCAMBIUM_MEDIA=OFF, -DCAMBIUM_PROGRAM=OFF, -DCAMBIUM_TESTS=OFF.")
 endif()
 
 # GNU's OpenMP runtime, with clang too: oneDNN brings it, and a second one beside it would fight for the cores.

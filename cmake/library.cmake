@@ -21,6 +21,12 @@ if(CAMBIUM_PLAIN_HEAP OR CAMBIUM_SANITIZE MATCHES address)
     target_compile_definitions(cambium_settings INTERFACE CBM_PLAIN_HEAP=1)
 endif()
 
+if(CAMBIUM_LAPACK_SONAME)
+    set_source_files_properties(${PROJECT_SOURCE_DIR}/src/backend/lapack/lapack.c PROPERTIES
+        COMPILE_DEFINITIONS CBM_LAPACK="${CAMBIUM_LAPACK_SONAME}"
+        INCLUDE_DIRECTORIES ${LAPACKE_INCLUDE_DIR})
+endif()
+
 add_library(cambium_objects OBJECT ${library_sources})
 target_link_libraries(cambium_objects PRIVATE cambium_settings PkgConfig::jansson ZLIB::ZLIB Threads::Threads)
 set(cambium_object_files $<TARGET_OBJECTS:cambium_objects>)
@@ -53,7 +59,7 @@ if(simd_sources)
     endforeach()
 endif()
 
-set(cambium_libraries PkgConfig::jansson ZLIB::ZLIB Threads::Threads m)
+set(cambium_libraries PkgConfig::jansson ZLIB::ZLIB Threads::Threads ${CMAKE_DL_LIBS} m)
 if(CAMBIUM_HAVE_ONEDNN)
     list(APPEND cambium_libraries ${DNNL_LIBRARY})
 endif()

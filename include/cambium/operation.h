@@ -113,6 +113,7 @@ typedef struct cbm_sample {
     size_t n_in;
     cbm_sample_input in[CBM_SAMPLE_INPUTS];
     const void *attributes; /* attributes_size bytes, or NULL when the operation has none */
+    double diagonal; /* is added to the diagonals of the first input's matrices, to make definite or regular ones */
 } cbm_sample;
 
 #define CBM_SAVES_IN(i) (1u << (i))

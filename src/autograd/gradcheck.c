@@ -381,7 +381,7 @@ static cbm_status check_sample(cbm_context *cx, const cbm_op *op, const cbm_samp
     for (size_t i = 0; i < sample->n_in; i++) {
         cbm_dtype dtype = sample->in[i].dtype == CBM_F32 ? CBM_F64 : sample->in[i].dtype;
         size_t size;
-        void *data = cbm_sample_fill(heap, &sample->in[i], i, dtype, &size);
+        void *data = cbm_sample_fill(heap, sample, i, dtype, &size);
         if (!data)
             return cbm_fail_memory(cx, "gradcheck");
         inputs[i] = cbm_tensor_from(cx, dtype, sample->in[i].shape, data);

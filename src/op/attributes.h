@@ -299,6 +299,21 @@ typedef struct cbm_attention_attributes {
     uint64_t seed, position;         /* bound at run time */
 } cbm_attention_attributes;
 
+/* solve: a, b[, lu, pivots] -> x: a x = b, or a^T x = b; lu and pivots are lu_factor's of a. */
+typedef struct cbm_solve_attributes {
+    int64_t transpose;
+} cbm_solve_attributes;
+
+/* solve_triangular: a, b -> x: the same with a triangle of a; unit: its diagonal counts as ones. */
+typedef struct cbm_triangular_attributes {
+    int64_t upper, transpose, unit;
+} cbm_triangular_attributes;
+
+/* pinv: a -> a+; singular values up to rcond times the largest count as 0. */
+typedef struct cbm_pinv_attributes {
+    double rcond; /* bound at run time */
+} cbm_pinv_attributes;
+
 /* uniform, normal: -> y: low + (high - low) u, mean + deviation n. */
 typedef struct cbm_random_attributes {
     cbm_shape shape;

@@ -50,6 +50,8 @@ extern const cbm_op *const cbm_ops_layer_norm[];
 extern const cbm_op *const cbm_ops_group_norm[];
 extern const cbm_op *const cbm_ops_loss[];
 extern const cbm_op *const cbm_ops_loss_values[];
+extern const cbm_op *const cbm_ops_factor[];
+extern const cbm_op *const cbm_ops_solve[];
 extern const cbm_op *const cbm_ops_ctc[];
 extern const cbm_op *const cbm_ops_random[];
 extern const cbm_op *const cbm_ops_recurrent[];
@@ -64,6 +66,8 @@ extern const cbm_op cbm_op_cast;
 extern const cbm_op cbm_op_gather;
 extern const cbm_op cbm_op_scatter_add;
 const cbm_op *cbm_conv_input_grad_op(int64_t dimensions); /* conv.c: g, weight -> dx; 1 to 3 dimensions */
+extern const cbm_op cbm_op_lu_factor;                     /* a -> lu, pivots */
+extern const cbm_op cbm_op_solve_triangular;              /* a, b -> x; cbm_triangular_attributes */
 extern const cbm_op cbm_op_ctc_loss; /* log-probabilities, targets, lengths -> loss, occupancy; cbm_ctc_attributes */
 
 /* ---- for records ---- */
@@ -139,6 +143,8 @@ bool cbm_rule_rank(cbm_infer *infer, size_t input, const char *what, int64_t ran
 bool cbm_rule_index_dtype(cbm_infer *infer, size_t input, const char *what);
 /* index (input 1) has x's rank, and off the axis (the attributes' first field) at most x's extents. */
 bool cbm_rule_index_fits(cbm_infer *infer);
+/* Input number input holds matrices (.., m, n) of f32 or f64, square ones (.., n, n) perhaps. */
+bool cbm_rule_matrices(cbm_infer *infer, size_t input, bool square);
 /* Broadcasts a and b into out; false: they do not fit. */
 bool cbm_broadcast_shapes(const cbm_shape *a, const cbm_shape *b, cbm_shape *out);
 /* A negative axis counts from the end; false: out of range. */
@@ -167,6 +173,8 @@ bool cbm_axis_of(const char *op, cbm_tensor *x, int64_t axis, int64_t *out);
 /* A scalar to be combined with t by pointwise operations: of t's dtype, but f32 beside bf16. */
 cbm_tensor *cbm_number_like(cbm_tensor *t, double value);
 cbm_tensor *cbm_zeros_like(cbm_tensor *t);
+cbm_tensor *cbm_transposed(cbm_tensor *t); /* the last two axes change places */
+cbm_tensor *cbm_identity(cbm_context *cx, cbm_dtype dtype, int64_t n);
 /* What made t, if that is op and t its first result; else NULL. */
 cbm_node *cbm_made_by(const cbm_value *t, const char *op);
 /* The gradient of max(x, 0) with result y: g where y is not <= 0. */

@@ -135,6 +135,22 @@ bool cbm_rule_index_fits(cbm_infer *infer)
                           cbm_shape_text(index, ti, sizeof ti), cbm_shape_text(x, tx, sizeof tx), (long long)axis);
 }
 
+bool cbm_rule_matrices(cbm_infer *infer, size_t input, bool square)
+{
+    char text[SHAPE_TEXT];
+    const cbm_shape *s = &infer->in_shape[input];
+    const cbm_dtype dtype = infer->in_dtype[input];
+    if (dtype != CBM_F32 && dtype != CBM_F64)
+        return cbm_infer_fail(infer, CBM_ERROR_DTYPE,
+                              "input %zu holds %s, but must be f32 or f64. HINT: convert it with cbm_cast", input + 1,
+                              cbm_dtype_name(dtype));
+    if (s->v[0] >= 2 && (!square || s->v[s->v[0]] == s->v[s->v[0] - 1]))
+        return true;
+    return cbm_infer_fail(infer, CBM_ERROR_SHAPE, "input %zu must hold %s, but its shape is %s", input + 1,
+                          square ? "square matrices (.., n, n)" : "matrices (.., m, n)",
+                          cbm_shape_text(s, text, sizeof text));
+}
+
 bool cbm_axis_normalise(int64_t axis, int64_t rank, int64_t *out)
 {
     if (axis < -rank || axis >= rank)
@@ -224,6 +240,11 @@ cbm_tensor *cbm_number_like(cbm_tensor *t, double value)
 cbm_tensor *cbm_zeros_like(cbm_tensor *t)
 {
     return cbm_zeros(cbm_tensor_context(t), cbm_tensor_dtype(t), cbm_tensor_shape(t));
+}
+
+cbm_tensor *cbm_transposed(cbm_tensor *t)
+{
+    return cbm_transpose(t, -2, -1);
 }
 
 cbm_dtype cbm_statistics_dtype(cbm_dtype dtype)

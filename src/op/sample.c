@@ -21,8 +21,19 @@ static void store(void *data, cbm_dtype dtype, int64_t i, double v)
     }
 }
 
-void *cbm_sample_fill(cbm_heap *heap, const cbm_sample_input *input, size_t which, cbm_dtype dtype, size_t *size)
+/* What is added to element i: something on the diagonals of the first input's matrices. */
+static double on_diagonal(const cbm_sample *sample, size_t which, int64_t i)
 {
+    const cbm_shape *s = &sample->in[which].shape;
+    if (which > 0 || s->v[0] < 2)
+        return 0;
+    const int64_t columns = s->v[s->v[0]], rows = s->v[s->v[0] - 1];
+    return i / columns % rows == i % columns ? sample->diagonal : 0;
+}
+
+void *cbm_sample_fill(cbm_heap *heap, const cbm_sample *sample, size_t which, cbm_dtype dtype, size_t *size)
+{
+    const cbm_sample_input *input = &sample->in[which];
     int64_t count = cbm_shape_count(&input->shape);
     *size = 0;
     if (count < 0 || count > INT32_MAX)
@@ -44,7 +55,8 @@ void *cbm_sample_fill(cbm_heap *heap, const cbm_sample_input *input, size_t whic
         double u =
             grid ? ((double)grid[i] + 0.5) / (double)count : (double)cbm_philox_uniform(SEED, which, (uint64_t)i);
         double span = input->high - input->low;
-        store(data, dtype, i, whole ? floor(input->low + (span + 1) * u) : input->low + span * u);
+        store(data, dtype, i,
+              whole ? floor(input->low + (span + 1) * u) : input->low + span * u + on_diagonal(sample, which, i));
     }
     cbm_heap_give(heap, grid, grid_size);
     return data;

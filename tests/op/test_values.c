@@ -121,6 +121,8 @@ static void values_on(const char *device)
     int failures = 0;
     for (size_t i = 0; i < stored.count; i++) {
         const op_case *c = &stored.cases[i];
+        if (!case_op_available(c->op))
+            continue;
         if (!cbm_op_named(c->op)) {
             print_error("[%s] is stored, but no operation\n", c->op);
             failures++;

@@ -1,5 +1,6 @@
 /* cases.c: see cases.h. The file is little-endian: magic, count, then for each case its names, fields, inputs, results. */
 #include "support/cases.h"
+#include "backend/lapack/lapack.h"
 #include "base/bf16.h"
 #include "op/sample.h"
 #include <cambium/ops.h>
@@ -232,6 +233,16 @@ bool cases_write(const char *path, const case_list *list)
 
 /* ---- samples ---- */
 
+bool case_op_available(const char *op)
+{
+    if (cbm_lapack_of(CBM_F64, NULL))
+        return true;
+    for (const cbm_kernel *k = cbm_lapack_kernels; k->op; k++)
+        if (strcmp(k->op, op) == 0)
+            return false;
+    return true;
+}
+
 static bool sample_case(cbm_heap *heap, const cbm_op *op, size_t number, op_case *c)
 {
     const cbm_sample *s = &op->samples[number];
@@ -253,7 +264,7 @@ static bool sample_case(cbm_heap *heap, const cbm_op *op, size_t number, op_case
         *t = (case_tensor){ .dtype = s->in[i].dtype, .shape = s->in[i].shape, .present = true };
         t->count = cbm_shape_count(&t->shape);
         size_t size;
-        void *data = cbm_sample_fill(heap, &s->in[i], i, t->dtype, &size);
+        void *data = cbm_sample_fill(heap, s, i, t->dtype, &size);
         if (!data)
             return false;
         t->data = malloc(size);
@@ -272,7 +283,7 @@ bool cases_of_samples(case_list *out)
         total += cbm_op_at(i)->n_samples;
     *out = (case_list){ .cases = calloc(total ? total : 1, sizeof *out->cases) };
     for (size_t i = 0; i < cbm_op_count(); i++)
-        for (size_t s = 0; s < cbm_op_at(i)->n_samples; s++)
+        for (size_t s = 0; s < cbm_op_at(i)->n_samples && case_op_available(cbm_op_at(i)->name); s++)
             good = sample_case(heap, cbm_op_at(i), s, &out->cases[out->count++]) && good;
     cbm_heap_close(heap);
     return good;

@@ -46,7 +46,10 @@ bool cases_read_folder(const char *path, case_list *out); /* all of a folder's f
 bool cases_write(const char *path, const case_list *list);
 void cases_free(case_list *list);
 
-/* The cases made of the records' samples, without results. */
+/* false: an operation that this build of the library cannot compute, being made without LAPACK. */
+bool case_op_available(const char *op);
+
+/* The cases made of the records' samples, without results; of operations that are available. */
 bool cases_of_samples(case_list *out);
 
 case_tensor case_tensor_copy(const case_tensor *t);
