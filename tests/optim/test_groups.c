@@ -130,7 +130,7 @@ static void test_step(void **state)
     cbm_add_group(opt, .module = parts[1], .weight_decay = 0);
     cbm_add_group(opt, .module = parts[2], .lr = 0.25);
     const double want[] = { 1 - (2 + 0.5), 1 - 2, 1 - 0.25 * (2 + 0.5) };
-    CBM_SCOPE(scope, cx);
+    cbm_scope *scope = cbm_scope_begin(cx);
     cbm_tensor *x = cbm_full(cx, CBM_F64, CBM_SHAPE(1, 1), 2), *loss = NULL;
     for (int i = 0; i < 3; i++) {
         cbm_tensor *y = cbm_sum(cbm_call(parts[i], x));
@@ -140,6 +140,7 @@ static void test_step(void **state)
     cbm_step(opt);
     for (int i = 0; i < 3; i++)
         assert_true(cbm_item(cbm_parameter(parts[i], "weight")) == want[i]);
+    cbm_scope_end(scope);
     good(cx);
     cbm_close(cx);
 }

@@ -91,9 +91,10 @@ static void test_ends(void **state)
     cbm_schedule_cyclic(plain, .base_lr = 0.1, .max_lr = 0.2);
     assert_int_equal(cbm_optimizer_state_count(plain), 3);
     close_to(cbm_optimizer_option(plain, 0, "momentum"), 0.9);
-    CBM_SCOPE(scope, cx);
+    cbm_scope *scope = cbm_scope_begin(cx);
     cbm_backward(cbm_sum(cbm_call(net, cbm_ones(cx, CBM_F32, CBM_SHAPE(1, 1)))));
     assert_int_equal(cbm_step(plain), CBM_OK);
+    cbm_scope_end(scope);
     good(cx);
     cbm_close(cx);
 }
