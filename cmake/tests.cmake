@@ -27,7 +27,7 @@ function(cambium_test_program target source folder)
     target_link_libraries(${target} PRIVATE PkgConfig::cmocka PkgConfig::jansson)
     if(source MATCHES "/tests/(cli|recipes)/")
         target_sources(${target} PRIVATE $<TARGET_OBJECTS:cambium_program_objects>
-            $<TARGET_OBJECTS:cambium_program_main>)
+            $<TARGET_OBJECTS:cambium_program_main> ${PROJECT_SOURCE_DIR}/tests/support/folder.c)
         target_link_libraries(${target} PRIVATE cambium cambium_program_settings)
         return()
     endif()

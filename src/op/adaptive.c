@@ -189,7 +189,7 @@ static cbm_tensor *average(int64_t n, cbm_tensor *x, const cbm_shape *given)
     cbm_resample_attributes uneven[DIMENSIONS];
     bool all = true, even = true;
     if (!read_output(names[n - 1], n, x, given, &output))
-        return cbm_fail_tensor(cbm_tensor_context(x), CBM_ERROR_INVALID, "[%s] no result", names[n - 1]);
+        return cbm_no_result(x, names[n - 1]);
     for (int64_t i = 1; i <= n; i++) {
         const int64_t size = cbm_tensor_size(x, 1 + i);
         all = all && output.v[i] == 1;

@@ -2,11 +2,6 @@
    repetitions, grids. Rests on op/families.h. */
 #include "op/families.h"
 
-static cbm_tensor *no_result(cbm_tensor *x, const char *op)
-{
-    return cbm_fail_tensor(cbm_tensor_context(x), CBM_ERROR_INVALID, "[%s] no result", op);
-}
-
 /* The axis at which something new begins: one more than x has; -1 is behind the last. */
 static bool new_axis(const char *op, cbm_tensor *x, int64_t axis, int64_t *out)
 {
@@ -38,7 +33,7 @@ cbm_tensor *cbm_t(cbm_tensor *x)
     char text[160];
     const cbm_shape shape = cbm_tensor_shape(x);
     if (!cbm_usable(cbm_tensor_context(x), x))
-        return no_result(x, "t");
+        return cbm_no_result(x, "t");
     if (shape.v[0] > 2)
         return cbm_fail_tensor(cbm_tensor_context(x), CBM_ERROR_SHAPE,
                                "[t] shape %s has more than two dimensions. HINT: cbm_transpose",
@@ -50,7 +45,7 @@ cbm_tensor *cbm_movedim(cbm_tensor *x, cbm_shape source, cbm_shape destination)
 {
     cbm_context *cx = cbm_tensor_context(x);
     if (!cbm_usable(cx, x))
-        return no_result(x, "movedim");
+        return cbm_no_result(x, "movedim");
     const int64_t rank = cbm_tensor_rank(x), moved = source.v[0];
     if (moved < 0 || moved > rank || destination.v[0] != moved)
         return cbm_fail_tensor(cx, CBM_ERROR_INVALID,
@@ -61,7 +56,7 @@ cbm_tensor *cbm_movedim(cbm_tensor *x, cbm_shape source, cbm_shape destination)
     for (int64_t i = 1; i <= moved; i++) {
         int64_t from = 0, to = 0;
         if (!cbm_axis_of("movedim", x, source.v[i], &from) || !cbm_axis_of("movedim", x, destination.v[i], &to))
-            return no_result(x, "movedim");
+            return cbm_no_result(x, "movedim");
         if (taken[from] || filled[to])
             return cbm_fail_tensor(cx, CBM_ERROR_INVALID, "[movedim] an axis is named twice");
         taken[from] = filled[to] = true;
@@ -81,7 +76,7 @@ cbm_tensor *cbm_unsqueeze(cbm_tensor *x, int64_t axis)
 {
     int64_t place = 0;
     if (!new_axis("unsqueeze", x, axis, &place))
-        return no_result(x, "unsqueeze");
+        return cbm_no_result(x, "unsqueeze");
     const cbm_shape from = cbm_tensor_shape(x);
     cbm_shape to = { { from.v[0] + 1 } };
     for (int64_t i = 0; i <= from.v[0]; i++)
@@ -94,13 +89,13 @@ cbm_tensor *cbm_squeeze(cbm_tensor *x, cbm_shape axes)
     cbm_context *cx = cbm_tensor_context(x);
     bool named[CBM_MAX_DIMS] = { false };
     if (!cbm_usable(cx, x))
-        return no_result(x, "squeeze");
+        return cbm_no_result(x, "squeeze");
     if (axes.v[0] < 0 || axes.v[0] > CBM_MAX_DIMS)
         return cbm_fail_tensor(cx, CBM_ERROR_INVALID, "[squeeze] a list of %lld axes", (long long)axes.v[0]);
     for (int64_t i = 1; i <= axes.v[0]; i++) {
         int64_t axis = 0;
         if (!cbm_axis_of("squeeze", x, axes.v[i], &axis))
-            return no_result(x, "squeeze");
+            return cbm_no_result(x, "squeeze");
         named[axis] = true;
     }
     const cbm_shape from = cbm_tensor_shape(x);
@@ -117,7 +112,7 @@ cbm_tensor *cbm_flatten_axes(cbm_tensor *x, int64_t first_axis, int64_t last_axi
     if (cbm_usable(cbm_tensor_context(x), x) && cbm_tensor_rank(x) == 0)
         return cbm_flatten(x, first_axis);
     if (!cbm_axis_of("flatten", x, first_axis, &first) || !cbm_axis_of("flatten", x, last_axis, &last))
-        return no_result(x, "flatten");
+        return cbm_no_result(x, "flatten");
     if (first > last)
         return cbm_fail_tensor(cbm_tensor_context(x), CBM_ERROR_INVALID, "[flatten] axis %lld comes after axis %lld",
                                (long long)first_axis, (long long)last_axis);
@@ -139,7 +134,7 @@ cbm_tensor *cbm_unflatten(cbm_tensor *x, int64_t axis, cbm_shape extents)
     cbm_context *cx = cbm_tensor_context(x);
     int64_t place = 0, known = 1, open = 0;
     if (!cbm_axis_of("unflatten", x, axis, &place))
-        return no_result(x, "unflatten");
+        return cbm_no_result(x, "unflatten");
     const cbm_shape from = cbm_tensor_shape(x);
     const int64_t extent = from.v[1 + place];
     if (extents.v[0] < 1 || from.v[0] - 1 + extents.v[0] > CBM_MAX_DIMS)
@@ -173,7 +168,7 @@ cbm_tensor *cbm_expand_as(cbm_tensor *x, cbm_tensor *other)
 {
     cbm_context *cx = cbm_tensor_context(x);
     if (!cbm_usable(cx, x) || !cbm_usable(cx, other))
-        return no_result(x, "expand_as");
+        return cbm_no_result(x, "expand_as");
     return cbm_expand(x, cbm_tensor_shape(other));
 }
 
@@ -183,7 +178,7 @@ cbm_tensor *cbm_narrow(cbm_tensor *x, int64_t axis, int64_t start, int64_t lengt
 {
     int64_t place = 0;
     if (!cbm_axis_of("narrow", x, axis, &place))
-        return no_result(x, "narrow");
+        return cbm_no_result(x, "narrow");
     const int64_t extent = cbm_tensor_size(x, place), from = start < 0 ? start + extent : start;
     if (from < 0 || from > extent || length < 0 || length > extent - from)
         return cbm_fail_tensor(cbm_tensor_context(x), CBM_ERROR_RANGE,
@@ -196,7 +191,7 @@ cbm_tensor *cbm_select(cbm_tensor *x, int64_t axis, int64_t index)
 {
     int64_t place = 0;
     if (!cbm_axis_of("select", x, axis, &place))
-        return no_result(x, "select");
+        return cbm_no_result(x, "select");
     const cbm_shape from = cbm_tensor_shape(x);
     const int64_t extent = from.v[1 + place], at = index < 0 ? index + extent : index;
     if (at < 0 || at >= extent)
@@ -222,7 +217,7 @@ cbm_tensor *cbm_stack(cbm_tensor *const *tensors, size_t count, int64_t axis)
     if (n_pieces > CBM_MAX_INPUTS)
         return cbm_fail_tensor(cx, CBM_ERROR_INVALID, "[stack] more than %d tensors", CBM_MAX_INPUTS * CBM_MAX_INPUTS);
     if (!new_axis("stack", tensors[0], axis, &place))
-        return no_result(tensors[0], "stack");
+        return cbm_no_result(tensors[0], "stack");
     const cbm_shape first = cbm_tensor_shape(tensors[0]);
     for (size_t p = 0; p < n_pieces; p++) {
         size_t n = 0;
@@ -258,7 +253,7 @@ static cbm_tensor *repeat(const char *op, cbm_tensor *x, const cbm_shape *repeat
     char text[160];
     cbm_context *cx = cbm_tensor_context(x);
     if (!cbm_usable(cx, x))
-        return no_result(x, op);
+        return cbm_no_result(x, op);
     const cbm_shape from = cbm_tensor_shape(x);
     if (cbm_shape_count(repeats) < 0)
         return cbm_fail_tensor(cx, CBM_ERROR_SHAPE,
@@ -301,7 +296,7 @@ cbm_tensor *cbm_repeat_interleave(cbm_tensor *x, int64_t axis, int64_t repeats)
     cbm_context *cx = cbm_tensor_context(x);
     int64_t place = 0;
     if (!cbm_axis_of("repeat_interleave", x, axis, &place))
-        return no_result(x, "repeat_interleave");
+        return cbm_no_result(x, "repeat_interleave");
     cbm_shape to = cbm_tensor_shape(x), split = { { 3, 1, 1, 1 } }, wide;
     for (int64_t i = 0; i < to.v[0]; i++)
         split.v[i <= place ? 1 : 3] *= to.v[1 + i];

@@ -155,7 +155,7 @@ cbm_tensor *cbm_bucketize(cbm_tensor *values, cbm_tensor *boundaries, bool on_th
     char text[160];
     cbm_context *cx = cbm_tensor_context(values);
     if (!cbm_usable(cx, values) || !cbm_usable(cx, boundaries))
-        return cbm_fail_tensor(cx, CBM_ERROR_INVALID, "[bucketize] no result");
+        return cbm_no_result(values, "bucketize");
     const cbm_shape shape = cbm_tensor_shape(boundaries);
     if (shape.v[0] != 1)
         return cbm_fail_tensor(cx, CBM_ERROR_SHAPE, "[bucketize] boundaries must be a vector, not of shape %s",
@@ -170,7 +170,7 @@ cbm_tensor *cbm_bincount_with(cbm_tensor *x, const cbm_bincount_options *options
     cbm_tensor *out[CBM_MAX_OUTPUTS] = { NULL };
     cbm_read_options(&o, sizeof o, options);
     if (!cbm_usable(cx, x) || (o.weights && !cbm_usable(cx, o.weights)))
-        return cbm_fail_tensor(cx, CBM_ERROR_INVALID, "[bincount] no result");
+        return cbm_no_result(x, "bincount");
     if (o.bins < 0 || o.minlength < 0)
         return cbm_fail_tensor(cx, CBM_ERROR_INVALID, "[bincount] %lld bins, at least %lld", (long long)o.bins,
                                (long long)o.minlength);
@@ -200,7 +200,7 @@ cbm_tensor *cbm_histogram_edges_with(cbm_tensor *x, cbm_tensor *edges, const cbm
     cbm_tensor *out[CBM_MAX_OUTPUTS] = { NULL };
     cbm_read_options(&o, sizeof o, options);
     if (!cbm_usable(cx, x) || !cbm_usable(cx, edges) || (o.weights && !cbm_usable(cx, o.weights)))
-        return cbm_fail_tensor(cx, CBM_ERROR_INVALID, "[histogram] no result");
+        return cbm_no_result(x, "histogram");
     cbm_tensor *const in[] = { x, edges, o.weights };
     cbm_tensor *counts = cbm_apply(cx, &histogram_op, in, o.weights ? 3 : 2, NULL, out);
     return o.density && !cbm_tensor_failed(counts) ? density_of(counts, edges) : counts;
@@ -223,7 +223,7 @@ cbm_tensor *cbm_histogram_with(cbm_tensor *x, int64_t bins, cbm_tensor **edges, 
     if (edges)
         *edges = &cx->failed;
     if (!cbm_usable(cx, x))
-        return cbm_fail_tensor(cx, CBM_ERROR_INVALID, "[histogram] no result");
+        return cbm_no_result(x, "histogram");
     if (bins < 1 || bins > INT32_MAX)
         return cbm_fail_tensor(cx, CBM_ERROR_INVALID, "[histogram] %lld bins", (long long)bins);
     if (!isfinite(o.low) || !isfinite(o.high) || o.low > o.high)

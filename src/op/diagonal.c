@@ -207,7 +207,7 @@ cbm_tensor *cbm_diagonal(cbm_tensor *x, int64_t offset, int64_t axis_a, int64_t 
 {
     cbm_diagonal_attributes a = { .offset = offset };
     if (!cbm_axis_of("diagonal", x, axis_a, &a.axis_a) || !cbm_axis_of("diagonal", x, axis_b, &a.axis_b))
-        return cbm_fail_tensor(cbm_tensor_context(x), CBM_ERROR_INVALID, "[diagonal] no result");
+        return cbm_no_result(x, "diagonal");
     return cbm_apply1(&diagonal_op, x, &a);
 }
 
@@ -215,7 +215,7 @@ cbm_tensor *cbm_diag_embed(cbm_tensor *x, int64_t offset, int64_t axis_a, int64_
 {
     cbm_context *cx = cbm_tensor_context(x);
     if (!cbm_usable(cx, x))
-        return cbm_fail_tensor(cx, CBM_ERROR_INVALID, "[diag_embed] no result");
+        return cbm_no_result(x, "diag_embed");
     const int64_t rank = cbm_tensor_rank(x) + 1;
     int64_t a = 0, b = 0, n = cbm_tensor_size(x, -1);
     if (!cbm_axis_normalise(axis_a, rank, &a) || !cbm_axis_normalise(axis_b, rank, &b) || a == b)

@@ -26,11 +26,6 @@ static bool may_drop(const char *name, cbm_tensor *x, double p, int64_t least)
     return false;
 }
 
-static cbm_tensor *no_result(const char *name, cbm_tensor *x)
-{
-    return cbm_fail_tensor(cbm_tensor_context(x), CBM_ERROR_INVALID, "[%s] no result", name);
-}
-
 /* x's shape, or (N, C, 1, ..): one number a channel. */
 static cbm_shape drawn_shape(cbm_tensor *x, bool channels)
 {
@@ -43,7 +38,7 @@ static cbm_shape drawn_shape(cbm_tensor *x, bool channels)
 cbm_tensor *cbm_feature_dropout(cbm_tensor *x, double p)
 {
     if (!may_drop("feature_dropout", x, p, 2))
-        return no_result("feature_dropout", x);
+        return cbm_no_result(x, "feature_dropout");
     return cbm_mul(x, cbm_dropout(cbm_ones(cbm_tensor_context(x), cbm_tensor_dtype(x), drawn_shape(x, true)), p));
 }
 
@@ -63,12 +58,12 @@ static cbm_tensor *alpha_dropout(cbm_tensor *x, double p, bool channels)
 
 cbm_tensor *cbm_alpha_dropout(cbm_tensor *x, double p)
 {
-    return may_drop("alpha_dropout", x, p, 0) ? alpha_dropout(x, p, false) : no_result("alpha_dropout", x);
+    return may_drop("alpha_dropout", x, p, 0) ? alpha_dropout(x, p, false) : cbm_no_result(x, "alpha_dropout");
 }
 
 cbm_tensor *cbm_feature_alpha_dropout(cbm_tensor *x, double p)
 {
     if (!may_drop("feature_alpha_dropout", x, p, 2))
-        return no_result("feature_alpha_dropout", x);
+        return cbm_no_result(x, "feature_alpha_dropout");
     return alpha_dropout(x, p, true);
 }

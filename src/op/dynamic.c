@@ -7,11 +7,6 @@
 
 #include <string.h>
 
-static cbm_tensor *no_result(cbm_tensor *x, const char *op)
-{
-    return cbm_fail_tensor(cbm_tensor_context(x), CBM_ERROR_INVALID, "[%s] no result", op);
-}
-
 /* ---- what the others use ---- */
 
 /* A vector of i64 from numbers in memory of the heap, which is given back. */
@@ -106,11 +101,11 @@ cbm_tensor *cbm_nonzero(cbm_tensor *x)
 {
     cbm_context *cx = cbm_tensor_context(x);
     if (!cbm_usable(cx, x))
-        return no_result(x, "nonzero");
+        return cbm_no_result(x, "nonzero");
     cbm_tensor *places = places_of(x);
     const int64_t *flat = cbm_tensor_data(places), found = cbm_tensor_count(places);
     if (!flat)
-        return no_result(x, "nonzero");
+        return cbm_no_result(x, "nonzero");
     const cbm_shape shape = cbm_tensor_shape(x);
     size_t bytes;
     int64_t *rows = take_numbers(cx, found * shape.v[0], &bytes);
@@ -153,7 +148,7 @@ cbm_tensor *cbm_masked_select(cbm_tensor *x, cbm_tensor *mask)
     char text[160], other[160];
     cbm_context *cx = cbm_tensor_context(x);
     if (!cbm_usable(cx, x) || !cbm_usable(cx, mask))
-        return no_result(x, "masked_select");
+        return cbm_no_result(x, "masked_select");
     const cbm_shape from = cbm_tensor_shape(x), over = cbm_tensor_shape(mask);
     cbm_shape both;
     if (cbm_tensor_dtype(mask) != CBM_BOOL)
@@ -164,7 +159,7 @@ cbm_tensor *cbm_masked_select(cbm_tensor *x, cbm_tensor *mask)
                                cbm_shape_text(&from, text, sizeof text), cbm_shape_text(&over, other, sizeof other));
     cbm_tensor *places = places_of(cbm_shape_equal(&over, &both) ? mask : cbm_expand(mask, both));
     cbm_tensor *flat = cbm_reshape(cbm_expand(x, both), CBM_SHAPE(cbm_shape_count(&both)));
-    return cbm_tensor_failed(places) ? no_result(x, "masked_select") : cbm_index_select(flat, 0, places);
+    return cbm_tensor_failed(places) ? cbm_no_result(x, "masked_select") : cbm_index_select(flat, 0, places);
 }
 
 cbm_tensor *cbm_repeat_interleave_each(cbm_tensor *x, int64_t axis, cbm_tensor *counts)
@@ -173,7 +168,7 @@ cbm_tensor *cbm_repeat_interleave_each(cbm_tensor *x, int64_t axis, cbm_tensor *
     cbm_context *cx = cbm_tensor_context(x);
     int64_t place = 0, total = 0;
     if (!cbm_axis_of("repeat_interleave", x, axis, &place) || !cbm_usable(cx, counts))
-        return no_result(x, "repeat_interleave");
+        return cbm_no_result(x, "repeat_interleave");
     const cbm_shape shape = cbm_tensor_shape(counts), want = CBM_SHAPE(cbm_tensor_size(x, place));
     const cbm_dtype dtype = cbm_tensor_dtype(counts);
     if (dtype != CBM_I64 && dtype != CBM_I32)
@@ -184,7 +179,7 @@ cbm_tensor *cbm_repeat_interleave_each(cbm_tensor *x, int64_t axis, cbm_tensor *
                                cbm_shape_text(&shape, text, sizeof text), (long long)want.v[1]);
     const void *data = cbm_tensor_data(counts);
     if (!data)
-        return no_result(x, "repeat_interleave");
+        return cbm_no_result(x, "repeat_interleave");
     for (int64_t i = 0; i < want.v[1]; i++) {
         const int64_t n = whole_at(data, dtype, i);
         if (n < 0 || __builtin_add_overflow(total, n, &total) || total > INT64_MAX / 16)
@@ -220,12 +215,12 @@ cbm_tensor *cbm_unique(cbm_tensor *x, cbm_tensor **inverse, cbm_tensor **counts)
         if (i == 0 ? inverse : counts)
             *(i == 0 ? inverse : counts) = &cx->failed;
     if (!cbm_usable(cx, x))
-        return no_result(x, "unique");
+        return cbm_no_result(x, "unique");
     const int64_t n = cbm_tensor_count(x);
     cbm_tensor *sorted[2];
     sorted[0] = cbm_sort(cbm_detach(cbm_reshape(x, CBM_SHAPE(n))), 0, false, &sorted[1]);
     if (cbm_compute(sorted, 2) != CBM_OK)
-        return no_result(x, "unique");
+        return cbm_no_result(x, "unique");
     const void *data = cbm_tensor_data(sorted[0]);
     const int64_t *from = cbm_tensor_data(sorted[1]);
     size_t bytes[3];

@@ -367,7 +367,7 @@ cbm_tensor *cbm_embedding_bag_with(cbm_tensor *indices, cbm_tensor *weight, cons
     cbm_tensor *in[4] = { weight, indices }, *out[CBM_MAX_OUTPUTS] = { NULL };
     cbm_read_options(&o, sizeof o, options);
     if (!cbm_usable(cx, indices))
-        return cbm_fail_tensor(cx, CBM_ERROR_INVALID, "[embedding_bag] no result");
+        return cbm_no_result(indices, "embedding_bag");
     const int64_t rank = cbm_tensor_rank(indices);
     if (o.offsets == NULL && rank != 2)
         return cbm_fail_tensor(cx, CBM_ERROR_SHAPE, "[embedding_bag] indices of %lld dimensions without offsets",

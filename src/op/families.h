@@ -143,6 +143,8 @@ bool cbm_rule_rank(cbm_infer *infer, size_t input, const char *what, int64_t ran
 bool cbm_rule_index_dtype(cbm_infer *infer, size_t input, const char *what);
 /* index (input 1) has x's rank, and off the axis (the attributes' first field) at most x's extents. */
 bool cbm_rule_index_fits(cbm_infer *infer);
+/* Samples of what puts a source (input 2) at places (input 1) into x (input 0), along an axis. index.c. */
+extern const cbm_sample cbm_scatter_samples[5];
 /* Input number input holds matrices (.., m, n) of f32 or f64, square ones (.., n, n) perhaps. */
 bool cbm_rule_matrices(cbm_infer *infer, size_t input, bool square);
 /* Broadcasts a and b into out; false: they do not fit. */
@@ -170,6 +172,8 @@ cbm_tensor *cbm_apply2(const cbm_op *op, cbm_tensor *a, cbm_tensor *b, const voi
 cbm_tensor *cbm_apply3(const cbm_op *op, cbm_tensor *a, cbm_tensor *b, cbm_tensor *c, const void *attributes);
 /* Checks the axis of a tensor for an operation: false after recording the error. */
 bool cbm_axis_of(const char *op, cbm_tensor *x, int64_t axis, int64_t *out);
+/* The end of a call that could not begin: the failed tensor, and an error if there is none yet. */
+cbm_tensor *cbm_no_result(cbm_tensor *x, const char *op);
 /* A scalar to be combined with t by pointwise operations: of t's dtype, but f32 beside bf16. */
 cbm_tensor *cbm_number_like(cbm_tensor *t, double value);
 cbm_tensor *cbm_zeros_like(cbm_tensor *t);

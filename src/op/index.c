@@ -97,7 +97,7 @@ static const cbm_sample gather_samples[] = {
     { .n_in = 2, .in = { CBM_FLOATS(-2, 2, 3, 4), CBM_INDICES(0, 3, 0, 2) }, .attributes = &axis_1 },
     { .n_in = 2, .in = { CBM_INDICES(-9, 9, 7), CBM_INDICES(0, 6, 4) }, .attributes = &axis_0 },
 };
-static const cbm_sample scatter_add_samples[] = {
+const cbm_sample cbm_scatter_samples[5] = {
     { .n_in = 3,
       .in = { CBM_FLOATS(-2, 2, 3, 4), CBM_INDICES(0, 3, 3, 2), CBM_FLOATS(-2, 2, 3, 2) },
       .attributes = &axis_1 },
@@ -141,7 +141,7 @@ const cbm_op cbm_op_scatter_add = {
     .infer = scatter_add_infer,
     .vjp = scatter_add_vjp,
     .differentiable_in = 5,
-    CBM_SAMPLES(scatter_add_samples),
+    CBM_SAMPLES(cbm_scatter_samples),
 };
 
 const cbm_op *const cbm_ops_index[] = { &one_hot_op, &cbm_op_gather, &cbm_op_scatter_add, NULL };
@@ -158,7 +158,7 @@ cbm_tensor *cbm_gather(cbm_tensor *x, int64_t axis, cbm_tensor *index)
 {
     cbm_axis_attributes attributes = { 0 };
     if (!cbm_axis_of("gather", x, axis, &attributes.axis))
-        return cbm_fail_tensor(cbm_tensor_context(x), CBM_ERROR_INVALID, "[gather] no result");
+        return cbm_no_result(x, "gather");
     return cbm_apply2(&cbm_op_gather, x, index, &attributes);
 }
 
@@ -166,6 +166,6 @@ cbm_tensor *cbm_scatter_add(cbm_tensor *x, int64_t axis, cbm_tensor *index, cbm_
 {
     cbm_axis_attributes attributes = { 0 };
     if (!cbm_axis_of("scatter_add", x, axis, &attributes.axis))
-        return cbm_fail_tensor(cbm_tensor_context(x), CBM_ERROR_INVALID, "[scatter_add] no result");
+        return cbm_no_result(x, "scatter_add");
     return cbm_apply3(&cbm_op_scatter_add, x, index, source, &attributes);
 }

@@ -137,14 +137,10 @@ static cbm_tensor *largest_of_last(cbm_tensor *x)
     return cbm_max_with(x, &(cbm_reduce_options){ sizeof(cbm_reduce_options), { { 1, -1 } }, 0 });
 }
 
-/* The square root has no slope at 0: a matrix of zeros passes on 0. */
 static cbm_tensor *frobenius(cbm_tensor *a)
 {
-    const cbm_reduce_options matrices = { sizeof matrices, { { 2, -2, -1 } }, 0 };
-    a = cbm_for_statistics(a);
-    cbm_tensor *squares = cbm_sum_with(cbm_mul(a, a), &matrices), *zero = cbm_number_like(squares, 0);
-    cbm_tensor *none = cbm_equal(squares, zero);
-    return cbm_where(none, zero, cbm_sqrt(cbm_where(none, cbm_number_like(squares, 1), squares)));
+    return cbm_norm_with(cbm_for_statistics(a),
+                         &(cbm_norm_options){ sizeof(cbm_norm_options), { { 2, -2, -1 } }, 0, 2 });
 }
 
 static cbm_tensor *nuclear(cbm_tensor *a)

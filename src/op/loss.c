@@ -418,12 +418,6 @@ cbm_tensor *cbm_loss_hinge(cbm_tensor *x)
     return cbm_clamp(x, 0, (double)INFINITY);
 }
 
-cbm_tensor *cbm_loss_root(cbm_tensor *squares)
-{
-    cbm_tensor *none = cbm_equal_scalar(squares, 0), *zero = cbm_number_like(squares, 0);
-    return cbm_where(none, zero, cbm_sqrt(cbm_where(none, cbm_number_like(squares, 1), squares)));
-}
-
 /* ---- cross-entropy of class numbers, unweighted: the fused operation ---- */
 
 cbm_tensor *cbm_loss_of_classes(cbm_tensor *logits, cbm_tensor *targets)

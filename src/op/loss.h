@@ -25,8 +25,6 @@ cbm_tensor *cbm_loss_reduce_by(const char *op, cbm_tensor *losses, cbm_tensor *d
                                uint64_t since);
 /* max(0, x) for losses: one slope at 0, that of PyTorch's clamp: the gradient passes. */
 cbm_tensor *cbm_loss_hinge(cbm_tensor *x);
-/* The root of a sum of squares, whose slope at 0 is 0. */
-cbm_tensor *cbm_loss_root(cbm_tensor *squares);
 
 /* The mean cross-entropy of class numbers, fused; and whether they fit scores (N, C, ..), with its messages in the name of
    op. */

@@ -188,23 +188,6 @@ cbm_tensor *cbm_multi_margin_loss_with(cbm_tensor *x, cbm_tensor *targets, const
     return cbm_loss_reduce(op, l.share ? cbm_mul(losses, l.share) : losses, o.reduction, since);
 }
 
-/* 0, 1, .. count - 1 */
-static cbm_tensor *counted(cbm_context *cx, int64_t count)
-{
-    const size_t bytes = (size_t)count * sizeof(int64_t);
-    cbm_heap *heap = cbm_context_heap(cx);
-    int64_t *places = cbm_heap_take(heap, bytes ? bytes : 1);
-    if (!places) {
-        cbm_fail_memory(cx, "a row of classes");
-        return &cx->failed;
-    }
-    for (int64_t i = 0; i < count; i++)
-        places[i] = i;
-    cbm_tensor *t = cbm_tensor_from(cx, CBM_I64, (cbm_shape){ { 1, count } }, places);
-    cbm_heap_give(heap, places, bytes ? bytes : 1);
-    return t;
-}
-
 /* Which places stand before their row's first negative number. */
 static cbm_tensor *before_the_end(cbm_tensor *targets)
 {
@@ -213,7 +196,7 @@ static cbm_tensor *before_the_end(cbm_tensor *targets)
     cbm_tensor *ends = cbm_cast(cbm_less_scalar(targets, 0), CBM_I64);
     cbm_tensor *end = cbm_where(cbm_cast(cbm_max_with(ends, &row), CBM_BOOL), cbm_argmax_with(ends, &row),
                                 cbm_scalar(cbm_tensor_context(targets), CBM_I64, (double)classes));
-    return cbm_less(counted(cbm_tensor_context(targets), classes), end);
+    return cbm_less(cbm_counting(cbm_tensor_context(targets), classes, CBM_I64), end);
 }
 
 cbm_tensor *cbm_multilabel_margin_loss_with(cbm_tensor *x, cbm_tensor *targets, const cbm_loss_options *options)

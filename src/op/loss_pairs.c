@@ -37,21 +37,14 @@ static bool common_shape(const char *op, cbm_tensor **a, cbm_tensor **b)
     return true;
 }
 
-/* (sum over the last axis of |d|^p)^(1/p) */
-static cbm_tensor *norm(cbm_tensor *d, double p, bool keepdim)
+static cbm_tensor *norm_along(cbm_tensor *x, double p, int64_t axis, bool keepdim)
 {
-    const cbm_reduce_options last = { sizeof last, { { 1, -1 } }, keepdim };
-    if (p == 2)
-        return cbm_loss_root(sum_along(cbm_mul(d, d), -1, keepdim));
-    d = cbm_abs(d);
-    if (isinf(p))
-        return cbm_max_with(d, &last);
-    return p == 1 ? sum_along(d, -1, keepdim) : cbm_pow_scalar(sum_along(cbm_pow_scalar(d, p), -1, keepdim), 1 / p);
+    return cbm_norm_with(x, &(cbm_norm_options){ sizeof(cbm_norm_options), { { 1, axis } }, keepdim, p });
 }
 
 static cbm_tensor *distance(cbm_tensor *a, cbm_tensor *b, double p, double eps, bool keepdim)
 {
-    return norm(cbm_add_scalar(cbm_sub(a, b), eps), p, keepdim);
+    return norm_along(cbm_add_scalar(cbm_sub(a, b), eps), p, -1, keepdim);
 }
 
 /* p > 0, and vectors to measure. */
@@ -115,8 +108,7 @@ cbm_tensor *cbm_margin_ranking_loss_with(cbm_tensor *a, cbm_tensor *b, cbm_tenso
 /* a / max(|a|, eps) along axis: its slope at zero vectors is finite. */
 static cbm_tensor *direction(cbm_tensor *a, int64_t axis, double eps)
 {
-    cbm_tensor *length = cbm_loss_root(sum_along(cbm_mul(a, a), axis, true));
-    return cbm_div(a, cbm_maximum_scalar(length, eps));
+    return cbm_div(a, cbm_maximum_scalar(norm_along(a, 2, axis, true), eps));
 }
 
 cbm_tensor *cbm_cosine_similarity_with(cbm_tensor *a, cbm_tensor *b, const cbm_cosine_similarity_options *options)

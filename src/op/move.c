@@ -270,7 +270,7 @@ cbm_tensor *cbm_flatten(cbm_tensor *x, int64_t first_axis)
     if (x != NULL && !cbm_tensor_failed(x) && cbm_tensor_rank(x) == 0 && (first_axis == 0 || first_axis == -1))
         return cbm_reshape(x, (cbm_shape){ { 1, 1 } });
     if (!cbm_axis_of("flatten", x, first_axis, &first))
-        return cbm_fail_tensor(cbm_tensor_context(x), CBM_ERROR_INVALID, "[flatten] no result");
+        return cbm_no_result(x, "flatten");
     const cbm_shape from = cbm_tensor_shape(x);
     cbm_shape to = { { first + 1 } };
     to.v[first + 1] = 1;
@@ -299,7 +299,7 @@ cbm_tensor *cbm_transpose(cbm_tensor *x, int64_t axis_a, int64_t axis_b)
 {
     int64_t a = 0, b = 0;
     if (!cbm_axis_of("transpose", x, axis_a, &a) || !cbm_axis_of("transpose", x, axis_b, &b))
-        return cbm_fail_tensor(cbm_tensor_context(x), CBM_ERROR_INVALID, "[transpose] no result");
+        return cbm_no_result(x, "transpose");
     cbm_shape order = { { cbm_tensor_rank(x) } };
     for (int64_t i = 0; i < order.v[0]; i++)
         order.v[1 + i] = i == a ? b : i == b ? a : i;

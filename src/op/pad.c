@@ -241,7 +241,7 @@ cbm_tensor *cbm_pad_with(cbm_tensor *x, cbm_shape before, cbm_shape after, const
     cbm_pad_options o = { .struct_size = sizeof o };
     cbm_read_options(&o, sizeof o, options);
     if (!cbm_usable(cx, x))
-        return cbm_fail_tensor(cx, CBM_ERROR_INVALID, "[pad] no result");
+        return cbm_no_result(x, "pad");
     const int64_t rank = cbm_tensor_rank(x);
     if (before.v[0] < 0 || before.v[0] > rank || after.v[0] != before.v[0])
         return cbm_fail_tensor(cx, CBM_ERROR_INVALID,

@@ -379,7 +379,7 @@ static cbm_tensor *reduce(const cbm_op *op, cbm_tensor *x, const cbm_reduce_opti
     cbm_reduce_options o = { .struct_size = sizeof o };
     cbm_read_options(&o, sizeof o, options);
     if (!cbm_read_axes(op->name, x, &o.axes, o.keepdim != 0, &attributes))
-        return cbm_fail_tensor(cbm_tensor_context(x), CBM_ERROR_INVALID, "[%s] no result", op->name);
+        return cbm_no_result(x, op->name);
     return cbm_apply1(op, x, &attributes);
 }
 

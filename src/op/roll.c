@@ -111,11 +111,6 @@ const cbm_op *const cbm_ops_roll[] = { &flip_op, &roll_op, NULL };
 
 /* ---- public functions ---- */
 
-static cbm_tensor *no_result(cbm_tensor *x, const char *op)
-{
-    return cbm_fail_tensor(cbm_tensor_context(x), CBM_ERROR_INVALID, "[%s] no result", op);
-}
-
 /* A list of axes of x, each at most once, as marks. */
 static bool mark_axes(const char *op, cbm_tensor *x, const cbm_shape *axes, bool *marks)
 {
@@ -144,7 +139,7 @@ cbm_tensor *cbm_flip(cbm_tensor *x, cbm_shape axes)
     cbm_axes_attributes a = { { { 0 } } };
     bool marks[CBM_MAX_DIMS] = { false };
     if (!mark_axes("flip", x, &axes, marks))
-        return no_result(x, "flip");
+        return cbm_no_result(x, "flip");
     for (int64_t d = 0; d < cbm_tensor_rank(x); d++)
         if (marks[d])
             a.axes.v[++a.axes.v[0]] = d;
@@ -156,7 +151,7 @@ cbm_tensor *cbm_roll(cbm_tensor *x, cbm_shape shifts, cbm_shape axes)
     cbm_context *cx = cbm_tensor_context(x);
     bool marks[CBM_MAX_DIMS] = { false };
     if (!mark_axes("roll", x, &axes, marks))
-        return no_result(x, "roll");
+        return cbm_no_result(x, "roll");
     if (shifts.v[0] != (axes.v[0] == 0 ? 1 : axes.v[0]))
         return cbm_fail_tensor(cx, CBM_ERROR_INVALID, "[roll] %lld shifts for %lld axes", (long long)shifts.v[0],
                                (long long)axes.v[0]);
@@ -178,7 +173,7 @@ cbm_tensor *cbm_rot90(cbm_tensor *x, int64_t k, int64_t axis_a, int64_t axis_b)
 {
     int64_t a = 0, b = 0;
     if (!cbm_axis_of("rot90", x, axis_a, &a) || !cbm_axis_of("rot90", x, axis_b, &b))
-        return no_result(x, "rot90");
+        return cbm_no_result(x, "rot90");
     if (a == b)
         return cbm_fail_tensor(cbm_tensor_context(x), CBM_ERROR_INVALID, "[rot90] axis %lld is named twice",
                                (long long)a);

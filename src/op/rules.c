@@ -232,6 +232,11 @@ bool cbm_axis_of(const char *op, cbm_tensor *x, int64_t axis, int64_t *out)
     return false;
 }
 
+cbm_tensor *cbm_no_result(cbm_tensor *x, const char *op)
+{
+    return cbm_fail_tensor(cbm_tensor_context(x), CBM_ERROR_INVALID, "[%s] no result", op);
+}
+
 cbm_tensor *cbm_number_like(cbm_tensor *t, double value)
 {
     return cbm_scalar(cbm_tensor_context(t), cbm_statistics_dtype(cbm_tensor_dtype(t)), value);

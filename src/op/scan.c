@@ -170,15 +170,10 @@ cbm_tensor *cbm_running_product(cbm_tensor *x, int64_t axis, bool reverse)
     return cbm_apply1(&cumprod_op, x, &(cbm_scan_attributes){ axis, reverse });
 }
 
-static cbm_tensor *no_result(const char *name, cbm_tensor *x)
-{
-    return cbm_fail_tensor(cbm_tensor_context(x), CBM_ERROR_INVALID, "[%s] no result", name);
-}
-
 static cbm_tensor *along(const cbm_op *op, cbm_tensor *x, int64_t axis)
 {
     cbm_scan_attributes a = { 0 };
-    return cbm_axis_of(op->name, x, axis, &a.axis) ? cbm_apply1(op, x, &a) : no_result(op->name, x);
+    return cbm_axis_of(op->name, x, axis, &a.axis) ? cbm_apply1(op, x, &a) : cbm_no_result(x, op->name);
 }
 
 cbm_tensor *cbm_cumsum(cbm_tensor *x, int64_t axis)
@@ -222,14 +217,14 @@ cbm_tensor *cbm_linear_scan(cbm_tensor *a, cbm_tensor *b, int64_t axis)
     cbm_context *cx = cbm_tensor_context(a);
     int64_t normal = 0;
     if (!cbm_usable(cx, a) || !cbm_usable(cx, b))
-        return no_result("linear_scan", a);
+        return cbm_no_result(a, "linear_scan");
     const cbm_shape of_a = cbm_tensor_shape(a), of_b = cbm_tensor_shape(b);
     if (!cbm_broadcast_shapes(&of_a, &of_b, &shape))
         return cbm_fail_tensor(cx, CBM_ERROR_SHAPE, "[linear_scan] shapes %s and %s do not broadcast",
                                cbm_shape_text(&of_a, ta, sizeof ta), cbm_shape_text(&of_b, tb, sizeof tb));
     cbm_tensor *whole_a = cbm_expand(a, shape), *whole_b = cbm_expand(b, shape);
     if (!cbm_axis_of("linear_scan", whole_b, axis, &normal))
-        return no_result("linear_scan", a);
+        return cbm_no_result(a, "linear_scan");
     return recurrence(whole_a, whole_b, normal, false);
 }
 
@@ -237,7 +232,7 @@ cbm_tensor *cbm_diff(cbm_tensor *x, int64_t n, int64_t axis)
 {
     int64_t normal = 0;
     if (!cbm_axis_of("diff", x, axis, &normal))
-        return no_result("diff", x);
+        return cbm_no_result(x, "diff");
     if (n < 0)
         return cbm_fail_tensor(cbm_tensor_context(x), CBM_ERROR_INVALID, "[diff] %lld times", (long long)n);
     for (int64_t i = 0; i < n && cbm_tensor_size(x, normal) > 0; i++) {

@@ -80,22 +80,6 @@ static void scatter_vjp(cbm_vjp *v)
     }
 }
 
-static const cbm_axis_attributes axis_0 = { 0 }, axis_1 = { 1 }, axis_2 = { 2 };
-static const cbm_sample scatter_samples[] = {
-    { .n_in = 3,
-      .in = { CBM_FLOATS(-2, 2, 3, 4), CBM_INDICES(0, 3, 3, 2), CBM_FLOATS(-2, 2, 3, 2) },
-      .attributes = &axis_1 },
-    { .n_in = 3,
-      .in = { CBM_FLOATS(-2, 2, 3, 4), CBM_INDICES(0, 2, 6, 3), CBM_FLOATS(-2, 2, 6, 3) },
-      .attributes = &axis_0 },
-    { .n_in = 3,
-      .in = { CBM_FLOATS(-2, 2, 2, 3, 5), CBM_INDICES(0, 4, 2, 1, 7), CBM_FLOATS(-2, 2, 2, 1, 7) },
-      .attributes = &axis_2 },
-    { .n_in = 3,
-      .in = { CBM_FLOATS(-2, 2, 2, 3), { CBM_DIMS(2, 0), CBM_I32, 0, 2, false }, CBM_FLOATS(-2, 2, 2, 0) },
-      .attributes = &axis_1 },
-    { .n_in = 3, .in = { CBM_INDICES(-9, 9, 7), CBM_INDICES(0, 6, 9), CBM_INDICES(-9, 9, 9) }, .attributes = &axis_0 },
-};
 static const cbm_op scatter_op = {
     CBM_OP_RECORD("scatter"),
     .formula = "x, but y[i, index[i, j, k], k] = source[i, j, k], the last of several (axis 1)",
@@ -109,7 +93,7 @@ static const cbm_op scatter_op = {
     .infer = scatter_infer,
     .vjp = scatter_vjp,
     .differentiable_in = 5,
-    CBM_SAMPLES(scatter_samples),
+    CBM_SAMPLES(cbm_scatter_samples),
 };
 
 /* ---- scatter_reduce ---- */
@@ -275,7 +259,7 @@ cbm_tensor *cbm_scatter(cbm_tensor *x, int64_t axis, cbm_tensor *index, cbm_tens
 {
     cbm_axis_attributes a = { 0 };
     if (!cbm_axis_of("scatter", x, axis, &a.axis))
-        return cbm_fail_tensor(cbm_tensor_context(x), CBM_ERROR_INVALID, "[scatter] no result");
+        return cbm_no_result(x, "scatter");
     return cbm_apply3(&scatter_op, x, index, source, &a);
 }
 
@@ -283,7 +267,7 @@ cbm_tensor *cbm_scatter_value(cbm_tensor *x, int64_t axis, cbm_tensor *index, do
 {
     cbm_context *cx = cbm_tensor_context(x);
     if (!cbm_usable(cx, x) || !cbm_usable(cx, index))
-        return cbm_fail_tensor(cx, CBM_ERROR_INVALID, "[scatter] no result");
+        return cbm_no_result(x, "scatter");
     return cbm_scatter(x, axis, index, cbm_full(cx, cbm_tensor_dtype(x), cbm_tensor_shape(index), value));
 }
 
@@ -292,6 +276,6 @@ cbm_tensor *cbm_scatter_reduce(cbm_tensor *x, int64_t axis, cbm_tensor *index, c
 {
     cbm_scatter_reduce_attributes a = { .how = (int64_t)how, .include_self = include_self };
     if (!cbm_axis_of("scatter_reduce", x, axis, &a.axis))
-        return cbm_fail_tensor(cbm_tensor_context(x), CBM_ERROR_INVALID, "[scatter_reduce] no result");
+        return cbm_no_result(x, "scatter_reduce");
     return cbm_apply3(&reduce_op, x, index, source, &a);
 }

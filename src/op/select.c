@@ -187,11 +187,6 @@ const cbm_op *const cbm_ops_select[] = { &select_op, &add_op, &copy_op, &fill_op
 
 /* ---- public functions ---- */
 
-static cbm_tensor *no_result(cbm_tensor *x, const char *op)
-{
-    return cbm_fail_tensor(cbm_tensor_context(x), CBM_ERROR_INVALID, "[%s] no result", op);
-}
-
 /* A vector of indices; a scalar counts as one. NULL: an error. */
 static cbm_tensor *vector_of(cbm_context *cx, cbm_tensor *index)
 {
@@ -204,7 +199,7 @@ cbm_tensor *cbm_index_select(cbm_tensor *x, int64_t axis, cbm_tensor *index)
 {
     cbm_axis_attributes a = { 0 };
     if (!cbm_axis_of("index_select", x, axis, &a.axis) || (index = vector_of(cbm_tensor_context(x), index)) == NULL)
-        return no_result(x, "index_select");
+        return cbm_no_result(x, "index_select");
     return cbm_apply2(&select_op, x, index, &a);
 }
 
@@ -212,7 +207,7 @@ cbm_tensor *cbm_index_add(cbm_tensor *x, int64_t axis, cbm_tensor *index, cbm_te
 {
     cbm_axis_attributes a = { 0 };
     if (!cbm_axis_of("index_add", x, axis, &a.axis) || (index = vector_of(cbm_tensor_context(x), index)) == NULL)
-        return no_result(x, "index_add");
+        return cbm_no_result(x, "index_add");
     return cbm_apply3(&add_op, x, index, alpha == 1 ? source : cbm_mul_scalar(source, alpha), &a);
 }
 
@@ -220,7 +215,7 @@ cbm_tensor *cbm_index_copy(cbm_tensor *x, int64_t axis, cbm_tensor *index, cbm_t
 {
     cbm_axis_attributes a = { 0 };
     if (!cbm_axis_of("index_copy", x, axis, &a.axis) || (index = vector_of(cbm_tensor_context(x), index)) == NULL)
-        return no_result(x, "index_copy");
+        return cbm_no_result(x, "index_copy");
     return cbm_apply3(&copy_op, x, index, source, &a);
 }
 
@@ -228,7 +223,7 @@ cbm_tensor *cbm_index_fill(cbm_tensor *x, int64_t axis, cbm_tensor *index, doubl
 {
     cbm_index_fill_attributes a = { 0, value };
     if (!cbm_axis_of("index_fill", x, axis, &a.axis) || (index = vector_of(cbm_tensor_context(x), index)) == NULL)
-        return no_result(x, "index_fill");
+        return cbm_no_result(x, "index_fill");
     return cbm_apply2(&fill_op, x, index, &a);
 }
 
@@ -236,7 +231,7 @@ cbm_tensor *cbm_take(cbm_tensor *x, cbm_tensor *index)
 {
     cbm_context *cx = cbm_tensor_context(x);
     if (!cbm_usable(cx, x) || !cbm_usable(cx, index))
-        return no_result(x, "take");
+        return cbm_no_result(x, "take");
     cbm_tensor *flat = cbm_reshape(x, CBM_SHAPE(cbm_tensor_count(x)));
     cbm_tensor *places = cbm_reshape(index, CBM_SHAPE(cbm_tensor_count(index)));
     cbm_tensor *taken = cbm_index_select(flat, 0, places);
@@ -249,7 +244,7 @@ cbm_tensor *cbm_take_along_dim(cbm_tensor *x, cbm_tensor *index, int64_t axis)
     cbm_context *cx = cbm_tensor_context(x);
     int64_t place = 0;
     if (!cbm_axis_of("take_along_dim", x, axis, &place) || !cbm_usable(cx, index))
-        return no_result(x, "take_along_dim");
+        return cbm_no_result(x, "take_along_dim");
     cbm_shape from = cbm_tensor_shape(x), at = cbm_tensor_shape(index);
     bool fits = from.v[0] == at.v[0];
     for (int64_t d = 1; fits && d <= from.v[0]; d++) {
@@ -274,7 +269,7 @@ cbm_tensor *cbm_masked_fill(cbm_tensor *x, cbm_tensor *mask, double value)
     char text[160], other[160];
     cbm_context *cx = cbm_tensor_context(x);
     if (!cbm_usable(cx, x) || !cbm_usable(cx, mask))
-        return no_result(x, "masked_fill");
+        return cbm_no_result(x, "masked_fill");
     const cbm_shape from = cbm_tensor_shape(x), over = cbm_tensor_shape(mask);
     cbm_shape both;
     if (!cbm_broadcast_shapes(&from, &over, &both) || !cbm_shape_equal(&both, &from))

@@ -196,7 +196,7 @@ cbm_tensor *cbm_slice(cbm_tensor *x, int64_t axis, int64_t start, int64_t stop, 
 {
     cbm_slice_attributes a = { .step = step };
     if (!cbm_axis_of("slice", x, axis, &a.axis))
-        return cbm_fail_tensor(cbm_tensor_context(x), CBM_ERROR_INVALID, "[slice] no result");
+        return cbm_no_result(x, "slice");
     if (step < 1)
         return cbm_fail_tensor(cbm_tensor_context(x), CBM_ERROR_INVALID, "[slice] step %lld is not at least 1",
                                (long long)step);

@@ -98,7 +98,7 @@ static cbm_tensor *along(const cbm_op *op, cbm_tensor *x, int64_t axis)
 {
     cbm_axis_attributes attributes = { 0 };
     if (!cbm_axis_of(op->name, x, axis, &attributes.axis))
-        return cbm_fail_tensor(cbm_tensor_context(x), CBM_ERROR_INVALID, "[%s] no result", op->name);
+        return cbm_no_result(x, op->name);
     return cbm_apply1(op, x, &attributes);
 }
 

@@ -250,11 +250,6 @@ const cbm_op *const cbm_ops_statistics[] = { &var_op, &std_op, &norm_op, &logsum
 
 /* ---- public functions ---- */
 
-static cbm_tensor *no_result(const char *name, cbm_tensor *x)
-{
-    return cbm_fail_tensor(cbm_tensor_context(x), CBM_ERROR_INVALID, "[%s] no result", name);
-}
-
 /* Both results of a spread. */
 static cbm_tensor *spread(const cbm_op *op, cbm_tensor *x, const cbm_var_options *options, cbm_tensor **mean)
 {
@@ -265,7 +260,7 @@ static cbm_tensor *spread(const cbm_op *op, cbm_tensor *x, const cbm_var_options
     a.correction = o.correction;
     cbm_tensor *result = cbm_read_axes(op->name, x, &o.axes, o.keepdim != 0, &a.over)
                              ? cbm_apply(cbm_tensor_context(x), op, &x, 1, &a, out)
-                             : no_result(op->name, x);
+                             : cbm_no_result(x, op->name);
     if (mean != NULL)
         *mean = cbm_tensor_failed(result) ? result : out[1];
     return result;
@@ -293,7 +288,7 @@ cbm_tensor *cbm_norm_with(cbm_tensor *x, const cbm_norm_options *options)
     cbm_read_options(&o, sizeof o, options);
     a.p = o.p;
     return cbm_read_axes("norm", x, &o.axes, o.keepdim != 0, &a.over) ? cbm_apply1(&norm_op, x, &a)
-                                                                      : no_result("norm", x);
+                                                                      : cbm_no_result(x, "norm");
 }
 
 cbm_tensor *cbm_logsumexp_with(cbm_tensor *x, const cbm_reduce_options *options)
@@ -302,14 +297,14 @@ cbm_tensor *cbm_logsumexp_with(cbm_tensor *x, const cbm_reduce_options *options)
     cbm_reduce_attributes a;
     cbm_read_options(&o, sizeof o, options);
     return cbm_read_axes("logsumexp", x, &o.axes, o.keepdim != 0, &a) ? cbm_apply1(&logsumexp_op, x, &a)
-                                                                      : no_result("logsumexp", x);
+                                                                      : cbm_no_result(x, "logsumexp");
 }
 
 cbm_tensor *cbm_kth_value(cbm_tensor *x, int64_t k, int64_t axis, bool keepdim, cbm_tensor **index)
 {
     cbm_kth_attributes a = { .k = k - 1 };
     if (!cbm_axis_of("kth_index", x, axis, &a.axis)) {
-        cbm_tensor *failed = no_result("kth_index", x);
+        cbm_tensor *failed = cbm_no_result(x, "kth_index");
         if (index != NULL)
             *index = failed;
         return failed;
@@ -328,7 +323,7 @@ cbm_tensor *cbm_median_at(cbm_tensor *x, int64_t axis, bool keepdim, cbm_tensor 
 {
     cbm_kth_attributes a = { .nan_wins = 1 };
     if (!cbm_axis_of("median", x, axis, &a.axis)) {
-        cbm_tensor *failed = no_result("median", x);
+        cbm_tensor *failed = cbm_no_result(x, "median");
         if (index != NULL)
             *index = failed;
         return failed;
@@ -361,7 +356,7 @@ cbm_tensor *cbm_median_with(cbm_tensor *x, const cbm_reduce_options *options)
     cbm_read_options(&o, sizeof o, options);
     cbm_tensor *row = row_of("median", x, &o.axes, o.keepdim != 0, &a);
     if (row == NULL)
-        return no_result("median", x);
+        return cbm_no_result(x, "median");
     return as_asked(in_order(row, (cbm_tensor_size(row, -1) - 1) / 2, false, NULL), x, &a);
 }
 
@@ -390,7 +385,7 @@ cbm_tensor *cbm_quantile_with(cbm_tensor *x, double q, const cbm_quantile_option
                                (unsigned long long)o.rule);
     cbm_tensor *row = row_of("quantile", x, &o.axes, o.keepdim != 0, &a);
     if (row == NULL)
-        return no_result("quantile", x);
+        return cbm_no_result(x, "quantile");
     if (!cbm_is_floating(cbm_tensor_dtype(x)))
         return cbm_fail_tensor(cx, CBM_ERROR_DTYPE, "[quantile] takes floats, not %s. HINT: cbm_cast",
                                cbm_dtype_name(cbm_tensor_dtype(x)));

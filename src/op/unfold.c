@@ -148,7 +148,7 @@ cbm_tensor *cbm_unfold_with(cbm_tensor *x, cbm_shape kernel, const cbm_unfold_op
 {
     cbm_unfold_attributes a = { .image = { { 2 } } };
     if (!read_options("unfold", x, &kernel, options, &a))
-        return cbm_fail_tensor(cbm_tensor_context(x), CBM_ERROR_INVALID, "[unfold] no result");
+        return cbm_no_result(x, "unfold");
     const bool alone = cbm_tensor_rank(x) == 3;
     cbm_tensor *batch = alone ? cbm_unsqueeze(x, 0) : x;
     a.image.v[1] = cbm_tensor_size(batch, -2);
@@ -161,7 +161,7 @@ cbm_tensor *cbm_fold_with(cbm_tensor *x, cbm_shape size, cbm_shape kernel, const
 {
     cbm_unfold_attributes a = { 0 };
     if (!read_options("fold", x, &kernel, options, &a))
-        return cbm_fail_tensor(cbm_tensor_context(x), CBM_ERROR_INVALID, "[fold] no result");
+        return cbm_no_result(x, "fold");
     if (size.v[0] == 0 || !cbm_spatial(&size, 2, 0, &a.image))
         return cbm_fail_tensor(cbm_tensor_context(x), CBM_ERROR_INVALID, "[fold] size takes one value or two");
     const bool alone = cbm_tensor_rank(x) == 2;

@@ -135,7 +135,7 @@ cbm_tensor *cbm_windows(cbm_tensor *x, int64_t axis, int64_t size, int64_t step)
 {
     cbm_windows_attributes a = { .size = size, .step = step };
     if (!cbm_axis_of("windows", x, axis, &a.axis))
-        return cbm_fail_tensor(cbm_tensor_context(x), CBM_ERROR_INVALID, "[windows] no result");
+        return cbm_no_result(x, "windows");
     a.extent = cbm_tensor_size(x, a.axis);
     return cbm_apply1(&windows_op, x, &a);
 }

@@ -141,15 +141,6 @@ bool cbm_optimizer_number(cbm_context *cx, const char *kind, const char *name, d
 
 /* ---- the step ---- */
 
-cbm_tensor *cbm_sign_of(cbm_tensor *x)
-{
-    cbm_context *cx = x->cx;
-    cbm_dtype dtype = cbm_tensor_dtype(x);
-    cbm_tensor *zero = cbm_scalar(cx, dtype, 0);
-    cbm_tensor *below = cbm_where(cbm_less(x, zero), cbm_scalar(cx, dtype, -1), zero);
-    return cbm_where(cbm_greater(x, zero), cbm_scalar(cx, dtype, 1), below);
-}
-
 /* What all kinds do with a gradient first, then the kind's own rule. */
 static void update(cbm_optimizer *opt, cbm_optimizer_item *item, cbm_tensor *g)
 {
@@ -163,7 +154,7 @@ static void update(cbm_optimizer *opt, cbm_optimizer_item *item, cbm_tensor *g)
     else if (o->weight_decay != 0)
         g = cbm_add(g, cbm_mul_scalar(p, o->weight_decay));
     if (o->l1_decay != 0)
-        g = cbm_add(g, cbm_mul_scalar(cbm_sign_of(item->parameter), o->l1_decay));
+        g = cbm_add(g, cbm_mul_scalar(cbm_sign(item->parameter), o->l1_decay));
     opt->kind->update(options, item, p, g);
 }
 

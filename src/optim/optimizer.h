@@ -126,8 +126,6 @@ cbm_optimizer *cbm_optimizer_open(cbm_module *net, const cbm_optimizer_kind *kin
 /* A scope for an optimizer's own operations: without gradients, and its end evaluates nothing. */
 cbm_scope *cbm_quiet_scope(cbm_context *cx);
 bool cbm_optimizer_usable(const cbm_optimizer *opt);
-/* -1, 0 or 1, as x is. */
-cbm_tensor *cbm_sign_of(cbm_tensor *x);
 /* Fails, and returns false, if value is not a finite number in [low, high). */
 bool cbm_optimizer_number(cbm_context *cx, const char *kind, const char *name, double value, double low, double high);
 

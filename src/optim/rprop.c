@@ -11,12 +11,11 @@ static void update(const cbm_optimizer_options *options, cbm_optimizer_item *ite
     cbm_tensor *factor = cbm_where(turned, cbm_scalar(cx, dtype, o->eta_minus), one);
     factor = cbm_where(cbm_greater(same, zero), cbm_scalar(cx, dtype, o->eta_plus), factor);
     cbm_tensor *size = item->steps == 0 ? cbm_full(cx, dtype, cbm_tensor_shape(p), o->lr) : item->state[1];
-    size = cbm_maximum(cbm_mul(size, factor), cbm_scalar(cx, dtype, o->step_size_min));
-    size = cbm_minimum(size, cbm_scalar(cx, dtype, o->step_size_max));
+    size = cbm_clamp(cbm_mul(size, factor), o->step_size_min, o->step_size_max);
     g = cbm_where(turned, zero, g);
     cbm_assign(item->state[0], g);
     cbm_assign(item->state[1], size);
-    cbm_assign(item->parameter, cbm_sub(p, cbm_mul(cbm_sign_of(g), size)));
+    cbm_assign(item->parameter, cbm_sub(p, cbm_mul(cbm_sign(g), size)));
 }
 
 static const cbm_option options[] = {

@@ -104,17 +104,7 @@ static const wrong_call wrong[] = {
     { glu_whole, CBM_ERROR_DTYPE, { "[sigmoid]", "must be f32, f64 or bf16" } },
 };
 
-static void on_cpu(void **state)
-{
-    (void)state;
-    assert_int_equal(check_wrong_calls(wrong, sizeof wrong / sizeof *wrong, "cpu"), 0);
-}
-
-static void on_reference(void **state)
-{
-    (void)state;
-    assert_int_equal(check_wrong_calls(wrong, sizeof wrong / sizeof *wrong, "reference"), 0);
-}
+WRONG_CALL_TESTS(wrong)
 
 /* NULL belongs to no context, and gives a failed tensor. */
 static void of_nothing(void **state)
@@ -148,7 +138,7 @@ static void of_nothing(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(on_cpu), cmocka_unit_test(on_reference),
+    const struct CMUnitTest tests[] = { cmocka_unit_test(errors_on_cpu), cmocka_unit_test(errors_on_reference),
                                         cmocka_unit_test(of_nothing) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

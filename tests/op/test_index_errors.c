@@ -327,17 +327,7 @@ static const wrong_call wrong[] = {
     { nonzero_scalar, CBM_ERROR_INVALID, { "[nonzero]", "vectors for 0 axes" } },
 };
 
-static void errors_on_cpu(void **state)
-{
-    (void)state;
-    assert_int_equal(check_wrong_calls(wrong, sizeof wrong / sizeof *wrong, "cpu"), 0);
-}
-
-static void errors_on_reference(void **state)
-{
-    (void)state;
-    assert_int_equal(check_wrong_calls(wrong, sizeof wrong / sizeof *wrong, "reference"), 0);
-}
+WRONG_CALL_TESTS(wrong)
 
 /* A step with a wrong index: the variable keeps its value, although its new one was computed before. */
 static void wrong_indices_commit_nothing(void **state)

@@ -297,17 +297,7 @@ static const wrong_call wrong[] = {
     { grid_none, CBM_ERROR_INVALID, { "[meshgrid]", "takes 1 to 8 tensors" } },
 };
 
-static void errors_on_cpu(void **state)
-{
-    (void)state;
-    assert_int_equal(check_wrong_calls(wrong, sizeof wrong / sizeof *wrong, "cpu"), 0);
-}
-
-static void errors_on_reference(void **state)
-{
-    (void)state;
-    assert_int_equal(check_wrong_calls(wrong, sizeof wrong / sizeof *wrong, "reference"), 0);
-}
+WRONG_CALL_TESTS(wrong)
 
 /* Lists of a context that does not exist, which no context can be asked about. */
 static void errors_without_a_context(void **state)

@@ -296,22 +296,7 @@ static const wrong_call wrong[] = {
     { other_context, CBM_ERROR_INVALID, { "", "belongs to another context" } },
 };
 
-static void errors_on(const char *device)
-{
-    assert_int_equal(check_wrong_calls(wrong, sizeof wrong / sizeof *wrong, device), 0);
-}
-
-static void errors_on_cpu(void **state)
-{
-    (void)state;
-    errors_on("cpu");
-}
-
-static void errors_on_reference(void **state)
-{
-    (void)state;
-    errors_on("reference");
-}
+WRONG_CALL_TESTS(wrong)
 
 static void messages_name_the_line(void **state)
 {

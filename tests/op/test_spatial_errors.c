@@ -267,17 +267,7 @@ static const wrong_call wrong[] = {
     { response_size, CBM_ERROR_INVALID, { "[local_response_norm]", "size 0 is not at least 1" } },
 };
 
-static void errors_on_cpu(void **state)
-{
-    (void)state;
-    assert_int_equal(check_wrong_calls(wrong, sizeof wrong / sizeof *wrong, "cpu"), 0);
-}
-
-static void errors_on_reference(void **state)
-{
-    (void)state;
-    assert_int_equal(check_wrong_calls(wrong, sizeof wrong / sizeof *wrong, "reference"), 0);
-}
+WRONG_CALL_TESTS(wrong)
 
 int main(void)
 {

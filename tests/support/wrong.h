@@ -14,4 +14,17 @@ typedef struct wrong_call {
 /* Prints and counts what is otherwise. */
 int check_wrong_calls(const wrong_call *wrong, size_t count, const char *device);
 
+/* Two tests, errors_on_cpu and errors_on_reference, of an array of wrong calls. */
+#define WRONG_CALL_TESTS(wrong_)                                                                                       \
+    static void errors_on_cpu(void **state)                                                                            \
+    {                                                                                                                  \
+        (void)state;                                                                                                   \
+        assert_int_equal(check_wrong_calls((wrong_), sizeof(wrong_) / sizeof *(wrong_), "cpu"), 0);                    \
+    }                                                                                                                  \
+    static void errors_on_reference(void **state)                                                                      \
+    {                                                                                                                  \
+        (void)state;                                                                                                   \
+        assert_int_equal(check_wrong_calls((wrong_), sizeof(wrong_) / sizeof *(wrong_), "reference"), 0);              \
+    }
+
 #endif
