@@ -380,7 +380,7 @@ static void time_pass(const char *name, cbm_dtype dtype, const part *parts, int 
         in[i] = window(arrays[i], dtype, shape);
     for (int i = 0; i < n; i++) {
         append(&p, parts, i, dtype);
-        stored[n_out].place = p.results[i];
+        stored[n_out] = (cbm_fused_output){ .place = p.results[i] };
         out[n_out++] = window(arrays[parts[i].into], dtype, shape);
         t.writes += parts[i].into >= FRESH;
         t.updates += parts[i].into < FRESH;
@@ -388,8 +388,9 @@ static void time_pass(const char *name, cbm_dtype dtype, const part *parts, int 
     }
     const cbm_parameter parameters[2] = { { .u = 5 }, { .u = 6 } };
     const cbm_fused fused = { (size_t)p.length, p.code, n_out, stored, 2 };
-    cbm_fused_launch l = { &fused, parameters, (size_t)n_in, n_out, in, out, NULL, threads };
-    if (cbm_cpu_fused_prepare(&l, &l.state) != CBM_OK) {
+    size_t workspace;
+    cbm_fused_launch l = { &fused, parameters, (size_t)n_in, n_out, in, out, NULL, threads, NULL };
+    if (cbm_cpu_fused_prepare(&l, &l.state, &workspace) != CBM_OK) {
         printf("%-34s not served\n", name);
         return;
     }

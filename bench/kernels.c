@@ -356,15 +356,16 @@ static void run_pass(void *user)
 static void time_pass(const char *name, const cbm_fused_instruction *code, size_t length, size_t n_in, int64_t count)
 {
     cbm_buffer in[2], out = make(CBM_F32, CBM_SHAPE(count));
-    const cbm_fused_output last = { (int32_t)length - 1 };
+    const cbm_fused_output last = { .place = (int32_t)length - 1 };
     const cbm_fused fused = { length, code, 1, &last, 3 };
     const cbm_parameter parameters[3] = { { .u = 5 }, { .u = 6 }, { .f = 0.5 } };
     for (size_t i = 0; i < n_in; i++)
         in[i] = make(CBM_F32, CBM_SHAPE(count));
-    cbm_fused_launch l = { &fused, parameters, n_in, 1, in, &out, NULL, threads };
+    size_t workspace;
+    cbm_fused_launch l = { &fused, parameters, n_in, 1, in, &out, NULL, threads, NULL };
     char text[60];
     snprintf(text, sizeof text, "%s of %d", name, (int)count);
-    if (strstr(text, wanted) && cbm_cpu_fused_prepare(&l, &l.state) == CBM_OK) {
+    if (strstr(text, wanted) && cbm_cpu_fused_prepare(&l, &l.state, &workspace) == CBM_OK) {
         report(text, least((timing){ run_pass, &l }), 0, 4.0 * (double)(n_in + 1) * (double)count, "");
         cbm_cpu_fused_release(l.state);
     }

@@ -74,6 +74,10 @@ typedef struct cbm_fused_instruction {
 
 typedef struct cbm_fused_output {
     int32_t place; /* which instruction's result is stored */
+    /* Not 0: the f32 result's element j is instead the sum of the elements number j, j + n, j + 2 n, ... of the pass, times
+       factor: of n = its count columns, `rows` elements each. */
+    int64_t rows;
+    double factor;
 } cbm_fused_output;
 
 /* Parameters are 8-byte cells: doubles for CBM_EXPR_FIELD of float fields; the plan converts ints to doubles. seed and
@@ -100,18 +104,27 @@ typedef struct cbm_fused_launch {
     const cbm_buffer *in, *out;
     void *state;
     int64_t threads;
+    void *workspace; /* of as many bytes as prepare asked for */
 } cbm_fused_launch;
+
+/* The elements that a pass walks over. */
+static inline int64_t cbm_fused_count(const cbm_fused_launch *l)
+{
+    const int64_t rows = l->n_out ? l->fused->outputs[0].rows : 0;
+    return l->n_out ? l->out[0].count * (rows ? rows : 1) : 0;
+}
 
 typedef struct cbm_backend {
     const char *name;
     const cbm_kernel *const *tables; /* NULL-terminated list of tables, each ended by a kernel with op NULL */
     const cbm_kernel *(*other)(const cbm_launch *shapes); /* for what no table serves; NULL: none */
     const struct cbm_backend *fallback;
-    cbm_status (*fused_prepare)(const cbm_fused_launch *shapes, void **state);
+    cbm_status (*fused_prepare)(const cbm_fused_launch *shapes, void **state, size_t *workspace);
     void (*fused_run)(const cbm_fused_launch *launch);
     /* Several passes none of which reads what another writes, in any order. NULL: one after the other. */
     void (*fused_run_all)(const cbm_fused_launch *const *launches, size_t count);
     void (*fused_release)(void *state);
+    bool fused_sums; /* passes may have outputs that are sums */
     /* Copies `from` into `to`: the same shape (N, C, ...) and dtype, each in its own layout, both without gaps. */
     void (*reorder)(const cbm_buffer *from, const cbm_buffer *to, int64_t threads);
     /* What has been measured to choose algorithms, as text (malloc'ed; NULL: nothing), and such a text taken over: false

@@ -13,6 +13,14 @@ typedef struct cbm_reduce_attributes {
     int64_t keepdim;
 } cbm_reduce_attributes;
 
+static inline bool cbm_is_reduced(const cbm_shape *axes, int64_t axis)
+{
+    for (int64_t i = 1; i <= axes->v[0]; i++)
+        if (axes->v[i] == axis)
+            return true;
+    return false;
+}
+
 /* var, std: x -> y, mean. */
 typedef struct cbm_var_attributes {
     cbm_reduce_attributes over;

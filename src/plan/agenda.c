@@ -345,7 +345,7 @@ bool cbm_agenda_can_repeat(const cbm_agenda *s, int32_t event, int32_t value, cb
     for (size_t k = 0; e->again < 0 && k < step->n_out; k++)
         if (cbm_used(s, e->first + e->n_in + (int32_t)k) == value)
             again->again = (int32_t)k;
-    if (again->again < 0 || (kernel && again->again != 0))
+    if (again->again < 0 || (kernel && again->again != 0) || (step->fused && step->workspace_bytes)) /* makes sums */
         return false;
     again->inputs = step->fused ? cbm_pass_needs(step->fused, (size_t)again->again) : ((uint64_t)1 << step->n_in) - 1;
     again->cost = cbm_distinct_bytes(&step->buffers[step->n_in + (size_t)again->again]);

@@ -258,6 +258,10 @@ static int32_t missing(cbm_build *b, const cbm_unit *u, int32_t self)
 
 static bool needed(const cbm_build *b, const cbm_unit *u)
 {
+    size_t sums;
+    cbm_sums_of(b, (int32_t)(u - (const cbm_unit *)b->units.data), &sums);
+    if (sums)
+        return true;
     for (int32_t m = 0; m < u->count; m++) {
         int32_t i = CBM_AT(&b->members, int32_t, u->first + m);
         for (int32_t k = 0; k < node_at(b, i)->n_out; k++)
@@ -355,6 +359,8 @@ static bool build(cbm_build *b)
         return false;
     if (!b->plain)
         cbm_absorb_passes(b);
+    if (!b->plain && !cbm_absorb_sums(b))
+        return false;
     if (!cbm_find_constants(b) || (!b->plain && !cbm_choose_layouts(b)) || !in_order(b))
         return false;
     b->plan->bases = 2 + b->plan->n_leaves + b->plan->results.count;
@@ -388,6 +394,7 @@ static cbm_plan *attempt(const cbm_collected *g, bool plain, bool *unable)
                     .heap = heap,
                     .members = CBM_ARRAY(heap, int32_t),
                     .units = CBM_ARRAY(heap, cbm_unit),
+                    .sums = CBM_ARRAY(heap, cbm_sum),
                     .roots = CBM_ARRAY(heap, cbm_root),
                     .lifetimes = CBM_ARRAY(heap, cbm_lifetime),
                     .copies = CBM_ARRAY(heap, cbm_copy),
@@ -404,6 +411,7 @@ static cbm_plan *attempt(const cbm_collected *g, bool plain, bool *unable)
     cbm_heap_give(heap, b.constant, nodes + 1);
     cbm_array_free(&b.members);
     cbm_array_free(&b.units);
+    cbm_array_free(&b.sums);
     cbm_array_free(&b.roots);
     cbm_array_free(&b.lifetimes);
     cbm_array_free(&b.copies);

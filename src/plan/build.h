@@ -19,6 +19,14 @@ typedef struct cbm_unit {
     cbm_ref absorbed_result; /* the value it makes instead of its own */
 } cbm_unit;
 
+/* A sum that a pass makes of one of its values (sums.c). */
+typedef struct cbm_sum {
+    int32_t unit, node;
+    cbm_ref of;
+    int64_t rows;
+    double factor;
+} cbm_sum;
+
 /* Memory that values lie in. */
 typedef struct cbm_root {
     int32_t base;     /* leaf's or result's base; CBM_BASE_ARENA: a temporary */
@@ -50,6 +58,7 @@ typedef struct cbm_build {
     int32_t *unit_of;         /* per node */
     cbm_array members;        /* of int32_t */
     cbm_array units;          /* of cbm_unit */
+    cbm_array sums;           /* of cbm_sum, by unit */
     cbm_array roots;          /* of cbm_root */
     cbm_array lifetimes;      /* of cbm_lifetime */
     cbm_spot *spots;          /* per node result, then per leaf */
@@ -78,13 +87,19 @@ void cbm_layout_window(cbm_layout layout, const cbm_buffer *w, cbm_buffer *out);
 /* absorb.c: passes that a kernel can do to its result before writing it become part of the kernel's unit. */
 void cbm_absorb_passes(cbm_build *b);
 
+/* sums.c: sums of a pass's values over all elements or over rows become part of the pass. And those of a unit: the first
+   one's number, and how many. */
+bool cbm_absorb_sums(cbm_build *b);
+size_t cbm_sums_of(const cbm_build *b, int32_t unit, size_t *count);
+
 /* constant.c: marks constant nodes and notes what they depend on. */
 bool cbm_find_constants(cbm_build *b);
 bool cbm_is_constant(const cbm_build *b, cbm_ref ref);
 
 /* steps.c: appends what computes the unit. */
 bool cbm_build_unit(cbm_build *b, const cbm_unit *u);
-cbm_status cbm_prepare_pass(const cbm_build *b, cbm_step *step); /* whose program and buffers are there */
+cbm_status cbm_prepare_pass(const cbm_build *b, cbm_step *step,
+                            size_t *workspace); /* whose program and buffers are there */
 
 /* settle.c: the order of the steps, the lifetimes of temporaries and their places in the arena. */
 bool cbm_settle_memory(cbm_build *b);

@@ -87,8 +87,8 @@ static int32_t constant_members(const cbm_build *b, const cbm_unit *unit)
     return constant;
 }
 
-/* A pass, and a kernel with the pass that it absorbed, are constant with all their members or not at all. false: something
-   had to be changed. */
+/* A pass with its sums, and a kernel with the pass that it absorbed, are constant with all their members or not at all. false:
+   something had to be changed. */
 static bool units_agree(cbm_build *b)
 {
     bool agree = true;
@@ -96,13 +96,18 @@ static bool units_agree(cbm_build *b)
         const cbm_unit *unit = &CBM_AT(&b->units, cbm_unit, u);
         const int32_t *members = &CBM_AT(&b->members, int32_t, unit->first);
         const cbm_unit *pass = unit->absorbs ? &CBM_AT(&b->units, cbm_unit, unit->absorbs - 1) : NULL;
-        const int32_t constant = constant_members(b, unit) + (pass ? constant_members(b, pass) : 0);
-        if (constant == 0 || constant == unit->count + (pass ? pass->count : 0))
+        size_t sums, first = cbm_sums_of(b, (int32_t)u, &sums);
+        int32_t constant = constant_members(b, unit) + (pass ? constant_members(b, pass) : 0);
+        for (size_t i = first; i < first + sums; i++)
+            constant += b->constant[CBM_AT(&b->sums, cbm_sum, i).node];
+        if (constant == 0 || constant == unit->count + (pass ? pass->count : 0) + (int32_t)sums)
             continue;
         for (int32_t m = 0; m < unit->count; m++)
             b->constant[members[m]] = 0;
         for (int32_t m = 0; pass && m < pass->count; m++)
             b->constant[CBM_AT(&b->members, int32_t, pass->first + m)] = 0;
+        for (size_t i = first; i < first + sums; i++)
+            b->constant[CBM_AT(&b->sums, cbm_sum, i).node] = 0;
         agree = false;
     }
     return agree;

@@ -144,7 +144,7 @@ static void *keep(cbm_plan *plan, const cbm_array *a)
 }
 
 bool cbm_pass_build(cbm_plan *plan, const cbm_collected *g, const int32_t *members, size_t n_members,
-                    const cbm_ref *stored, size_t n_stored, cbm_step *step, cbm_array *operands)
+                    const cbm_made *made, size_t n_made, cbm_step *step, cbm_array *operands)
 {
     cbm_heap *heap = plan->heap;
     builder b = { .plan = plan,
@@ -163,21 +163,24 @@ bool cbm_pass_build(cbm_plan *plan, const cbm_collected *g, const int32_t *membe
         b.n_members = i + 1;
         ok = b.results[i] >= 0;
     }
-    cbm_fused_output *outputs = ok ? cbm_plan_take(plan, n_stored * sizeof *outputs) : NULL;
-    for (size_t s = 0; s < n_stored && outputs; s++)
+    cbm_fused_output *outputs = ok ? cbm_plan_take(plan, n_made * sizeof *outputs) : NULL;
+    for (size_t s = 0; s < n_made && outputs; s++)
         for (size_t i = 0; i < n_members; i++)
-            if (members[i] == stored[s] / CBM_MAX_OUTPUTS)
-                outputs[s].place = b.results[i];
+            if (members[i] == made[s].of / CBM_MAX_OUTPUTS)
+                outputs[s] =
+                    (cbm_fused_output){ .place = b.results[i], .rows = made[s].rows, .factor = made[s].factor };
     step->fused = outputs ? cbm_plan_take(plan, sizeof *step->fused) : NULL;
     if (step->fused) {
         *step->fused = (cbm_fused){ .length = b.code.count,
                                     .code = keep(plan, &b.code),
-                                    .n_out = n_stored,
+                                    .n_out = n_made,
                                     .outputs = outputs,
                                     .n_parameters = b.cells.count };
         step->cells = keep(plan, &b.cells);
         step->parameters = cbm_plan_take(plan, b.cells.count * sizeof(cbm_parameter));
         step->n_members = n_members;
+        for (size_t s = 0; s < n_made; s++)
+            step->n_members += made[s].rows != 0;
         ok = step->fused->code && step->cells && step->parameters;
     }
     cbm_heap_give(heap, b.results, n_members * sizeof(int32_t));

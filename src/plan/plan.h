@@ -177,10 +177,23 @@ void *cbm_plan_take(cbm_plan *plan, size_t size); /* zeroed; freed with the plan
 bool cbm_is_pointwise(const cbm_node *n);
 bool cbm_is_inline_scalar(const cbm_node *n); /* one number everywhere: every pass reads it itself */
 
-/* pass.c: fills step with the fused program of the pass's members (node numbers, in order). refs receives the operand of
-   each input buffer, outputs are the results that must be stored. */
+/* What a pass leaves in memory: a member's result, or (rows: not 0) a sum of one, as in cbm_fused_output. */
+typedef struct cbm_made {
+    cbm_ref ref, of; /* the value that is made; the member's result */
+    int64_t rows;
+    double factor;
+} cbm_made;
+
+/* pass.c: fills step with the fused program of the pass's members (node numbers, in order), of which so many are made.
+   operands receives the operand of each input buffer. */
 bool cbm_pass_build(cbm_plan *plan, const cbm_collected *g, const int32_t *members, size_t n_members,
-                    const cbm_ref *stored, size_t n_stored, cbm_step *step, cbm_array *operands);
+                    const cbm_made *made, size_t n_made, cbm_step *step, cbm_array *operands);
+
+/* Whether result k of a step is a sum over a pass. */
+static inline bool cbm_is_sum(const cbm_step *step, size_t k)
+{
+    return step->fused && step->fused->outputs[k].rows;
+}
 
 /* Which of a pass's operands one of its results needs; and the part of the pass that makes it, reading those in order. */
 uint64_t cbm_pass_needs(const cbm_fused *fused, size_t result);

@@ -134,6 +134,16 @@ static const char *why_kept(maker *m, int32_t base)
     return keep_text(m, &t);
 }
 
+/* The operation of which result k of a step is: a sum's own, or the step's. */
+static const cbm_node *made_by(const maker *m, size_t s, size_t k)
+{
+    const cbm_step *step = step_at(m, s);
+    size_t sums, first = cbm_sums_of(m->b, m->b->unit_of[step->node], &sums);
+    if (!cbm_is_sum(step, k))
+        return node_at(m, step->node);
+    return node_at(m, CBM_AT(&m->b->sums, cbm_sum, first + sums + k - step->n_out).node);
+}
+
 static void describe_operand(maker *m, size_t s, size_t k)
 {
     const cbm_step *step = step_at(m, s);
@@ -141,7 +151,7 @@ static void describe_operand(maker *m, size_t s, size_t k)
     const cbm_place *at = &step->places[k];
     cbm_operand_info *o = &m->r->steps[s].operands[k];
     bool output = k >= step->n_in;
-    if (step->fused && !is_own(step))
+    if (step->fused && !is_own(step) && (!output || !cbm_is_sum(step, k - step->n_in)))
         undo_window(unit_at(m, step->node)->layout, w);
     *o = (cbm_operand_info){ .name = "", .why = "", .source = -1, .value = -1, .dtype = w->dtype };
     o->layout = layout_of(w);
@@ -163,7 +173,7 @@ static void describe_operand(maker *m, size_t s, size_t k)
         o->value = at->base - 1;
     }
     if (output) {
-        o->name = is_own(step) ? m->r->steps[s].operands[0].name : node_at(m, step->node)->op->name;
+        o->name = is_own(step) ? m->r->steps[s].operands[0].name : made_by(m, s, k - step->n_in)->op->name;
         o->why =
             at->base == CBM_BASE_ARENA || at->lent || at->base == CBM_BASE_KEPT(m->plan) ? "" : why_kept(m, at->base);
         return;
@@ -239,6 +249,9 @@ static const char *does_text(maker *m, const cbm_step *step, const cbm_unit *u)
     cbm_text t = cbm_text_open(m->b->heap);
     for (int32_t i = 0; !is_own(step) && i < u->count; i++)
         cbm_text_append(&t, "%s%s", i ? " " : "", node_at(m, CBM_AT(&m->b->members, int32_t, u->first + i))->op->name);
+    size_t sums, first = cbm_sums_of(m->b, m->b->unit_of[step->node], &sums);
+    for (size_t i = first; step->fused && !is_own(step) && i < first + sums; i++)
+        cbm_text_append(&t, " %s", node_at(m, CBM_AT(&m->b->sums, cbm_sum, i).node)->op->name);
     const cbm_unit *tail = absorbed_by(m, step, u);
     for (int32_t i = 0; tail && i < tail->count; i++)
         cbm_text_append(&t, " %s", node_at(m, CBM_AT(&m->b->members, int32_t, tail->first + i))->op->name);
@@ -258,11 +271,11 @@ static void describe_step(maker *m, size_t s)
     if (!r->operands || (!step->why && !cbm_report_unfused(m->b, u, &unfused)) ||
         (tail && !step->why && !cbm_report_unfused(m->b, tail, &unfused)))
         m->ok = false;
-    r->info = (cbm_step_info){ .operations = is_own(step) ? 0 : (uint64_t)(u->count + (tail ? tail->count : 0)),
-                               .name = step->reorder  ? "reorder"
-                                       : is_own(step) ? "copy"
-                                       : u->count > 1 ? "pass"
-                                                      : n->op->name,
+    r->info = (cbm_step_info){ .operations = is_own(step) ? 0 : (uint64_t)step->n_members,
+                               .name = step->reorder                        ? "reorder"
+                                       : is_own(step)                       ? "copy"
+                                       : step->fused && step->n_members > 1 ? "pass"
+                                                                            : n->op->name,
                                .does = does_text(m, step, u),
                                .kernel = kernel_text(m, step),
                                .why = step->why ? step->why : "",

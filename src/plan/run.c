@@ -92,6 +92,8 @@ static bool bind_step(cbm_context *cx, cbm_step *step, const cbm_collected *g)
     if (!work && step->n_out)
         return false;
     bind_numbers(step, g);
+    char *workspace = step->workspace_bytes ? bases[step->workspace.base] + step->workspace.offset : NULL;
+    step->launch.workspace = step->pass.workspace = workspace;
     return true;
 }
 
@@ -107,7 +109,6 @@ static cbm_status run_step(cbm_context *cx, cbm_step *step, const cbm_collected 
     char message[256];
     message[0] = 0;
     step->launch.message = message;
-    step->launch.workspace = step->workspace_bytes ? bases[step->workspace.base] + step->workspace.offset : NULL;
     cbm_status status = CBM_OK;
     if (step->packs >= 0) {
         char *packed = bases[step->packed.base] + step->packed.offset;

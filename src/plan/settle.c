@@ -33,7 +33,8 @@ static bool repeat_pass(cbm_build *b, const cbm_step *of, const cbm_event *e, cb
     step->cells = of->cells;
     step->parameters = cbm_plan_take(b->plan, of->fused->n_parameters * sizeof *step->parameters);
     step->fused = cbm_pass_part(b->plan, of->fused, (size_t)e->again);
-    return step->parameters && step->fused && cbm_prepare_pass(b, step) == CBM_OK;
+    size_t workspace; /* none: what makes sums is not repeated */
+    return step->parameters && step->fused && cbm_prepare_pass(b, step, &workspace) == CBM_OK;
 }
 
 /* A kernel's state stays its first step's. */

@@ -102,7 +102,7 @@ static void broadcast_window(const cbm_buffer *from, const cbm_buffer *to, cbm_b
     }
 }
 
-cbm_status cbm_prepare_pass(const cbm_build *b, cbm_step *step)
+cbm_status cbm_prepare_pass(const cbm_build *b, cbm_step *step, size_t *workspace)
 {
     step->pass = (cbm_fused_launch){ .fused = step->fused,
                                      .parameters = step->parameters,
@@ -112,7 +112,9 @@ cbm_status cbm_prepare_pass(const cbm_build *b, cbm_step *step)
                                      .out = step->buffers + step->n_in,
                                      .threads = b->cx->threads };
     const cbm_backend *backend = b->plan->backend;
-    const cbm_status status = backend->fused_prepare ? backend->fused_prepare(&step->pass, &step->state) : CBM_OK;
+    *workspace = 0;
+    const cbm_status status =
+        backend->fused_prepare ? backend->fused_prepare(&step->pass, &step->state, workspace) : CBM_OK;
     step->pass.state = step->state;
     return status;
 }
@@ -120,13 +122,14 @@ cbm_status cbm_prepare_pass(const cbm_build *b, cbm_step *step)
 static bool finish_pass(cbm_build *b, cbm_step *step)
 {
     const cbm_backend *backend = b->plan->backend;
-    const cbm_status status = cbm_prepare_pass(b, step);
+    size_t workspace;
+    const cbm_status status = cbm_prepare_pass(b, step, &workspace);
     if (status != CBM_OK) {
         const cbm_node *n = node_at(b, step->node);
         cbm_fail(b->cx, status, "[%s] cannot be prepared as part of a pass: %s", n->op->name, cbm_status_name(status));
         return false;
     }
-    if (push_step(b, step, 0))
+    if (push_step(b, step, workspace))
         return true;
     if (backend->fused_release)
         backend->fused_release(step->state);
@@ -477,20 +480,34 @@ static bool same_extents(const cbm_buffer *a, const cbm_buffer *b)
     return same;
 }
 
+/* What the pass leaves in memory: members' results that others read, then sums. */
+static bool list_made(cbm_build *b, const cbm_unit *u, cbm_array *made)
+{
+    bool ok = true;
+    for (int32_t m = 0; m < u->count && ok; m++) {
+        const cbm_ref ref = CBM_REF_NODE(CBM_AT(&b->members, int32_t, u->first + m), 0);
+        const cbm_made stored = { .ref = ref, .of = ref };
+        if (b->read[ref] || b->results[ref] >= 0)
+            ok = cbm_array_push(made, &stored) != NULL;
+    }
+    size_t sums, first = cbm_sums_of(b, (int32_t)(u - (const cbm_unit *)b->units.data), &sums);
+    for (size_t i = first; i < first + sums && ok; i++) {
+        const cbm_sum *s = &CBM_AT(&b->sums, cbm_sum, i);
+        const cbm_made sum = { .ref = CBM_REF_NODE(s->node, 0), .of = s->of, .rows = s->rows, .factor = s->factor };
+        ok = cbm_array_push(made, &sum) != NULL;
+    }
+    return ok;
+}
+
 static bool build_pass(cbm_build *b, const cbm_unit *u)
 {
     const int32_t *members = &CBM_AT(&b->members, int32_t, u->first);
     cbm_step step = { .node = members[u->count - 1], .packs = -1, .commit = u->commit };
-    cbm_array stored = CBM_ARRAY(b->heap, cbm_ref), operands = CBM_ARRAY(b->heap, cbm_ref);
-    bool ok = true;
-    for (int32_t m = 0; m < u->count && ok; m++) {
-        cbm_ref ref = CBM_REF_NODE(members[m], 0);
-        if (b->read[ref] || b->results[ref] >= 0)
-            ok = cbm_array_push(&stored, &ref) != NULL;
-    }
-    ok = ok && cbm_pass_build(b->plan, b->g, members, (size_t)u->count, stored.data, stored.count, &step, &operands) &&
-         operands.count <= CBM_MAX_INPUTS && step_buffers(b, &step, operands.count, stored.count);
-    const cbm_buffer *whole = ok ? &cbm_spot_of(b, CBM_AT(&stored, cbm_ref, 0))->window : NULL;
+    cbm_array made = CBM_ARRAY(b->heap, cbm_made), operands = CBM_ARRAY(b->heap, cbm_ref);
+    bool ok = list_made(b, u, &made) &&
+              cbm_pass_build(b->plan, b->g, members, (size_t)u->count, made.data, made.count, &step, &operands) &&
+              operands.count <= CBM_MAX_INPUTS && step_buffers(b, &step, operands.count, made.count);
+    const cbm_buffer *whole = ok ? &cbm_spot_of(b, CBM_AT(&made, cbm_made, 0).of)->window : NULL;
     for (size_t k = 0; k < operands.count && ok; k++) {
         const cbm_ref ref = CBM_AT(&operands, cbm_ref, k);
         const cbm_spot *own = cbm_spot_of(b, ref);
@@ -506,19 +523,20 @@ static bool build_pass(cbm_build *b, const cbm_unit *u)
         broadcast_window(&s.window, whole, &window);
         cbm_layout_window(u->layout, &window, &step.buffers[k]);
     }
-    for (size_t k = 0; k < stored.count && ok; k++) {
-        cbm_ref ref = CBM_AT(&stored, cbm_ref, k);
-        ok = give_home(b, ref, u->layout);
+    for (size_t k = 0; k < made.count && ok; k++) {
+        const cbm_made *m = &CBM_AT(&made, cbm_made, k);
+        const cbm_layout layout = m->rows ? CBM_LAYOUT_PLAIN : u->layout;
+        ok = give_home(b, m->ref, layout);
         if (!ok)
             break;
-        const cbm_spot *home = cbm_spot_of(b, ref);
+        const cbm_spot *home = cbm_spot_of(b, m->ref);
         set_buffer(&step, operands.count + k, home);
-        cbm_layout_window(u->layout, &home->window, &step.buffers[operands.count + k]);
+        cbm_layout_window(layout, &home->window, &step.buffers[operands.count + k]);
     }
     ok = ok && finish_pass(b, &step);
-    for (size_t k = 0; k < stored.count && ok; k++)
-        ok = store_result(b, step.node, CBM_AT(&stored, cbm_ref, k));
-    cbm_array_free(&stored);
+    for (size_t k = 0; k < made.count && ok; k++)
+        ok = store_result(b, step.node, CBM_AT(&made, cbm_made, k).ref);
+    cbm_array_free(&made);
     cbm_array_free(&operands);
     return ok;
 }

@@ -11,7 +11,9 @@ static double pass_flops(const cbm_step *step)
         int32_t code = step->fused->code[i].code;
         instructions += code != CBM_EXPR_INPUT && code != CBM_EXPR_NUMBER && code != CBM_EXPR_FIELD;
     }
-    return step->n_out ? instructions * (double)step->buffers[step->n_in].count : 0;
+    for (size_t k = 0; k < step->n_out; k++)
+        instructions += cbm_is_sum(step, k);
+    return instructions * (double)cbm_fused_count(&step->pass);
 }
 
 double cbm_step_flops(const cbm_step *step)

@@ -58,6 +58,7 @@ struct cbm_context {
     bool deterministic, check_handles, naive, tune;
     bool profile, dry_run; /* see cambium/plan.h */
     size_t improve_from;   /* bytes of temporaries from which on plans are searched for ways to need less */
+    bool sums_apart;       /* for tests: kernels make all sums, so that planning changes no bits */
     double repeat_share;   /* of a plan's time that may go into making again what is not kept */
     int32_t recomputing;   /* > 0 while backward records a forward again: effects have happened already */
     cbm_log_fn log;

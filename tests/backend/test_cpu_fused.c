@@ -167,7 +167,9 @@ static void run_program(const cbm_backend *backend, const program *p, int64_t th
                            .in = in,
                            .out = out,
                            .threads = threads };
-    assert_int_equal(backend->fused_prepare(&l, &l.state), CBM_OK);
+    size_t workspace;
+    assert_int_equal(backend->fused_prepare(&l, &l.state, &workspace), CBM_OK);
+    assert_int_equal(workspace, 0);
     l.parameters = p->parameters;
     for (int twice = 0; twice < 2; twice++) {
         for (size_t i = 0; i < n_in; i++) {
@@ -257,6 +259,99 @@ static void programs(void **state)
         for (int i = 0; i < INPUTS; i++)
             free(p.in[i].data);
     }
+    cbm_simd_choose(NULL);
+    cbm_cpu_stream_from(-1);
+}
+
+/* ---- sums ---- */
+
+/* Sums by column of a matrix given as doubles, and the bound of their rounding: of magnitudes. */
+static void add_up(const double *x, int64_t count, int64_t columns, double factor, double *sum, double *bound)
+{
+    for (int64_t i = 0; i < columns; i++)
+        sum[i] = bound[i] = 0;
+    for (int64_t i = 0; i < count; i++) {
+        sum[i % columns] += x[i] * factor;
+        bound[i % columns] += fabs(x[i] * factor);
+    }
+}
+
+/* x * y + z, stored or not, and its sums over rows and over everything, must be those of the elements; bit for bit the same on
+   one, two and three threads, at tile lengths that divide rows and others. */
+static void sums(void **state)
+{
+    (void)state;
+    static const int64_t shapes[][2] = { { 8, 16 },     { 9, 1 },      { 1000, 17 },  { 64, 512 },   { 33, 5000 },
+                                         { 100000, 1 }, { 300, 1024 }, { 5000, 100 }, { 12, 30000 }, { 70000, 16 } };
+    static const cbm_fused_instruction code[] = { { .code = CBM_EXPR_INPUT, .arg = 0, .dtype = CBM_F32 },
+                                                  { .code = CBM_EXPR_INPUT, .arg = 1, .dtype = CBM_F32 },
+                                                  { .code = CBM_EXPR_MUL, .x = 0, .y = 1, .dtype = CBM_F32 },
+                                                  { .code = CBM_EXPR_NUMBER, .value = 0.25, .dtype = CBM_F32 },
+                                                  { .code = CBM_EXPR_ADD, .x = 2, .y = 3, .dtype = CBM_F32 } };
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+        for (int round = 0; round < 4 * N_LEVELS; round++) {
+            const cbm_simd *level = cbm_simd_named(simd_levels[round / 4]);
+            const bool stores = round & 1, streams = round & 2;
+            if (!level)
+                continue;
+            cbm_simd_choose(level);
+            cbm_cpu_stream_from(streams ? 0 : -1);
+            const int64_t rows = shapes[s][0], columns = shapes[s][1], count = rows * columns;
+            cbm_buffer in[2] = { buffer(CBM_F32, CBM_SHAPE(rows, columns)), buffer(CBM_F32, CBM_SHAPE(rows, columns)) };
+            in[1].stride[0] = 0; /* one row for all */
+            in[1].contiguous = 0;
+            cbm_buffer out[4] = { buffer(CBM_F32, CBM_SHAPE(columns)), buffer(CBM_F32, CBM_SHAPE(1)),
+                                  buffer(CBM_F32, CBM_SHAPE(columns)), buffer(CBM_F32, CBM_SHAPE(rows, columns)) };
+            const cbm_fused_output made[4] = { { .place = 4, .rows = rows, .factor = 1 },
+                                               { .place = 4, .rows = count, .factor = 1.0 / (double)count },
+                                               { .place = 3, .rows = rows, .factor = 2 },
+                                               { .place = 4 } };
+            const cbm_fused fused = { 5, code, stores ? 4 : 3, made, 0 };
+            double *x = malloc((size_t)count * sizeof *x), *sum = malloc((size_t)columns * 2 * sizeof *sum);
+            float *first = NULL;
+            for (int i = 0; i < 2; i++)
+                fill_buffer(&in[i], (fill){ -4, 4 });
+            for (int64_t i = 0; i < count; i++)
+                x[i] = get(in[0].data, CBM_F32, i) * get(in[1].data, CBM_F32, i % columns) + 0.25;
+            for (size_t o = 0; o < fused.n_out; o++)
+                out[o].data = aligned_alloc(64, ((size_t)out[o].count * sizeof(float) + 63) / 64 * 64);
+            for (int threads = 1; threads <= 3; threads++) {
+                size_t workspace;
+                cbm_fused_launch l = {
+                    .fused = &fused, .n_in = 2, .n_out = fused.n_out, .in = in, .out = out, .threads = threads
+                };
+                assert_int_equal(cbm_cpu_fused_prepare(&l, &l.state, &workspace), CBM_OK);
+                l.workspace = aligned_alloc(64, (workspace + 63) / 64 * 64);
+                memset(l.workspace, 0xee, workspace);
+                cbm_cpu_fused_run(&l);
+                for (int o = 0; o < 3; o++) {
+                    const int64_t n = out[o].count;
+                    add_up(x, count, n, made[o].factor, sum, sum + n);
+                    for (int64_t i = 0; i < n; i++) {
+                        const double want = o == 2 ? 0.5 * (double)rows : sum[i],
+                                     bound = o == 2 ? fabs(want) : sum[n + i];
+                        if (fabs(get(out[o].data, CBM_F32, i) - want) > 3e-6 * bound)
+                            fail_msg("%d x %d at %s: sum %d of column %d is %.9g, not %.9g", (int)rows, (int)columns,
+                                     level->name, o, (int)i, get(out[o].data, CBM_F32, i), want);
+                    }
+                }
+                for (int64_t i = 0; stores && i < count; i++)
+                    assert_true(fabs(get(out[3].data, CBM_F32, i) - x[i]) <= 4e-6);
+                if (!first)
+                    first =
+                        memcpy(malloc((size_t)columns * sizeof *first), out[0].data, (size_t)columns * sizeof *first);
+                assert_memory_equal(first, out[0].data, (size_t)columns * sizeof *first);
+                free(l.workspace);
+                cbm_cpu_fused_release(l.state);
+            }
+            for (size_t o = 0; o < fused.n_out; o++)
+                free(out[o].data);
+            for (int i = 0; i < 2; i++)
+                free(in[i].data);
+            free(x);
+            free(sum);
+            free(first);
+        }
     cbm_simd_choose(NULL);
     cbm_cpu_stream_from(-1);
 }
@@ -376,6 +471,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(programs),
+        cmocka_unit_test(sums),
         cmocka_unit_test(elementary_functions),
         cmocka_unit_test(elementary_functions_of_two),
         cmocka_unit_test(random_numbers),

@@ -179,10 +179,11 @@ static void planned_is_naive(void **state)
     train(true, "cpu", 6, 0.2, naive);
     train(false, "cpu", 6, 0.2, again);
     train(false, "reference", 6, 0.2, plain);
-    assert_memory_equal(planned, naive, sizeof planned);
     assert_memory_equal(planned, again, sizeof planned);
-    for (int i = 0; i < 6; i++)
+    for (int i = 0; i < 6; i++) {
+        assert_true(fabs(planned[i] - naive[i]) < 1e-4 * naive[i]); /* sums are made in another order */
         assert_true(fabs(planned[i] - plain[i]) < 2e-3 * plain[i]);
+    }
     train(false, "cpu", 60, 0, long_run);
     assert_true(long_run[59] < 0.2 * long_run[0]); /* it looks one step back */
 }

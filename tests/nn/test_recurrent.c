@@ -277,9 +277,11 @@ static void planned_is_naive(void **state)
         const double planned = train(false, 2, shapes[i].batch, shapes[i].hidden, shapes[i].ragged, a, size);
         const double naive = train(true, 2, shapes[i].batch, shapes[i].hidden, shapes[i].ragged, b, size);
         const double again = train(false, 2, shapes[i].batch, shapes[i].hidden, shapes[i].ragged, c, size);
-        assert_true(isfinite(planned) && planned == naive && planned == again);
-        assert_memory_equal(a, b, size);
+        assert_true(isfinite(planned) && planned == again);
         assert_memory_equal(a, c, size);
+        assert_true(fabs(planned - naive) < 1e-5 * (1 + fabs(naive))); /* sums are made in another order */
+        for (int64_t k = 0; k < shapes[i].hidden; k++)
+            assert_true(fabsf(a[k] - b[k]) < 1e-5f);
         const double alone = train(false, 1, shapes[i].batch, shapes[i].hidden, shapes[i].ragged, b, size);
         assert_true(fabs(planned - alone) < 1e-5 * (1 + fabs(alone)));
     }

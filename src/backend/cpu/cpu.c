@@ -20,6 +20,7 @@ const cbm_backend cbm_backend_cpu = {
     .fused_run = cbm_cpu_fused_run,
     .fused_run_all = cbm_cpu_fused_run_all,
     .fused_release = cbm_cpu_fused_release,
+    .fused_sums = true,
     .reorder = cbm_cpu_reorder,
     .measured = cbm_tuning_text,
     .remember = cbm_tuning_merge,

@@ -365,7 +365,7 @@ static inline int64_t cbm_grain(int64_t work)
 }
 
 /* fused.c */
-cbm_status cbm_cpu_fused_prepare(const cbm_fused_launch *shapes, void **state);
+cbm_status cbm_cpu_fused_prepare(const cbm_fused_launch *shapes, void **state, size_t *workspace);
 void cbm_cpu_fused_run(const cbm_fused_launch *launch);
 void cbm_cpu_fused_run_all(const cbm_fused_launch *const *launches, size_t count);
 void cbm_cpu_fused_release(void *state);

@@ -123,6 +123,8 @@ static void find_direct_outputs(maker *m)
 {
     for (size_t o = 0; o < m->launch->n_out; o++) {
         m->direct[o] = -1;
+        if (m->pass->sums[o].columns)
+            continue;
         const cbm_dtype dtype = m->launch->out[o].dtype;
         const int32_t root = m->values[m->fused->outputs[o].place].root;
         if (is_narrow(dtype) || m->values[root].uniform || code_at(m, root)->code == CBM_EXPR_INPUT)
@@ -332,11 +334,11 @@ static void load_stored_inputs(maker *m)
 static void add_stores(maker *m)
 {
     for (size_t o = 0; o < m->launch->n_out; o++) {
-        const bool direct = m->direct[o] >= 0;
+        const bool direct = m->direct[o] >= 0, sum = m->pass->sums[o].columns > 0;
         if (direct && m->pass->streams[o] < 0)
             continue;
         const value *v = &m->values[m->values[m->fused->outputs[o].place].root];
-        cbm_pass_step s = { .kind = CBM_STEP_STORE, .arg = (int32_t)o, .past = direct };
+        cbm_pass_step s = { .kind = sum ? CBM_STEP_SUM : CBM_STEP_STORE, .arg = (int32_t)o, .past = direct };
         s.from[0] = v->place;
         s.step[0] = m->pass->places[v->place].kind != CBM_PLACE_UNIFORM;
         m->pass->steps[m->pass->n_steps++] = s;
@@ -375,7 +377,7 @@ static bool is_far(const cbm_pass *p)
         if (p->inputs[i].contiguous)
             bytes += p->count * (int64_t)cbm_dtype_size(p->inputs[i].dtype);
     for (size_t o = 0; o < p->n_out; o++)
-        bytes += p->count * (int64_t)cbm_dtype_size(p->out_dtype[o]);
+        bytes += p->sums[o].columns ? 0 : p->count * (int64_t)cbm_dtype_size(p->out_dtype[o]);
     return cbm_cpu_streams(bytes);
 }
 
@@ -422,9 +424,9 @@ static int64_t worker_count(const cbm_pass *p, int64_t threads)
 {
     const int64_t work = p->count * (1 + 2 * (int64_t)p->n_heavy);
     int64_t workers = work / CBM_CPU_GRAIN;
-    const int64_t tiles = (p->count + p->tile - 1) / p->tile;
+    const int64_t unit = p->part ? p->part : p->tile, units = (p->count + unit - 1) / unit;
     workers = workers > threads ? threads : workers;
-    workers = workers > tiles ? tiles : workers;
+    workers = workers > units ? units : workers;
     return workers < 1 ? 1 : workers;
 }
 
@@ -442,23 +444,24 @@ static cbm_pass *new_pass(const cbm_fused_launch *shapes)
     p->simd = cbm_simd_get();
     p->n_in = shapes->n_in;
     p->n_out = shapes->n_out;
-    p->count = shapes->n_out > 0 ? shapes->out[0].count : 0;
+    p->count = cbm_fused_count(shapes);
     p->inputs = zeros(shapes->n_in, sizeof *p->inputs);
     p->out_dtype = zeros(shapes->n_out, sizeof *p->out_dtype);
     p->streams = zeros(shapes->n_out, sizeof *p->streams);
+    p->sums = zeros(shapes->n_out, sizeof *p->sums);
     p->places = zeros(n + shapes->n_in + shapes->n_out, sizeof *p->places);
     p->uniforms = zeros(n, sizeof *p->uniforms);
     p->once = zeros(2 * n, sizeof *p->once);
     p->steps = zeros(3 * n + shapes->n_in + shapes->n_out, sizeof *p->steps);
     p->uniform_memory = aligned_alloc(64, (n > 0 ? n : 1) * CBM_TILE_UNIFORM);
-    if (p->inputs && p->out_dtype && p->streams && p->places && p->uniforms && p->once && p->steps &&
+    if (p->inputs && p->out_dtype && p->streams && p->sums && p->places && p->uniforms && p->once && p->steps &&
         p->uniform_memory) {
         for (size_t i = 0; i < shapes->n_in; i++)
             describe_input(&shapes->in[i], &p->inputs[i]);
         for (size_t i = 0; i < shapes->n_out; i++) {
             const int64_t bytes = p->count * (int64_t)cbm_dtype_size(shapes->out[i].dtype);
             p->out_dtype[i] = shapes->out[i].dtype;
-            p->streams[i] = cbm_cpu_streams(bytes) ? 0 : -1;
+            p->streams[i] = cbm_cpu_streams(bytes) && !shapes->fused->outputs[i].rows ? 0 : -1;
         }
         return p;
     }
@@ -489,12 +492,14 @@ static cbm_status make_pass(maker *m)
     return CBM_OK;
 }
 
-cbm_status cbm_cpu_fused_prepare(const cbm_fused_launch *shapes, void **state)
+cbm_status cbm_cpu_fused_prepare(const cbm_fused_launch *shapes, void **state, size_t *workspace)
 {
     *state = NULL;
+    *workspace = 0;
     cbm_pass *p = new_pass(shapes);
     if (!p)
         return CBM_ERROR_MEMORY;
+    *workspace = cbm_pass_cut(p, shapes);
     maker m = { .launch = shapes, .fused = shapes->fused, .pass = p, .length = (int32_t)shapes->fused->length };
     const cbm_status status = make_pass(&m);
     free(m.values);
@@ -516,6 +521,7 @@ void cbm_cpu_fused_release(void *state)
     free(p->inputs);
     free(p->out_dtype);
     free(p->streams);
+    free(p->sums);
     free(p->places);
     free(p->uniforms);
     free(p->once);

@@ -34,18 +34,19 @@ typedef enum cbm_step_kind {
     CBM_STEP_LOAD,
     CBM_STEP_UNIFORM,
     CBM_STEP_NORMAL,
-    CBM_STEP_STORE
+    CBM_STEP_STORE,
+    CBM_STEP_SUM
 } cbm_step_kind;
 
 typedef struct cbm_pass_step {
     cbm_step_kind kind;
     cbm_tile_fn fn;  /* CALL */
     int32_t to;      /* place */
-    int32_t from[4]; /* places of CALL; from[0] of STORE */
+    int32_t from[4]; /* places of CALL; from[0] of STORE and SUM */
     uint8_t step[4]; /* 0: uniform */
     bool hoisted;    /* LOAD: the same for every tile */
     bool past;       /* STORE: of a value that is computed right into the output, unless that goes past the caches */
-    int32_t arg;     /* LOAD: input. STORE: output. UNIFORM, NORMAL: parameter */
+    int32_t arg;     /* LOAD: input. STORE, SUM: output. UNIFORM, NORMAL: parameter */
 } cbm_pass_step;
 
 /* An input's axes, as few as describe it; stride counts elements. */
@@ -66,9 +67,18 @@ typedef struct cbm_pass_uniform {
     double value;
 } cbm_pass_uniform;
 
+/* An output that is a sum. Each part of the pass adds up for itself: a row of floats, or, of a single result, a double. */
+typedef struct cbm_pass_sum {
+    int64_t columns; /* results; 0: the output is no sum */
+    double factor;
+    size_t offset; /* of the parts' sums in the workspace */
+} cbm_pass_sum;
+
 typedef struct cbm_pass {
     const cbm_simd *simd;
     int64_t count, tile, workers;
+    int64_t part;       /* elements that are added up by themselves, a multiple of any tile; 0: there are no sums */
+    cbm_pass_sum *sums; /* of each output */
     size_t n_in, n_out, n_places, n_once, n_steps, n_uniforms, n_heavy;
     cbm_pass_input *inputs;
     cbm_dtype *out_dtype;
@@ -82,5 +92,11 @@ typedef struct cbm_pass {
     char *scratch_memory; /* workers * scratch when it is too much for the stack; otherwise NULL */
     char *uniform_memory; /* CBM_TILE_UNIFORM bytes each */
 } cbm_pass;
+
+/* fused_sums.c: how the pass is cut for its sums, by shapes only; returns the workspace's bytes. Then, during a run: n elements
+   of an output's value from number `first` on (equal: all like the first), and after the run the parts' sums joined. */
+size_t cbm_pass_cut(cbm_pass *p, const cbm_fused_launch *shapes);
+void cbm_pass_add(const cbm_fused_launch *l, int32_t output, const char *value, bool equal, int64_t first, int64_t n);
+void cbm_pass_join(const cbm_fused_launch *l);
 
 #endif

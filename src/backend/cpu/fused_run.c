@@ -325,6 +325,7 @@ static void run_steps(const run *r, char **at, char *scratch, int64_t first, int
                                   r->launch->in[s->arg].data, first, n, group == n && !s->hoisted);
             break;
         case CBM_STEP_STORE: store(r, s, at[s->from[0]], scratch, first, n); break;
+        case CBM_STEP_SUM: cbm_pass_add(r->launch, s->arg, at[s->from[0]], !s->step[0], first, n); break;
         default:
             if (group != n)
                 memset(at[s->to], 0, CBM_TILE_UNIFORM);
@@ -404,10 +405,10 @@ static void run_workers(void *user, int64_t begin, int64_t end)
     const run *r = user;
     const cbm_pass *p = r->pass;
     char on_stack[CBM_PASS_STACK] __attribute__((aligned(64)));
-    const int64_t tiles = (p->count + p->tile - 1) / p->tile;
+    const int64_t unit = p->part ? p->part : p->tile, units = (p->count + unit - 1) / unit;
     for (int64_t w = begin; w < end; w++) {
         char *scratch = p->scratch_memory ? p->scratch_memory + (size_t)w * p->scratch : on_stack;
-        const int64_t from = w * tiles / r->workers * p->tile, to = (w + 1) * tiles / r->workers * p->tile;
+        const int64_t from = w * units / r->workers * unit, to = (w + 1) * units / r->workers * unit;
         run_range(r, scratch, from, to < p->count ? to : p->count);
     }
     if (r->past)
@@ -446,6 +447,7 @@ void cbm_cpu_fused_run(const cbm_fused_launch *launch)
     begin_run(launch);
     run r = run_of(launch, p->workers < launch->threads ? p->workers : launch->threads);
     cbm_parallel_for(r.workers, 1, r.workers, run_workers, &r);
+    cbm_pass_join(launch);
 }
 
 /* ---- several passes as one ---- */
@@ -495,7 +497,7 @@ void cbm_cpu_fused_run_all(const cbm_fused_launch *const *launches, size_t count
         const cbm_pass *p = launches[i]->state;
         if (p->count <= 0)
             continue;
-        if (p->scratch_memory) { /* its registers are counted out for its own workers */
+        if (p->scratch_memory || p->part) { /* its registers and sums are counted out for its own workers */
             cbm_cpu_fused_run(launches[i]);
             continue;
         }

@@ -1,14 +1,6 @@
 /* reduction.c: see reduction.h. */
 #include "backend/cpu/reduction.h"
 
-bool cbm_is_reduced(const cbm_shape *axes, int64_t axis)
-{
-    for (int64_t i = 1; i <= axes->v[0]; i++)
-        if (axes->v[i] == axis)
-            return true;
-    return false;
-}
-
 void cbm_reduction_make(const cbm_buffer *x, const cbm_shape *axes, cbm_reduction *p)
 {
     cbm_merged_axis merged[CBM_MAX_DIMS];

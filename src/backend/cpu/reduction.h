@@ -19,7 +19,6 @@ typedef struct cbm_reduction {
 } cbm_reduction;
 
 void cbm_reduction_make(const cbm_buffer *x, const cbm_shape *axes, cbm_reduction *r);
-bool cbm_is_reduced(const cbm_shape *axes, int64_t axis);
 
 /* Where cell or term `number` begins, in elements. */
 static inline int64_t cbm_merged_offset(const cbm_merged_axis *axes, int64_t n, int64_t number)

@@ -187,9 +187,10 @@ static cbm_number instruction(const element *e, const cbm_fused_instruction *cod
     return (cbm_number){ .i = wrapped(dtype, int_arithmetic(in->code, dtype, x.i, y.i)) };
 }
 
-cbm_status cbm_reference_fused_prepare(const cbm_fused_launch *shapes, void **state)
+cbm_status cbm_reference_fused_prepare(const cbm_fused_launch *shapes, void **state, size_t *workspace)
 {
     *state = NULL;
+    *workspace = 0;
     return shapes->fused->length > CBM_PASS_LENGTH || shapes->n_in > CBM_MAX_INPUTS ? CBM_ERROR_UNSUPPORTED : CBM_OK;
 }
 

@@ -5,21 +5,13 @@
 
 #include <math.h>
 
-static bool is_reduced(const cbm_shape *axes, int64_t axis)
-{
-    for (int64_t i = 1; i <= axes->v[0]; i++)
-        if (axes->v[i] == axis)
-            return true;
-    return false;
-}
-
 /* A walk over x whose offset is the place of the result that each element belongs to. */
 static cbm_walk walk_to_results(const cbm_buffer *x, const cbm_shape *axes)
 {
     int64_t stride[CBM_MAX_DIMS] = { 0 };
     int64_t step = 1;
     for (int64_t d = x->rank - 1; d >= 0; d--) {
-        if (is_reduced(axes, d))
+        if (cbm_is_reduced(axes, d))
             continue;
         stride[d] = step;
         step *= x->shape[d];
@@ -119,7 +111,7 @@ static double members_of(const cbm_buffer *x, const cbm_shape *axes)
 {
     double members = 1;
     for (int64_t d = 0; d < x->rank; d++)
-        if (is_reduced(axes, d))
+        if (cbm_is_reduced(axes, d))
             members *= (double)x->shape[d];
     return members;
 }

@@ -65,7 +65,7 @@ extern const cbm_kernel cbm_reference_reduce[], cbm_reference_matmul[], cbm_refe
     cbm_reference_linalg[];
 
 /* fused.c */
-cbm_status cbm_reference_fused_prepare(const cbm_fused_launch *shapes, void **state);
+cbm_status cbm_reference_fused_prepare(const cbm_fused_launch *shapes, void **state, size_t *workspace);
 void cbm_reference_fused_run(const cbm_fused_launch *launch);
 
 /* reorder.c */
