@@ -74,9 +74,10 @@ typedef struct cbm_fused_instruction {
 
 typedef struct cbm_fused_output {
     int32_t place; /* which instruction's result is stored */
-    /* Not 0: the f32 result's element j is instead the sum of the elements number j, j + n, j + 2 n, ... of the pass, times
-       factor: of n = its count columns, `rows` elements each. */
-    int64_t rows;
+    /* Not 0: each element of the f32 result is instead the sum of so many elements of the pass, times factor. Element i of the
+       pass belongs to result (i / run % blocks) columns + i % columns, where columns divide run, and there are blocks times
+       columns results: rows of a matrix (blocks 1), channels that lie plain (columns 1) or in blocks. */
+    int64_t rows, run, blocks;
     double factor;
 } cbm_fused_output;
 

@@ -23,7 +23,10 @@ typedef struct cbm_unit {
 typedef struct cbm_sum {
     int32_t unit, node;
     cbm_ref of;
-    int64_t rows;
+    int64_t channels; /* of each of so many channels; 0: of the rows of a matrix */
+    int64_t places;   /* of each channel, in one sample */
+    int64_t rows;     /* elements that make a result */
+    bool total;       /* that is all of them */
     double factor;
 } cbm_sum;
 
@@ -87,10 +90,12 @@ void cbm_layout_window(cbm_layout layout, const cbm_buffer *w, cbm_buffer *out);
 /* absorb.c: passes that a kernel can do to its result before writing it become part of the kernel's unit. */
 void cbm_absorb_passes(cbm_build *b);
 
-/* sums.c: sums of a pass's values over all elements or over rows become part of the pass. And those of a unit: the first
+/* sums.c: sums of a pass's values over all elements, over rows or over all but channels become part of the pass. And those of a unit: the first
    one's number, and how many. */
 bool cbm_absorb_sums(cbm_build *b);
 size_t cbm_sums_of(const cbm_build *b, int32_t unit, size_t *count);
+bool cbm_sum_takes(const cbm_sum *sum, cbm_layout layout);          /* of the pass */
+cbm_fused_output cbm_sum_in(const cbm_sum *sum, cbm_layout layout); /* how elements go with results then */
 
 /* constant.c: marks constant nodes and notes what they depend on. */
 bool cbm_find_constants(cbm_build *b);

@@ -43,25 +43,24 @@ static int64_t block_of(cbm_layout layout)
     return layout == CBM_LAYOUT_BLOCKED_16 ? 16 : layout == CBM_LAYOUT_BLOCKED_8 ? 8 : 1;
 }
 
-/* Sums over the first axes only want rows side by side. */
-static bool sums_rows(const cbm_build *b, const cbm_unit *u)
+static bool sums_take(const cbm_build *b, const cbm_unit *u, cbm_layout layout)
 {
     size_t count, first = cbm_sums_of(b, (int32_t)(u - (const cbm_unit *)b->units.data), &count);
+    bool take = true;
     for (size_t i = first; i < first + count; i++)
-        if (node_at(b, CBM_AT(&b->sums, cbm_sum, i).node)->out[0].count > 1)
-            return true;
-    return false;
+        take = take && cbm_sum_takes(&CBM_AT(&b->sums, cbm_sum, i), layout);
+    return take;
 }
 
 /* Random numbers belong to places in the plain order, and variables are overwritten where they lie. */
 static void consider_pass(const cbm_build *b, const cbm_unit *u, choice *c)
 {
     const cbm_shape *shape = &node_at(b, member_at(b, u, 0))->out[0].shape;
-    bool fits = is_picture(shape) && !u->commit && cbm_shape_count(shape) > 0 && !sums_rows(b, u);
+    bool fits = is_picture(shape) && !u->commit && cbm_shape_count(shape) > 0;
     for (int32_t m = 0; m < u->count; m++)
         fits = fits && !(node_at(b, member_at(b, u, m))->op->flags & CBM_OP_RANDOM);
     for (int k = 0; k < CANDIDATES && fits; k++)
-        c[k].fits = shape->v[2] % block_of(candidates[k]) == 0;
+        c[k].fits = shape->v[2] % block_of(candidates[k]) == 0 && sums_take(b, u, candidates[k]);
 }
 
 static void consider_kernel(const cbm_build *b, const cbm_unit *u, choice *c)

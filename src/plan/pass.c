@@ -166,9 +166,10 @@ bool cbm_pass_build(cbm_plan *plan, const cbm_collected *g, const int32_t *membe
     cbm_fused_output *outputs = ok ? cbm_plan_take(plan, n_made * sizeof *outputs) : NULL;
     for (size_t s = 0; s < n_made && outputs; s++)
         for (size_t i = 0; i < n_members; i++)
-            if (members[i] == made[s].of / CBM_MAX_OUTPUTS)
-                outputs[s] =
-                    (cbm_fused_output){ .place = b.results[i], .rows = made[s].rows, .factor = made[s].factor };
+            if (members[i] == made[s].of / CBM_MAX_OUTPUTS) {
+                outputs[s] = made[s].as;
+                outputs[s].place = b.results[i];
+            }
     step->fused = outputs ? cbm_plan_take(plan, sizeof *step->fused) : NULL;
     if (step->fused) {
         *step->fused = (cbm_fused){ .length = b.code.count,
@@ -180,7 +181,7 @@ bool cbm_pass_build(cbm_plan *plan, const cbm_collected *g, const int32_t *membe
         step->parameters = cbm_plan_take(plan, b.cells.count * sizeof(cbm_parameter));
         step->n_members = n_members;
         for (size_t s = 0; s < n_made; s++)
-            step->n_members += made[s].rows != 0;
+            step->n_members += made[s].as.rows != 0;
         ok = step->fused->code && step->cells && step->parameters;
     }
     cbm_heap_give(heap, b.results, n_members * sizeof(int32_t));

@@ -177,11 +177,10 @@ void *cbm_plan_take(cbm_plan *plan, size_t size); /* zeroed; freed with the plan
 bool cbm_is_pointwise(const cbm_node *n);
 bool cbm_is_inline_scalar(const cbm_node *n); /* one number everywhere: every pass reads it itself */
 
-/* What a pass leaves in memory: a member's result, or (rows: not 0) a sum of one, as in cbm_fused_output. */
+/* What a pass leaves in memory: a member's result, or a sum of one. */
 typedef struct cbm_made {
-    cbm_ref ref, of; /* the value that is made; the member's result */
-    int64_t rows;
-    double factor;
+    cbm_ref ref, of;     /* the value that is made; the member's result */
+    cbm_fused_output as; /* but for its place */
 } cbm_made;
 
 /* pass.c: fills step with the fused program of the pass's members (node numbers, in order), of which so many are made.

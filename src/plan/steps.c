@@ -493,7 +493,7 @@ static bool list_made(cbm_build *b, const cbm_unit *u, cbm_array *made)
     size_t sums, first = cbm_sums_of(b, (int32_t)(u - (const cbm_unit *)b->units.data), &sums);
     for (size_t i = first; i < first + sums && ok; i++) {
         const cbm_sum *s = &CBM_AT(&b->sums, cbm_sum, i);
-        const cbm_made sum = { .ref = CBM_REF_NODE(s->node, 0), .of = s->of, .rows = s->rows, .factor = s->factor };
+        const cbm_made sum = { .ref = CBM_REF_NODE(s->node, 0), .of = s->of, .as = cbm_sum_in(s, u->layout) };
         ok = cbm_array_push(made, &sum) != NULL;
     }
     return ok;
@@ -525,7 +525,7 @@ static bool build_pass(cbm_build *b, const cbm_unit *u)
     }
     for (size_t k = 0; k < made.count && ok; k++) {
         const cbm_made *m = &CBM_AT(&made, cbm_made, k);
-        const cbm_layout layout = m->rows ? CBM_LAYOUT_PLAIN : u->layout;
+        const cbm_layout layout = m->as.rows ? CBM_LAYOUT_PLAIN : u->layout;
         ok = give_home(b, m->ref, layout);
         if (!ok)
             break;

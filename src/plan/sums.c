@@ -1,5 +1,5 @@
-/* sums.c: which sums and means a pass makes itself, while it has the elements: those over everything (a loss), and over all axes
-   but the last ones (the gradient of what was broadcast, a bias). Nothing else a sum reads can come from behind the pass, so
+/* sums.c: which sums and means a pass makes itself, while it has the elements: those over everything (a loss), over all axes but
+   the last ones, and over all but the channels (the gradient of what was broadcast, a bias). Nothing else a sum reads can come from behind the pass, so
    joining them makes no circle. Rests on build.h. */
 #include "op/families.h"
 #include "plan/build.h"
@@ -7,7 +7,8 @@
 
 enum {
     NARROWEST = 16, /* columns: fewer are added up faster by a kernel that has whole rows side by side */
-    FEWEST = 8      /* rows: the pass keeps a row of sums for every so many */
+    FEWEST = 8,     /* rows: the pass keeps a row of sums for every so many */
+    SHORTEST = 16   /* places of a channel */
 };
 
 static cbm_node *node_at(const cbm_build *b, int32_t i)
@@ -30,6 +31,31 @@ static int64_t rows_of(const cbm_shape *shape, const cbm_shape *axes)
     return rows < FEWEST || columns < 1 || (columns > 1 && columns < NARROWEST) ? 0 : rows;
 }
 
+/* Of (N, C, ...) all axes but the channels. */
+static bool keeps_channels(const cbm_shape *shape, const cbm_shape *axes)
+{
+    bool keeps = shape->v[0] >= 3 && shape->v[2] > 1;
+    for (int64_t d = 0; d < shape->v[0]; d++)
+        keeps = keeps && cbm_is_reduced(axes, d) == (d != 1);
+    return keeps;
+}
+
+/* How the sum over these axes goes; false: not here. */
+static bool find_rows(const cbm_shape *shape, const cbm_shape *axes, cbm_sum *sum)
+{
+    const int64_t count = cbm_shape_count(shape);
+    sum->rows = rows_of(shape, axes);
+    if (!sum->rows && count > 0 && keeps_channels(shape, axes)) {
+        sum->channels = shape->v[2];
+        sum->rows = count / sum->channels;
+        sum->places = sum->rows / shape->v[1];
+        if (sum->places < SHORTEST || sum->rows < FEWEST)
+            return false;
+    }
+    sum->total = sum->rows == count;
+    return sum->rows > 0;
+}
+
 static bool describe(const cbm_build *b, int32_t node, cbm_sum *sum)
 {
     const cbm_node *n = node_at(b, node);
@@ -39,15 +65,31 @@ static bool describe(const cbm_build *b, int32_t node, cbm_sum *sum)
         return false;
     const cbm_ref of = cbm_ref_input(n, 0);
     const cbm_reduce_attributes *a = n->attributes;
-    *sum = (cbm_sum){ .unit = of < 0 ? -1 : b->unit_of[of / CBM_MAX_OUTPUTS],
-                      .node = node,
-                      .of = of,
-                      .rows = rows_of(&n->in[0]->shape, &a->axes) };
-    sum->factor = mean && sum->rows ? 1.0 / (double)sum->rows : 1;
-    if (sum->unit < 0 || !sum->rows)
+    *sum = (cbm_sum){ .unit = of < 0 ? -1 : b->unit_of[of / CBM_MAX_OUTPUTS], .node = node, .of = of };
+    if (sum->unit < 0 || !find_rows(&n->in[0]->shape, &a->axes, sum))
         return false;
+    sum->factor = mean ? 1.0 / (double)sum->rows : 1;
     const cbm_unit *u = &CBM_AT(&b->units, cbm_unit, sum->unit);
     return u->group >= 0 && !u->absorbed && !u->commit && !cbm_is_inline_scalar(node_at(b, of / CBM_MAX_OUTPUTS));
+}
+
+bool cbm_sum_takes(const cbm_sum *sum, cbm_layout layout)
+{
+    return layout == CBM_LAYOUT_PLAIN || sum->channels || sum->total;
+}
+
+cbm_fused_output cbm_sum_in(const cbm_sum *sum, cbm_layout layout)
+{
+    const int64_t columns = layout == CBM_LAYOUT_PLAIN        ? 1
+                            : layout == CBM_LAYOUT_BLOCKED_16 ? 16
+                            : layout == CBM_LAYOUT_BLOCKED_8  ? 8
+                                                              : sum->channels;
+    cbm_fused_output as = { .rows = sum->rows, .run = INT64_MAX, .blocks = 1, .factor = sum->factor };
+    if (sum->channels) {
+        as.blocks = sum->channels / columns;
+        as.run = sum->places * columns;
+    }
+    return as;
 }
 
 /* By unit; within one as recorded. */

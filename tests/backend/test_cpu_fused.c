@@ -265,92 +265,131 @@ static void programs(void **state)
 
 /* ---- sums ---- */
 
-/* Sums by column of a matrix given as doubles, and the bound of their rounding: of magnitudes. */
-static void add_up(const double *x, int64_t count, int64_t columns, double factor, double *sum, double *bound)
+enum { SUMS = 4, STORED = SUMS };
+
+/* x * y + 0.25 of a (rows, columns) matrix, y being one row for all, and sums of it and of 0.25. */
+typedef struct adding {
+    int64_t count;
+    cbm_buffer in[2], out[SUMS + 1];
+    cbm_fused_output made[SUMS + 1];
+    double *x; /* the elements */
+} adding;
+
+static const cbm_fused_instruction product_and_more[] = {
+    { .code = CBM_EXPR_INPUT, .arg = 0, .dtype = CBM_F32 },
+    { .code = CBM_EXPR_INPUT, .arg = 1, .dtype = CBM_F32 },
+    { .code = CBM_EXPR_MUL, .x = 0, .y = 1, .dtype = CBM_F32 },
+    { .code = CBM_EXPR_NUMBER, .value = 0.25, .dtype = CBM_F32 },
+    { .code = CBM_EXPR_ADD, .x = 2, .y = 3, .dtype = CBM_F32 },
+};
+
+/* Over rows; over everything; of 0.25 over rows; of channels in blocks of `block`, `places` each, if they fit. */
+static adding begin_adding(int64_t rows, int64_t columns, int64_t block, int64_t places)
 {
-    for (int64_t i = 0; i < columns; i++)
-        sum[i] = bound[i] = 0;
-    for (int64_t i = 0; i < count; i++) {
-        sum[i % columns] += x[i] * factor;
-        bound[i % columns] += fabs(x[i] * factor);
+    adding a = { .count = rows * columns };
+    const int64_t run = block * places, channels = a.count % (2 * run) == 0 ? 2 * block : 1;
+    a.in[0] = buffer(CBM_F32, CBM_SHAPE(rows, columns));
+    a.in[1] = a.in[0];
+    a.in[1].stride[0] = 0;
+    a.in[1].contiguous = 0;
+    for (int i = 0; i < 2; i++)
+        fill_buffer(&a.in[i], (fill){ -4, 4 });
+    a.x = malloc((size_t)a.count * sizeof *a.x);
+    for (int64_t i = 0; i < a.count; i++)
+        a.x[i] = get(a.in[0].data, CBM_F32, i) * get(a.in[1].data, CBM_F32, i % columns) + 0.25;
+    a.made[0] = (cbm_fused_output){ .place = 4, .rows = rows, .run = INT64_MAX, .blocks = 1, .factor = 1 };
+    a.made[1] =
+        (cbm_fused_output){ .place = 4, .rows = a.count, .run = INT64_MAX, .blocks = 1, .factor = 1 / (double)a.count };
+    a.made[2] = (cbm_fused_output){ .place = 3, .rows = rows, .run = INT64_MAX, .blocks = 1, .factor = 2 };
+    a.made[3] = (cbm_fused_output){ .place = 4,
+                                    .rows = a.count / channels,
+                                    .run = channels > 1 ? run : INT64_MAX,
+                                    .blocks = channels > 1 ? 2 : 1,
+                                    .factor = -1 };
+    a.made[STORED] = (cbm_fused_output){ .place = 4 };
+    for (int o = 0; o <= SUMS; o++) {
+        a.out[o] = buffer(CBM_F32, o == STORED ? CBM_SHAPE(rows, columns) : CBM_SHAPE(a.count / a.made[o].rows));
+        a.out[o].data = aligned_alloc(64, ((size_t)a.out[o].count * sizeof(float) + 63) / 64 * 64);
     }
+    return a;
 }
 
-/* x * y + z, stored or not, and its sums over rows and over everything, must be those of the elements; bit for bit the same on
-   one, two and three threads, at tile lengths that divide rows and others. */
+static void end_adding(adding *a)
+{
+    for (int i = 0; i < 2; i++)
+        free(a->in[i].data);
+    for (int o = 0; o <= SUMS; o++)
+        free(a->out[o].data);
+    free(a->x);
+}
+
+static void run_adding(adding *a, bool stores, int64_t threads)
+{
+    const cbm_fused fused = { 5, product_and_more, stores ? SUMS + 1 : SUMS, a->made, 0 };
+    cbm_fused_launch l = {
+        .fused = &fused, .n_in = 2, .n_out = fused.n_out, .in = a->in, .out = a->out, .threads = threads
+    };
+    size_t workspace;
+    assert_int_equal(cbm_cpu_fused_prepare(&l, &l.state, &workspace), CBM_OK);
+    l.workspace = aligned_alloc(64, (workspace + 63) / 64 * 64);
+    memset(l.workspace, 0xee, workspace);
+    cbm_cpu_fused_run(&l);
+    free(l.workspace);
+    cbm_cpu_fused_release(l.state);
+}
+
+/* Sum o is that of the elements, but for rounding. */
+static void check_sum(const adding *a, int o)
+{
+    const cbm_fused_output *m = &a->made[o];
+    const int64_t n = a->out[o].count, columns = n / m->blocks;
+    double *sum = calloc((size_t)n * 2, sizeof *sum), *bound = sum + n;
+    for (int64_t i = 0; i < a->count; i++) {
+        const int64_t to = i / m->run % m->blocks * columns + i % columns;
+        const double x = (m->place == 4 ? a->x[i] : 0.25) * m->factor;
+        sum[to] += x;
+        bound[to] += fabs(x);
+    }
+    for (int64_t i = 0; i < n; i++)
+        if (!(fabs(get(a->out[o].data, CBM_F32, i) - sum[i]) <= 3e-6 * bound[i]))
+            fail_msg("sum %d of %d elements: result %d of %d is %.9g, not %.9g", o, (int)a->count, (int)i, (int)n,
+                     get(a->out[o].data, CBM_F32, i), sum[i]);
+    free(sum);
+}
+
+/* Sums that a pass makes besides what it stores, or alone: bit for bit the same on one, two and three threads. */
 static void sums(void **state)
 {
     (void)state;
-    static const int64_t shapes[][2] = { { 8, 16 },     { 9, 1 },      { 1000, 17 },  { 64, 512 },   { 33, 5000 },
-                                         { 100000, 1 }, { 300, 1024 }, { 5000, 100 }, { 12, 30000 }, { 70000, 16 } };
-    static const cbm_fused_instruction code[] = { { .code = CBM_EXPR_INPUT, .arg = 0, .dtype = CBM_F32 },
-                                                  { .code = CBM_EXPR_INPUT, .arg = 1, .dtype = CBM_F32 },
-                                                  { .code = CBM_EXPR_MUL, .x = 0, .y = 1, .dtype = CBM_F32 },
-                                                  { .code = CBM_EXPR_NUMBER, .value = 0.25, .dtype = CBM_F32 },
-                                                  { .code = CBM_EXPR_ADD, .x = 2, .y = 3, .dtype = CBM_F32 } };
+    static const struct {
+        int64_t rows, columns, block, places;
+    } shapes[] = { { 8, 16, 1, 64 },     { 9, 1, 1, 1 },         { 1000, 17, 1, 50 },
+                   { 64, 512, 16, 64 },  { 33, 5000, 8, 5 },     { 100000, 1, 16, 25 },
+                   { 300, 1024, 16, 1 }, { 5000, 100, 100, 50 }, { 12, 30000, 1, 900 } };
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
         for (int round = 0; round < 4 * N_LEVELS; round++) {
             const cbm_simd *level = cbm_simd_named(simd_levels[round / 4]);
-            const bool stores = round & 1, streams = round & 2;
+            const bool stores = round & 1;
             if (!level)
                 continue;
             cbm_simd_choose(level);
-            cbm_cpu_stream_from(streams ? 0 : -1);
-            const int64_t rows = shapes[s][0], columns = shapes[s][1], count = rows * columns;
-            cbm_buffer in[2] = { buffer(CBM_F32, CBM_SHAPE(rows, columns)), buffer(CBM_F32, CBM_SHAPE(rows, columns)) };
-            in[1].stride[0] = 0; /* one row for all */
-            in[1].contiguous = 0;
-            cbm_buffer out[4] = { buffer(CBM_F32, CBM_SHAPE(columns)), buffer(CBM_F32, CBM_SHAPE(1)),
-                                  buffer(CBM_F32, CBM_SHAPE(columns)), buffer(CBM_F32, CBM_SHAPE(rows, columns)) };
-            const cbm_fused_output made[4] = { { .place = 4, .rows = rows, .factor = 1 },
-                                               { .place = 4, .rows = count, .factor = 1.0 / (double)count },
-                                               { .place = 3, .rows = rows, .factor = 2 },
-                                               { .place = 4 } };
-            const cbm_fused fused = { 5, code, stores ? 4 : 3, made, 0 };
-            double *x = malloc((size_t)count * sizeof *x), *sum = malloc((size_t)columns * 2 * sizeof *sum);
-            float *first = NULL;
-            for (int i = 0; i < 2; i++)
-                fill_buffer(&in[i], (fill){ -4, 4 });
-            for (int64_t i = 0; i < count; i++)
-                x[i] = get(in[0].data, CBM_F32, i) * get(in[1].data, CBM_F32, i % columns) + 0.25;
-            for (size_t o = 0; o < fused.n_out; o++)
-                out[o].data = aligned_alloc(64, ((size_t)out[o].count * sizeof(float) + 63) / 64 * 64);
+            cbm_cpu_stream_from(round & 2 ? 0 : -1);
+            adding a = begin_adding(shapes[s].rows, shapes[s].columns, shapes[s].block, shapes[s].places);
+            void *first[SUMS] = { NULL };
             for (int threads = 1; threads <= 3; threads++) {
-                size_t workspace;
-                cbm_fused_launch l = {
-                    .fused = &fused, .n_in = 2, .n_out = fused.n_out, .in = in, .out = out, .threads = threads
-                };
-                assert_int_equal(cbm_cpu_fused_prepare(&l, &l.state, &workspace), CBM_OK);
-                l.workspace = aligned_alloc(64, (workspace + 63) / 64 * 64);
-                memset(l.workspace, 0xee, workspace);
-                cbm_cpu_fused_run(&l);
-                for (int o = 0; o < 3; o++) {
-                    const int64_t n = out[o].count;
-                    add_up(x, count, n, made[o].factor, sum, sum + n);
-                    for (int64_t i = 0; i < n; i++) {
-                        const double want = o == 2 ? 0.5 * (double)rows : sum[i],
-                                     bound = o == 2 ? fabs(want) : sum[n + i];
-                        if (fabs(get(out[o].data, CBM_F32, i) - want) > 3e-6 * bound)
-                            fail_msg("%d x %d at %s: sum %d of column %d is %.9g, not %.9g", (int)rows, (int)columns,
-                                     level->name, o, (int)i, get(out[o].data, CBM_F32, i), want);
-                    }
+                run_adding(&a, stores, threads);
+                for (int o = 0; o < SUMS; o++) {
+                    const size_t bytes = (size_t)a.out[o].count * sizeof(float);
+                    check_sum(&a, o);
+                    first[o] = first[o] ? first[o] : memcpy(malloc(bytes), a.out[o].data, bytes);
+                    assert_memory_equal(first[o], a.out[o].data, bytes);
                 }
-                for (int64_t i = 0; stores && i < count; i++)
-                    assert_true(fabs(get(out[3].data, CBM_F32, i) - x[i]) <= 4e-6);
-                if (!first)
-                    first =
-                        memcpy(malloc((size_t)columns * sizeof *first), out[0].data, (size_t)columns * sizeof *first);
-                assert_memory_equal(first, out[0].data, (size_t)columns * sizeof *first);
-                free(l.workspace);
-                cbm_cpu_fused_release(l.state);
+                for (int64_t i = 0; stores && i < a.count; i++)
+                    assert_true(fabs(get(a.out[STORED].data, CBM_F32, i) - a.x[i]) <= 4e-6);
             }
-            for (size_t o = 0; o < fused.n_out; o++)
-                free(out[o].data);
-            for (int i = 0; i < 2; i++)
-                free(in[i].data);
-            free(x);
-            free(sum);
-            free(first);
+            for (int o = 0; o < SUMS; o++)
+                free(first[o]);
+            end_adding(&a);
         }
     cbm_simd_choose(NULL);
     cbm_cpu_stream_from(-1);

@@ -123,7 +123,7 @@ static void find_direct_outputs(maker *m)
 {
     for (size_t o = 0; o < m->launch->n_out; o++) {
         m->direct[o] = -1;
-        if (m->pass->sums[o].columns)
+        if (m->pass->sums[o].results)
             continue;
         const cbm_dtype dtype = m->launch->out[o].dtype;
         const int32_t root = m->values[m->fused->outputs[o].place].root;
@@ -334,7 +334,7 @@ static void load_stored_inputs(maker *m)
 static void add_stores(maker *m)
 {
     for (size_t o = 0; o < m->launch->n_out; o++) {
-        const bool direct = m->direct[o] >= 0, sum = m->pass->sums[o].columns > 0;
+        const bool direct = m->direct[o] >= 0, sum = m->pass->sums[o].results > 0;
         if (direct && m->pass->streams[o] < 0)
             continue;
         const value *v = &m->values[m->values[m->fused->outputs[o].place].root];
@@ -377,7 +377,7 @@ static bool is_far(const cbm_pass *p)
         if (p->inputs[i].contiguous)
             bytes += p->count * (int64_t)cbm_dtype_size(p->inputs[i].dtype);
     for (size_t o = 0; o < p->n_out; o++)
-        bytes += p->sums[o].columns ? 0 : p->count * (int64_t)cbm_dtype_size(p->out_dtype[o]);
+        bytes += p->sums[o].results ? 0 : p->count * (int64_t)cbm_dtype_size(p->out_dtype[o]);
     return cbm_cpu_streams(bytes);
 }
 

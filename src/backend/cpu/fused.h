@@ -67,9 +67,10 @@ typedef struct cbm_pass_uniform {
     double value;
 } cbm_pass_uniform;
 
-/* An output that is a sum. Each part of the pass adds up for itself: a row of floats, or, of a single result, a double. */
+/* An output that is a sum, as in cbm_fused_output. Each part of the pass adds up for itself. */
 typedef struct cbm_pass_sum {
-    int64_t columns; /* results; 0: the output is no sum */
+    int64_t results; /* 0: the output is no sum */
+    int64_t columns, run, blocks;
     double factor;
     size_t offset; /* of the parts' sums in the workspace */
 } cbm_pass_sum;
