@@ -85,8 +85,9 @@ target_include_directories(cambium PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR
     $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 target_link_libraries(cambium PRIVATE ${cambium_libraries})
 set_target_properties(cambium PROPERTIES LINKER_LANGUAGE C)
-if(CAMBIUM_ONEDNN_ROOT)
-    set_target_properties(cambium PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
+if(CAMBIUM_ONEDNN_ROOT) # which the system's linker does not find by itself
+    get_filename_component(onednn_folder ${DNNL_LIBRARY} DIRECTORY)
+    set_target_properties(cambium PROPERTIES INSTALL_RPATH ${onednn_folder})
 endif()
 cambium_shared(cambium cambium.map)
 
