@@ -17,6 +17,7 @@
 #include <cambium/ops/sort.h>
 #include <cambium/ops/embedding.h>
 #include <cambium/ops/conv.h>
+#include <cambium/ops/create.h>
 #include <cambium/ops/pool.h>
 #include <cambium/ops/norm.h>
 #include <cambium/ops/image.h>

@@ -59,6 +59,8 @@ void cbm_text_free(cbm_text *t);
 char *cbm_shape_text(const cbm_shape *s, char *buffer, size_t size);
 /* Shortest text that reads back as the same double, "nan", "inf"; and the reverse. Independent of the locale. */
 char *cbm_double_text(double value, char *buffer, size_t size);
+/* As printf's %.*f, %.*e, %.*g, whatever the locale. */
+void cbm_double_format(double value, char kind, int digits, char *buffer, size_t size);
 bool cbm_double_parse(const char *text, double *value); /* the whole text must be a number */
 bool cbm_int_parse(const char *text, int64_t *value);
 

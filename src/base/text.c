@@ -152,6 +152,13 @@ char *cbm_double_text(double value, char *buffer, size_t size)
     return buffer;
 }
 
+void cbm_double_format(double value, char kind, int digits, char *buffer, size_t size)
+{
+    locale_t before = enter_c_locale();
+    snprintf(buffer, size, kind == 'f' ? "%.*f" : kind == 'e' ? "%.*e" : "%.*g", digits, value);
+    leave_c_locale(before);
+}
+
 /* "nan", "inf" and "-inf", as cbm_double_text writes them. */
 static bool parse_special(const char *text, double *value)
 {

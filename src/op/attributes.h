@@ -330,6 +330,23 @@ typedef struct cbm_random_attributes {
     uint64_t seed, position; /* bound at run time */
 } cbm_random_attributes;
 
+/* arange, linspace: -> y (count): start + i second; from start to second. */
+typedef struct cbm_row_attributes {
+    int64_t count, dtype;
+    double start, second; /* bound at run time */
+} cbm_row_attributes;
+
+static inline double cbm_row_arange(const cbm_row_attributes *a, int64_t i)
+{
+    return a->start + (double)i * a->second;
+}
+static inline double cbm_row_linspace(const cbm_row_attributes *a, int64_t i)
+{
+    const double step = a->count > 1 ? (a->second - a->start) / (double)(a->count - 1) : 0;
+    return i < a->count / 2 || a->count == 1 ? a->start + (double)i * step
+                                             : a->second - (double)(a->count - 1 - i) * step;
+}
+
 /* scalar, full: -> y, every element value (bound at run time). */
 typedef struct cbm_full_attributes {
     cbm_shape shape;

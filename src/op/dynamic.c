@@ -34,15 +34,6 @@ static int64_t whole_at(const void *data, cbm_dtype dtype, int64_t i)
     }
 }
 
-cbm_tensor *cbm_counting(cbm_context *cx, int64_t count, cbm_dtype dtype)
-{
-    size_t bytes;
-    int64_t *numbers = take_numbers(cx, count, &bytes);
-    for (int64_t i = 0; numbers && i < count; i++)
-        numbers[i] = i;
-    return cbm_cast(leaf_of(cx, CBM_SHAPE(count), numbers, bytes), dtype);
-}
-
 int64_t cbm_number_above(cbm_tensor *x, int64_t least)
 {
     const void *data = cbm_tensor_data(x);

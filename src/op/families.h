@@ -22,6 +22,7 @@ extern const cbm_op *const cbm_ops_blend[];
 extern const cbm_op *const cbm_ops_bits[];
 extern const cbm_op *const cbm_ops_compare[];
 extern const cbm_op *const cbm_ops_fill[];
+extern const cbm_op *const cbm_ops_create[];
 extern const cbm_op *const cbm_ops_reduce[];
 extern const cbm_op *const cbm_ops_statistics[];
 extern const cbm_op *const cbm_ops_scan[];
@@ -176,7 +177,6 @@ bool cbm_axis_of(const char *op, cbm_tensor *x, int64_t axis, int64_t *out);
 cbm_tensor *cbm_no_result(cbm_tensor *x, const char *op);
 /* A scalar to be combined with t by pointwise operations: of t's dtype, but f32 beside bf16. */
 cbm_tensor *cbm_number_like(cbm_tensor *t, double value);
-cbm_tensor *cbm_zeros_like(cbm_tensor *t);
 cbm_tensor *cbm_transposed(cbm_tensor *t); /* the last two axes change places */
 cbm_tensor *cbm_identity(cbm_context *cx, cbm_dtype dtype, int64_t n);
 /* What made t, if that is op and t its first result; else NULL. */
@@ -207,7 +207,7 @@ cbm_tensor *cbm_resample_all(cbm_tensor *x, const cbm_resample_attributes *axes,
 
 /* Of each element of index whether no later one along axis names the same of `extent` places: bool. */
 cbm_tensor *cbm_scatter_last(cbm_tensor *index, int64_t axis, int64_t extent);
-/* 0, 1, .. count - 1, made on the host. */
+/* 0, 1, .. count - 1. */
 cbm_tensor *cbm_counting(cbm_context *cx, int64_t count, cbm_dtype dtype);
 /* One more than the greatest of the integers x, which is evaluated, but at least `least`; -1: too large. */
 int64_t cbm_number_above(cbm_tensor *x, int64_t least);

@@ -242,11 +242,6 @@ cbm_tensor *cbm_number_like(cbm_tensor *t, double value)
     return cbm_scalar(cbm_tensor_context(t), cbm_statistics_dtype(cbm_tensor_dtype(t)), value);
 }
 
-cbm_tensor *cbm_zeros_like(cbm_tensor *t)
-{
-    return cbm_zeros(cbm_tensor_context(t), cbm_tensor_dtype(t), cbm_tensor_shape(t));
-}
-
 cbm_tensor *cbm_transposed(cbm_tensor *t)
 {
     return cbm_transpose(t, -2, -1);

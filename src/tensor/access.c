@@ -1,4 +1,4 @@
-/* access.c: host data into tensors, and tensors' shapes, elements and text back out. Rests on handles and the engine. */
+/* access.c: host data into tensors, and tensors' shapes and elements back out. Rests on handles and the engine. */
 #define CBM_NO_CALL_SITES
 #include "tensor/context.h"
 #include "base/bf16.h"
@@ -255,73 +255,4 @@ cbm_tensor *cbm_at(cbm_tensor *t, const char *file, int line)
             stamp(n, file, line);
     }
     return t;
-}
-
-/* ---- printing ---- */
-
-#define SHOWN_EDGE 3     /* elements shown at each end of a long axis */
-#define SHOWN_WHOLE 1000 /* tensors up to this size are shown whole */
-
-static void format_element(const cbm_value *v, int64_t i, cbm_text *text)
-{
-    char number[64];
-    if (v->dtype == CBM_BOOL)
-        cbm_text_append(text, ((const uint8_t *)v->storage->data)[i] ? "true" : "false");
-    else if (v->dtype == CBM_F32 || v->dtype == CBM_F64 || v->dtype == CBM_BF16) {
-        double x = element(v, i);
-        if (isfinite(x))
-            snprintf(number, sizeof number, "%.4f", x);
-        else
-            cbm_double_text(x, number, sizeof number);
-        if (isfinite(x) && x != 0 && (fabs(x) >= 1e6 || fabs(x) < 1e-3))
-            snprintf(number, sizeof number, "%.4e", x);
-        for (char *p = number; *p; p++) /* the locale's decimal comma */
-            *p = *p == ',' ? '.' : *p;
-        cbm_text_append(text, "%s", number);
-    } else if (v->dtype == CBM_I64)
-        cbm_text_append(text, "%lld", (long long)((const int64_t *)v->storage->data)[i]);
-    else
-        cbm_text_append(text, "%.0f", element(v, i));
-}
-
-static void format_axis(const cbm_value *v, int64_t axis, int64_t offset, int64_t below, cbm_text *text)
-{
-    int64_t rank = v->shape.v[0];
-    if (axis == rank) {
-        format_element(v, offset, text);
-        return;
-    }
-    int64_t n = v->shape.v[1 + axis];
-    int64_t step = n ? below / n : 0;
-    bool whole = v->count <= SHOWN_WHOLE || n <= 2 * SHOWN_EDGE;
-    cbm_text_append(text, "[");
-    for (int64_t i = 0; i < n; i++) {
-        if (!whole && i == SHOWN_EDGE) {
-            cbm_text_append(text, axis == rank - 1 ? ", ..." : ",\n ...");
-            i = n - SHOWN_EDGE;
-        }
-        if (i > 0)
-            cbm_text_append(text, axis == rank - 1 ? ", " : ",\n%*s", (int)(axis == rank - 1 ? 0 : axis + 1), "");
-        format_axis(v, axis + 1, offset + i * step, step, text);
-    }
-    cbm_text_append(text, "]");
-}
-
-size_t cbm_tensor_format(cbm_tensor *t, char *buffer, size_t size)
-{
-    cbm_context *cx = cbm_tensor_context(t);
-    if (size)
-        buffer[0] = 0;
-    if (!computed(t))
-        return 0;
-    cbm_text text = cbm_text_open(cx->heap);
-    format_axis(t->value, 0, 0, t->value->count, &text);
-    size_t length = strlen(cbm_text_get(&text));
-    if (size) {
-        size_t part = length < size ? length : size - 1;
-        memcpy(buffer, cbm_text_get(&text), part);
-        buffer[part] = 0;
-    }
-    cbm_text_free(&text);
-    return length;
 }

@@ -32,7 +32,7 @@ expect 0 "$C" train mnist-mlp --run runs/mnist-mlp-2 --overwrite --epochs 1 --li
 # On a terminal the line is redrawn, with all it should say, within 80 columns.
 if script -qec true typescript > out 2>&1; then # where there are pseudo-terminals
     TERM=xterm script -qec "stty cols 80; '$C' train mnist-mlp --run seen --epochs 1 --batch-size 2 --threads 1" typescript > out
-    for word in 'epoch 1/1' 'step/s' 'loss' 'ETA' '[='; do
+    for word in 'epoch 1/1' 'step/s' 'loss' 'ETA' '['; do
         says out "$word"
     done
     tr '\r' '\n' < out | grep 'ETA' | sed 's/.\[K.*//' | awk 'length($0) > 79 { bad = 1 } !/ETA [0-9]+:[0-9]/ { bad = 1 } END { exit bad }' ||
