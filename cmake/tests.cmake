@@ -5,7 +5,7 @@ enable_testing()
 set(test_environment CAMBIUM_PROGRAM=${PROJECT_BINARY_DIR}/cambium CAMBIUM_SOURCE=${PROJECT_SOURCE_DIR}
     CAMBIUM_BUILD=${PROJECT_BINARY_DIR} GOMP_SPINCOUNT=2000
     LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/leaks.supp:print_suppressions=0
-    UBSAN_OPTIONS=print_stacktrace=1)
+    UBSAN_OPTIONS=print_stacktrace=1 CAMBIUM_HAVE_ONEDNN=${CAMBIUM_HAVE_ONEDNN})
 set(test_timeout 300)
 if(CAMBIUM_SANITIZE)
     set(test_timeout 900)

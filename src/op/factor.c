@@ -46,7 +46,8 @@ static cbm_tensor *diagonal_matrix(cbm_tensor *v)
 static cbm_tensor *gaps(cbm_tensor *v)
 {
     cbm_tensor *differences = cbm_sub(as_row(v), as_column(v));
-    return cbm_add(differences, cbm_identity(cbm_tensor_context(v), cbm_tensor_dtype(v), cbm_tensor_size(v, -1)));
+    const int64_t n = cbm_tensor_size(v, -1);
+    return cbm_add(differences, cbm_eye(cbm_tensor_context(v), cbm_tensor_dtype(v), n, n));
 }
 
 static cbm_tensor *sum_of(cbm_tensor *a, cbm_tensor *b) /* either may be NULL */

@@ -178,7 +178,6 @@ cbm_tensor *cbm_no_result(cbm_tensor *x, const char *op);
 /* A scalar to be combined with t by pointwise operations: of t's dtype, but f32 beside bf16. */
 cbm_tensor *cbm_number_like(cbm_tensor *t, double value);
 cbm_tensor *cbm_transposed(cbm_tensor *t); /* the last two axes change places */
-cbm_tensor *cbm_identity(cbm_context *cx, cbm_dtype dtype, int64_t n);
 /* What made t, if that is op and t its first result; else NULL. */
 cbm_node *cbm_made_by(const cbm_value *t, const char *op);
 /* The gradient of max(x, 0) with result y: g where y is not <= 0. */

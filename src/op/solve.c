@@ -3,11 +3,6 @@
    values come from it, gradients go to A. Rests on op/families.h. */
 #include "op/families.h"
 
-cbm_tensor *cbm_identity(cbm_context *cx, cbm_dtype dtype, int64_t n)
-{
-    return cbm_diag_embed(cbm_ones(cx, dtype, (cbm_shape){ { 1, n } }), 0, -2, -1);
-}
-
 /* ---- shape rules ---- */
 
 /* Input 1 holds columns b (.., n, k) for the square matrices of input 0, in batches of the same extents. */
@@ -212,7 +207,8 @@ static bool slogdet_infer(cbm_infer *infer)
 static cbm_tensor *scaled_inverse_transposed(cbm_vjp *v, cbm_tensor *scale)
 {
     const int64_t rank = cbm_tensor_rank(scale);
-    cbm_tensor *i = cbm_identity(v->cx, cbm_tensor_dtype(scale), cbm_tensor_size(v->in[0], -1));
+    const int64_t n = cbm_tensor_size(v->in[0], -1);
+    cbm_tensor *i = cbm_eye(v->cx, cbm_tensor_dtype(scale), n, n);
     return solve_again(v, 1, cbm_mul(cbm_unsqueeze(cbm_unsqueeze(scale, rank), rank + 1), i), true);
 }
 
@@ -442,7 +438,8 @@ cbm_tensor *cbm_inverse(cbm_tensor *a)
     if (!cbm_usable(cx, a) || cbm_tensor_rank(a) < 2 || cbm_tensor_size(a, -1) != cbm_tensor_size(a, -2))
         return cbm_apply2(&solve_op, a, a, &attributes);
     const uint64_t since = cbm_now(a);
-    cbm_tensor *i = cbm_identity(cx, cbm_tensor_dtype(a), cbm_tensor_size(a, -1));
+    const int64_t n = cbm_tensor_size(a, -1);
+    cbm_tensor *i = cbm_eye(cx, cbm_tensor_dtype(a), n, n);
     return cbm_composed(with_factors(&solve_op, a, cbm_expand(i, cbm_tensor_shape(a)), &attributes, out), since);
 }
 

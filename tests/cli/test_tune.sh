@@ -2,6 +2,7 @@
 # Training that measures algorithms: what was measured is kept in the cache folder and with the run, and a resumed run, even
 # with an empty cache, gives the bits of an uninterrupted one.
 . "${CAMBIUM_SOURCE:?}/tests/cli/common.sh"
+[ "${CAMBIUM_HAVE_ONEDNN:-ON}" = ON ] || exit 77 # there is nothing to choose from
 digits data/mnist 300
 mkdir cache
 export XDG_CACHE_HOME="$PWD/cache"
