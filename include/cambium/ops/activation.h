@@ -7,6 +7,8 @@
 
 CBM_BEGIN_DECLS
 
+/* NaN stays NaN; but where weights do not change from run to run (inference), a ReLU behind a convolution may be done by oneDNN
+   together with it, which makes 0 of NaN. */
 CBM_API cbm_tensor *cbm_relu(cbm_tensor *x);                     /* max(x, 0) */
 CBM_API cbm_tensor *cbm_relu6(cbm_tensor *x);                    /* min(max(x, 0), 6) */
 CBM_API cbm_tensor *cbm_leaky_relu(cbm_tensor *x, double slope); /* x > 0 ? x : slope x; usually 0.01 */

@@ -105,15 +105,18 @@ typedef struct gate {
 
 static void pass_gate(void *user, int64_t begin, int64_t end)
 {
+    enum { TILE = 64 }; /* groups: what is bounded below is still near when it is bounded above */
     const gate *g = user;
     const cbm_simd *simd = cbm_simd_get();
-    float *y = g->y + begin * CBM_TILE_GROUP;
-    const cbm_tile_operand low[3] = { { (const char *)y, 1 }, { (const char *)g->lower, 0 } };
-    const cbm_tile_operand high[3] = { { (const char *)y, 1 }, { (const char *)g->upper, 0 } };
-    const int64_t n = (end - begin) * CBM_TILE_GROUP;
-    simd->tile[CBM_EXPR_MAX][CBM_LANE_F32](n, y, low);
-    if (g->bounded)
-        simd->tile[CBM_EXPR_MIN][CBM_LANE_F32](n, y, high);
+    for (int64_t at = begin; at < end; at += TILE) {
+        float *y = g->y + at * CBM_TILE_GROUP;
+        const cbm_tile_operand low[3] = { { (const char *)y, 1 }, { (const char *)g->lower, 0 } };
+        const cbm_tile_operand high[3] = { { (const char *)y, 1 }, { (const char *)g->upper, 0 } };
+        const int64_t n = (end - at < TILE ? end - at : TILE) * CBM_TILE_GROUP;
+        simd->tile[CBM_EXPR_MAX][CBM_LANE_F32](n, y, low);
+        if (g->bounded)
+            simd->tile[CBM_EXPR_MIN][CBM_LANE_F32](n, y, high);
+    }
 }
 
 static void gate_all(const cbm_convolution *c, float *y)
