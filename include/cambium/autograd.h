@@ -24,7 +24,7 @@ typedef struct cbm_grad_options {
 } cbm_grad_options;
 
 /* grads[i] = d (sum(weight * y)) / d xs[i], for tensors xs that require a gradient (variables, and what was computed from
-   them before y); zeros where y does not depend on it.
+   them before y); zeros where y does not depend on it. In a no-grad scope, of what was recorded there, an error.
    The gradients are new tensors of the current scope; nothing is accumulated anywhere. */
 CBM_API cbm_status cbm_grad_with(cbm_tensor *y, cbm_tensor *const *xs, size_t count, cbm_tensor **grads,
                                  const cbm_grad_options *options);

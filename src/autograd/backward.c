@@ -355,6 +355,9 @@ static cbm_status gradients_of(cbm_tensor *y, cbm_tensor *const *xs, size_t coun
                             "cbm_variable before the computation",
                             i);
     }
+    if (zeros && !y->value->requires_grad && cx->scope->no_grad)
+        return cbm_fail(cx, CBM_ERROR_STATE,
+                        "[grad] nothing has history in a no-grad scope. HINT: record the computation outside of it");
     cbm_scope *scope = inner_scope(cx, o.create_graph != 0);
     walk w = open_walk(cx);
     for (size_t i = 0; i < count && cx->status == CBM_OK; i++)

@@ -99,6 +99,11 @@ static void test_detach_and_no_grad(void **state)
         assert_int_equal(cbm_backward(y), CBM_ERROR_STATE);
         assert_non_null(strstr(cbm_message(cx), "depends on no trainable variable"));
         cbm_clear(cx);
+        cbm_tensor *g;
+        assert_int_equal(cbm_grad(y, &x, 1, &g), CBM_ERROR_STATE);
+        assert_non_null(strstr(cbm_message(cx), "[grad] nothing has history in a no-grad scope"));
+        assert_true(cbm_tensor_failed(g));
+        cbm_clear(cx);
         cbm_scope_end(quiet);
     }
     close_well(cx);
