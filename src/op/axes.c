@@ -139,7 +139,8 @@ cbm_tensor *cbm_unflatten(cbm_tensor *x, int64_t axis, cbm_shape extents)
     const int64_t extent = from.v[1 + place];
     if (extents.v[0] < 1 || from.v[0] - 1 + extents.v[0] > CBM_MAX_DIMS)
         return cbm_fail_tensor(cx, CBM_ERROR_SHAPE,
-                               "[unflatten] an axis becomes at least one, and the result has at most %d", CBM_MAX_DIMS);
+                               "[unflatten] an axis becomes at least one, and the result has at most %d dimensions",
+                               CBM_MAX_DIMS);
     bool good = true;
     for (int64_t i = 1; i <= extents.v[0]; i++) {
         if (extents.v[i] == -1 && open == 0)

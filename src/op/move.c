@@ -233,18 +233,26 @@ static bool canonical(cbm_shape *s)
     return true;
 }
 
-static cbm_tensor *unusable(cbm_tensor *x, const char *op)
+/* x is a tensor and the list fits a shape, of which only the used entries are kept; false after recording what is wrong. */
+static bool takes_list(cbm_tensor *x, cbm_shape *list, const char *op)
 {
-    return cbm_fail_tensor(cbm_tensor_context(x), CBM_ERROR_INVALID,
-                           "[%s] the input is NULL or failed, or the list too long", op);
+    cbm_context *cx = cbm_tensor_context(x);
+    if (!cbm_usable(cx, x))
+        cbm_fail_tensor(cx, CBM_ERROR_INVALID, "[%s] the input is NULL or failed", op);
+    else if (canonical(list))
+        return true;
+    else
+        cbm_fail_tensor(cx, CBM_ERROR_SHAPE, "[%s] a list of %lld entries: a tensor has at most %d dimensions", op,
+                        (long long)list->v[0], CBM_MAX_DIMS);
+    return false;
 }
 
 cbm_tensor *cbm_reshape(cbm_tensor *x, cbm_shape shape)
 {
     cbm_shape_attributes a = { shape };
     int64_t open = 0, known = 1;
-    if (!cbm_usable(cbm_tensor_context(x), x) || !canonical(&a.shape))
-        return unusable(x, "reshape");
+    if (!takes_list(x, &a.shape, "reshape"))
+        return cbm_no_result(x, "reshape");
     for (int64_t i = 1; i <= a.shape.v[0]; i++) {
         if (a.shape.v[i] == -1 && open == 0)
             open = i;
@@ -286,8 +294,8 @@ cbm_tensor *cbm_flatten(cbm_tensor *x, int64_t first_axis)
 cbm_tensor *cbm_permute(cbm_tensor *x, cbm_shape order)
 {
     cbm_shape_attributes a = { order };
-    if (!cbm_usable(cbm_tensor_context(x), x) || !canonical(&a.shape))
-        return unusable(x, "permute");
+    if (!takes_list(x, &a.shape, "permute"))
+        return cbm_no_result(x, "permute");
     const int64_t rank = cbm_tensor_rank(x);
     for (int64_t i = 1; i <= a.shape.v[0]; i++)
         if (a.shape.v[i] < 0 && a.shape.v[i] >= -rank)
@@ -309,8 +317,8 @@ cbm_tensor *cbm_transpose(cbm_tensor *x, int64_t axis_a, int64_t axis_b)
 cbm_tensor *cbm_expand(cbm_tensor *x, cbm_shape shape)
 {
     cbm_shape_attributes a = { shape };
-    if (!cbm_usable(cbm_tensor_context(x), x) || !canonical(&a.shape))
-        return unusable(x, "expand");
+    if (!takes_list(x, &a.shape, "expand"))
+        return cbm_no_result(x, "expand");
     const cbm_shape now = cbm_tensor_shape(x);
     return cbm_shape_equal(&now, &a.shape) ? x : cbm_apply1(&expand_op, x, &a);
 }

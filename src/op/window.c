@@ -7,8 +7,9 @@ static bool windows_shape(cbm_infer *infer, const cbm_shape *x, cbm_shape *y)
     char text[160];
     const cbm_windows_attributes *a = infer->attributes;
     if (a->axis < 0 || a->axis >= x->v[0] || x->v[0] >= CBM_MAX_DIMS)
-        return cbm_infer_fail(infer, CBM_ERROR_SHAPE, "no axis %lld in shape %s, or no room for one more",
-                              (long long)a->axis, cbm_shape_text(x, text, sizeof text));
+        return cbm_infer_fail(infer, CBM_ERROR_SHAPE,
+                              "no axis %lld in shape %s, or no room for one more: at most %d dimensions",
+                              (long long)a->axis, cbm_shape_text(x, text, sizeof text), CBM_MAX_DIMS);
     if (a->size < 1 || a->step < 1)
         return cbm_infer_fail(infer, CBM_ERROR_INVALID, "size %lld and step %lld must be at least 1",
                               (long long)a->size, (long long)a->step);
