@@ -151,6 +151,8 @@ cbm_tensor *cbm_multinomial(cbm_tensor *weights, int64_t count, bool replacement
         return cbm_fail_tensor(cx, CBM_ERROR_SHAPE, "[multinomial] %lld cannot be drawn", (long long)count);
     if (!may_draw(weights, count, replacement))
         return cbm_no_result(weights, "multinomial");
+    /* of the row's greatest, so that sums of huge weights stay finite and tiny ones keep their digits */
     cbm_tensor *exact = cbm_cast(cbm_detach(weights), CBM_F64);
+    exact = cbm_div(exact, cbm_max_at(exact, -1, true, NULL));
     return replacement ? with_replacement(exact, count) : without_replacement(exact, count);
 }

@@ -187,6 +187,79 @@ static void categories(void **state)
     cbm_close(cx);
 }
 
+/* Weights whose sum is no double, or that have hardly any digits, choose as others of the same proportions do. */
+static void extreme_weights(void **state)
+{
+    (void)state;
+    static const double weights[3][4] = { { 1e308, 0, 1e308, 0 }, { 5e-324, 0, 5e-324, 0 }, { 1, 0, 1, 0 } };
+    for (int device = 0; device < 2; device++) {
+        cbm_context *cx = cbm_open_with(.seed = 4, .device = device ? "reference" : "cpu");
+        cbm_tensor *w = cbm_tensor_from(cx, CBM_F64, CBM_SHAPE(3, 4), weights);
+        enum { DRAWS = 4000 };
+        double *x = drawn(cbm_multinomial(w, DRAWS, true), 3 * DRAWS), *two = drawn(cbm_multinomial(w, 2, false), 6);
+        for (int r = 0; r < 3; r++) {
+            int first = 0;
+            for (int i = 0; i < DRAWS; i++) {
+                assert_true(x[r * DRAWS + i] == 0 || x[r * DRAWS + i] == 2);
+                first += x[r * DRAWS + i] == 0;
+            }
+            assert_true(abs(first - DRAWS / 2) < 5 * sqrt(DRAWS) / 2);
+            assert_true(two[2 * r] + two[2 * r + 1] == 2 && fabs(two[2 * r] - two[2 * r + 1]) == 2);
+        }
+        free(x);
+        free(two);
+        assert_string_equal(cbm_message(cx), "");
+        cbm_close(cx);
+    }
+}
+
+enum { DRAWN_KINDS = 7, DRAWN = 5000 };
+
+static cbm_tensor *draw_kind(cbm_context *cx, int kind)
+{
+    const cbm_shape shape = CBM_SHAPE(DRAWN / 10, 10);
+    switch (kind) {
+    case 0: return cbm_uniform(cx, CBM_F64, shape, -1, 1);
+    case 1: return cbm_bernoulli(cx, CBM_F64, shape, 0.4);
+    case 2: return cbm_bernoulli_of(cbm_full(cx, CBM_F64, shape, 0.6));
+    case 3: return cbm_cast(cbm_randint(cx, CBM_I64, shape, -5, 1000), CBM_F64);
+    case 4: return cbm_cast(cbm_randperm(cx, DRAWN), CBM_F64);
+    case 5: return cbm_cast(cbm_multinomial(cbm_linspace(cx, CBM_F64, 1, 2, 50), DRAWN, true), CBM_F64);
+    default: return cbm_cast(cbm_multinomial(cbm_linspace(cx, CBM_F64, 1, 2, DRAWN), DRAWN, false), CBM_F64);
+    }
+}
+
+/* Steps that repeat, so that the third and later ones are replays: each draws numbers of its own, the same ones whatever the
+   device and the number of threads. */
+static void replays(void **state)
+{
+    (void)state;
+    enum { STEPS = 6, SETTINGS = 4 };
+    static const struct {
+        const char *device;
+        int64_t threads;
+        uint64_t naive;
+    } settings[SETTINGS] = { { "cpu", 1, 0 }, { "cpu", 4, 0 }, { "cpu", 2, 1 }, { "reference", 1, 0 } };
+    static double got[SETTINGS][STEPS][DRAWN];
+    for (int kind = 0; kind < DRAWN_KINDS; kind++) {
+        for (int s = 0; s < SETTINGS; s++) {
+            cbm_context *cx = cbm_open_with(.seed = 31, .threads = settings[s].threads, .device = settings[s].device,
+                                            .naive = settings[s].naive);
+            for (int i = 0; i < STEPS; i++) {
+                CBM_SCOPE(scope, cx);
+                assert_int_equal(cbm_read(draw_kind(cx, kind), got[s][i], sizeof got[s][i]), CBM_OK);
+                for (int earlier = 0; earlier < i; earlier++)
+                    assert_memory_not_equal(got[s][i], got[s][earlier], sizeof got[s][i]);
+            }
+            assert_true(settings[s].naive || cbm_context_statistics(cx).plans_made <= 2);
+            assert_string_equal(cbm_message(cx), "");
+            cbm_close(cx);
+            if (memcmp(got[s], got[0], sizeof got[0]) != 0)
+                fail_msg("kind %d of numbers is not the same with setting %d", kind, s);
+        }
+    }
+}
+
 /* The same seed, other threads, the other device: the same numbers; the next draw has others. */
 static void by_seed(void **state)
 {
@@ -266,7 +339,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows),         cmocka_unit_test(one_plan),   cmocka_unit_test(distributions),
         cmocka_unit_test(permutations), cmocka_unit_test(categories), cmocka_unit_test(by_seed),
-        cmocka_unit_test(errors),
+        cmocka_unit_test(errors),       cmocka_unit_test(replays),    cmocka_unit_test(extreme_weights),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
