@@ -6,6 +6,34 @@
 
 #define MOST_RANGE ((uint64_t)1 << 40)
 
+/* ---- probabilities ---- */
+
+static void probabilities_vjp(cbm_vjp *v)
+{
+    v->in_gradient[0] = v->out_gradient[0];
+}
+
+static const cbm_sample probability_samples[] = {
+    { .n_in = 1, .in = { CBM_FLOATS(0, 1, 2, 3) } },
+    { .n_in = 1, .in = { CBM_FLOAT(0, 1) } },
+    { .n_in = 1, .in = { { CBM_DIMS(9), CBM_F32, 0, 1, false } } },
+    { .n_in = 1, .in = { CBM_FLOATS(0, 1, 0, 3) } },
+};
+static const cbm_op probabilities_op = {
+    CBM_OP_RECORD("probabilities"),
+    .formula = "p; an error if one is not in [0, 1]",
+    .n_in = 1,
+    .n_out = 1,
+    .flags = CBM_OP_CHECKS,
+    .infer = cbm_infer_floating,
+    .vjp = probabilities_vjp,
+    .autocast = CBM_AUTOCAST_NONE,
+    CBM_SAMPLES(probability_samples),
+};
+const cbm_op *const cbm_ops_draw[] = { &probabilities_op, NULL };
+
+/* ---- distributions ---- */
+
 cbm_tensor *cbm_uniform_like(cbm_tensor *x, double low, double high)
 {
     if (!cbm_usable(cbm_tensor_context(x), x))
@@ -46,7 +74,8 @@ cbm_tensor *cbm_bernoulli_of(cbm_tensor *p)
                                cbm_dtype_name(dtype));
     const cbm_dtype drawn = dtype == CBM_F64 ? CBM_F64 : CBM_F32;
     cbm_tensor *u = cbm_uniform(cx, drawn, cbm_tensor_shape(p), 0, 1);
-    return cbm_cast(cbm_less(u, cbm_cast(cbm_detach(p), drawn)), dtype);
+    cbm_tensor *checked = cbm_apply1(&probabilities_op, cbm_cast(cbm_detach(p), drawn), NULL);
+    return cbm_cast(cbm_less(u, checked), dtype);
 }
 
 /* Uniform in [0, 1), f64, in steps of 2^-48: a draw has steps of 2^-24. */

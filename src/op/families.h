@@ -55,6 +55,7 @@ extern const cbm_op *const cbm_ops_factor[];
 extern const cbm_op *const cbm_ops_solve[];
 extern const cbm_op *const cbm_ops_ctc[];
 extern const cbm_op *const cbm_ops_random[];
+extern const cbm_op *const cbm_ops_draw[];
 extern const cbm_op *const cbm_ops_recurrent[];
 extern const cbm_op *const cbm_ops_attention[];
 

@@ -12,7 +12,7 @@ static const cbm_op *const *const families[] = {
     cbm_ops_loss_values, cbm_ops_ctc,       cbm_ops_attention,    cbm_ops_split,      cbm_ops_pad,
     cbm_ops_roll,        cbm_ops_window,    cbm_ops_unfold,       cbm_ops_diagonal,   cbm_ops_scatter,
     cbm_ops_select,      cbm_ops_sort,      cbm_ops_bins,         cbm_ops_embedding,  cbm_ops_statistics,
-    cbm_ops_scan,        cbm_ops_factor,    cbm_ops_solve,        cbm_ops_create,
+    cbm_ops_scan,        cbm_ops_factor,    cbm_ops_solve,        cbm_ops_create,     cbm_ops_draw,
 };
 
 size_t cbm_op_count(void)

@@ -102,7 +102,8 @@ static void distributions(void **state)
     distributed(cbm_bernoulli(cx, CBM_F32, many, 0.3), 0.3, 0.21, 0.3 * 0.7 * (1 - 3 * 0.21), 0, 1);
     distributed(cbm_bernoulli(cx, CBM_BOOL, many, 1), 1, 0, 0, 1, 1);
     distributed(cbm_bernoulli_of(cbm_full(cx, CBM_F64, many, 0.5)), 0.5, 0.25, 0.0625, 0, 1);
-    distributed(cbm_bernoulli_of(cbm_full(cx, CBM_BF16, many, -3)), 0, 0, 0, 0, 0);
+    distributed(cbm_bernoulli_of(cbm_zeros(cx, CBM_BF16, many)), 0, 0, 0, 0, 0);
+    distributed(cbm_bernoulli_of(cbm_ones(cx, CBM_F32, many)), 1, 0, 0, 1, 1);
     distributed(cbm_uniform_like(cbm_zeros(cx, CBM_F32, many), -1, 1), 0, 1.0 / 3, 0.2, -1, 1);
     distributed(cbm_normal_like(cbm_zeros(cx, CBM_F64, many), 2, 3), 2, 9, 243, -30, 30);
     distributed(cbm_randint(cx, CBM_I64, many, -3, 3), -0.5, 35.0 / 12, 14.72916667, -3, 2);
@@ -287,6 +288,33 @@ static void fails(cbm_context *cx, cbm_tensor *t, const char *message)
     cbm_clear(cx);
 }
 
+/* Probabilities are looked at when they are computed; a step that meets a wrong one changes nothing. */
+static void no_probabilities(void **state)
+{
+    (void)state;
+    static const double wrong[3] = { 1.5, -0.25, NAN };
+    static const char *const text[3] = { "1.5 at position 3 is not a probability",
+                                         "-0.25 at position 3 is not a probability",
+                                         "nan at position 3 is not a probability" };
+    static const cbm_dtype dtypes[3] = { CBM_F32, CBM_F64, CBM_BF16 };
+    for (int k = 0; k < 18; k++) {
+        cbm_context *cx = cbm_open_with(.device = k % 2 ? "reference" : "cpu");
+        double p[5] = { 0, 0.5, 1, wrong[k / 2 % 3], 2 };
+        cbm_tensor *count = cbm_variable(cbm_zeros(cx, CBM_F32, CBM_SHAPE()), false);
+        cbm_tensor *t = cbm_cast(cbm_tensor_from(cx, CBM_F64, CBM_SHAPE(5), p), dtypes[k / 6]);
+        assert_int_equal(cbm_compute(&count, 1), CBM_OK);
+        cbm_assign(count, cbm_add_scalar(count, 1));
+        cbm_tensor *drawn_by = cbm_bernoulli_of(t);
+        assert_false(cbm_tensor_failed(drawn_by));
+        assert_int_equal(cbm_compute(&drawn_by, 1), CBM_ERROR_RANGE);
+        if (!strstr(cbm_message(cx), text[k / 2 % 3]))
+            fail_msg("\"%s\" is not in \"%s\"", text[k / 2 % 3], cbm_message(cx));
+        cbm_clear(cx);
+        assert_true(cbm_item(count) == 0);
+        cbm_close(cx);
+    }
+}
+
 static void errors(void **state)
 {
     (void)state;
@@ -337,9 +365,16 @@ static void errors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rows),         cmocka_unit_test(one_plan),   cmocka_unit_test(distributions),
-        cmocka_unit_test(permutations), cmocka_unit_test(categories), cmocka_unit_test(by_seed),
-        cmocka_unit_test(errors),       cmocka_unit_test(replays),    cmocka_unit_test(extreme_weights),
+        cmocka_unit_test(rows),
+        cmocka_unit_test(one_plan),
+        cmocka_unit_test(distributions),
+        cmocka_unit_test(permutations),
+        cmocka_unit_test(categories),
+        cmocka_unit_test(by_seed),
+        cmocka_unit_test(no_probabilities),
+        cmocka_unit_test(errors),
+        cmocka_unit_test(replays),
+        cmocka_unit_test(extreme_weights),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -259,7 +259,7 @@ static void pairs(cbm_context *cx, cbm_tensor *x, const array *a, cbm_dtype dtyp
 
 static void everything(cbm_shape shape, cbm_dtype dtype, const char *device)
 {
-    cbm_context *cx = cbm_open_with(.device = device);
+    cbm_context *cx = cbm_open_with(.device = device, .threads = 1);
     const array a = numbers(shape, 2);
     cbm_tensor *x = tensor_of(cx, dtype, &a);
     same(x, &a, dtype);

@@ -25,7 +25,7 @@ CBM_API cbm_tensor *cbm_normal_like(cbm_tensor *x, double mean, double deviation
 /* Exponentially distributed: density rate e^(-rate x), mean 1 / rate. f32, f64 or bf16. */
 CBM_API cbm_tensor *cbm_exponential(cbm_context *cx, cbm_dtype dtype, cbm_shape shape, double rate);
 /* 1 with probability p, otherwise 0; any dtype. bernoulli_of: element by element with the probabilities in p (f32, f64 or bf16),
-   of p's shape and dtype, no gradient; a number in p below 0, or NaN, is taken as 0, one above 1 as 1. */
+   of p's shape and dtype, no gradient; its evaluation fails with CBM_ERROR_RANGE if one is outside [0, 1] or NaN. */
 CBM_API cbm_tensor *cbm_bernoulli(cbm_context *cx, cbm_dtype dtype, cbm_shape shape, double p);
 CBM_API cbm_tensor *cbm_bernoulli_of(cbm_tensor *p);
 /* Whole numbers from low up to, and without, high, each as likely as the others (to 2^-40); any numeric dtype that holds them

@@ -45,5 +45,6 @@ def random(a, numbers):
 OPS = {
     "uniform": lambda a: random(a, lambda a, n: a["low"] + (a["high"] - a["low"]) * uniforms(a, n)),
     "normal": lambda a: random(a, lambda a, n: a["mean"] + a["deviation"] * normals(a, n)),
+    "probabilities": lambda a, p: torch.where((p >= 0) & (p <= 1), p, torch.nan),
     "dropout": lambda a, x: x * torch.from_numpy(((uniforms(a, x.numel()) >= a["p"]) * a["scale"]).reshape(tuple(x.shape))),
 }
