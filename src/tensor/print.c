@@ -261,6 +261,16 @@ static void widen_for_whole(printer *p, int64_t i, void *user)
     p->style.left = larger(p->style.left, snprintf(text, sizeof text, "%lld", (long long)whole_at(p->v, i)));
 }
 
+/* NumPy 2.3's rule, reckoned in the tensor's own precision: above the whole numbers that its digits are good for (10^6 in f32,
+   10^8 at most), below 10^-4, or more than 1000 apart. */
+static bool needs_exponents(const cbm_value *v, const extremes *e)
+{
+    if (v->dtype == CBM_F64)
+        return e->most >= 1e8 || e->least < 1e-4 || e->most / e->least > 1000;
+    const float least = (float)e->least, most = (float)e->most;
+    return most >= 1e6F || least < 1e-4F || most / least > 1000;
+}
+
 static void choose_style(printer *p)
 {
     const int64_t count = p->v->count;
@@ -274,7 +284,7 @@ static void choose_style(printer *p)
     }
     extremes e = { HUGE_VAL, 0 };
     each_shown(p, 0, 0, count, find_extremes, &e);
-    p->style.exponents = e.most > 0 && (e.most >= 1e8 || e.least < 1e-4 || e.most / e.least > 1000);
+    p->style.exponents = e.most > 0 && needs_exponents(p->v, &e);
     each_shown(p, 0, 0, count, widen_for, NULL);
     each_shown(p, 0, 0, count, widen_for_odd, NULL);
 }

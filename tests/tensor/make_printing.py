@@ -100,6 +100,19 @@ for k, (dtype, spread) in enumerate(itertools.product(("f32", "f64"), (0, 1, 3, 
         values = rng.normal(size=n) * 10.0 ** rng.uniform(-spread, spread, size=n)
         case(dtype, (n,), values.astype(DTYPES[dtype]).astype(np.float64))
         case(dtype, (n,), np.round(values, 2))
+for dtype in ("f32", "f64", "bf16"):  # both sides of where exponents begin
+    for x in (999999.0, 1e6, 1000448.0, 33049440.0, 99999999.0, 1e8):
+        case(dtype, (1,), [x])
+        case(dtype, (2, 2), [x, -0.0, 0.0, x / 8])
+    case(dtype, (2,), [1e-4, 0.05])
+    case(dtype, (2,), [0.00009999, 0.05])
+    case(dtype, (3,), [0.1, 100.0, 0.0])
+    case(dtype, (3,), [0.3, 300.0, 0.0])
+    for spread in (0, 1, 3, 6, 12, 30, 37):
+        for shape in ((), (3,), (2, 1, 3), (2, 1, 2, 1, 1, 2, 1, 2)):
+            values = rng.normal(size=int(np.prod(shape))) * 10.0 ** rng.uniform(-spread, spread, size=int(np.prod(shape)))
+            case(dtype, shape, rounded(dtype, values).astype(np.float64))
+            case(dtype, shape, rounded(dtype, np.round(values, 1)).astype(np.float64))
 
 OUT.parent.mkdir(exist_ok=True)
 OUT.write_text("".join(cases))
