@@ -1,6 +1,7 @@
 /* draw.c: random tensors that are made of uniform and normal numbers: other distributions, whole numbers, permutations, draws of
    categories. Rests on op/families.h. */
 #include "op/families.h"
+#include "op/number.h"
 
 #include <math.h>
 
@@ -94,6 +95,10 @@ cbm_tensor *cbm_randint(cbm_context *cx, cbm_dtype dtype, cbm_shape shape, int64
                                (long long)high);
     if (dtype == CBM_BOOL)
         return cbm_fail_tensor(cx, CBM_ERROR_DTYPE, "[randint] the numbers are not bool. HINT: cbm_bernoulli");
+    if (!cbm_is_floating(dtype) &&
+        (cbm_whole_number(dtype, (double)low) != low || cbm_whole_number(dtype, (double)high - 1) != high - 1))
+        return cbm_fail_tensor(cx, CBM_ERROR_INVALID, "[randint] %s does not hold the numbers from %lld up to %lld",
+                               cbm_dtype_name(dtype), (long long)low, (long long)high);
     return cbm_cast(cbm_add_scalar(cbm_floor(cbm_mul_scalar(fine(cx, shape), (double)range)), (double)low), dtype);
 }
 

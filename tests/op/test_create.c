@@ -345,6 +345,11 @@ static void errors(void **state)
           "[bernoulli_of] probabilities are floats, not i64");
     fails(cx, cbm_randint(cx, CBM_I64, CBM_SHAPE(2), 3, 3), "[randint] from 3 up to 3");
     fails(cx, cbm_randint(cx, CBM_I64, CBM_SHAPE(2), INT64_MIN, INT64_MAX), "no range of at most 2^40 numbers");
+    fails(cx, cbm_randint(cx, CBM_U8, CBM_SHAPE(2), 0, 257), "[randint] u8 does not hold the numbers from 0 up to 257");
+    fails(cx, cbm_randint(cx, CBM_U8, CBM_SHAPE(2), -1, 5), "[randint] u8 does not hold the numbers from -1 up to 5");
+    fails(cx, cbm_randint(cx, CBM_I32, CBM_SHAPE(2), 0, ((int64_t)1 << 31) + 1), "[randint] i32 does not hold");
+    assert_false(cbm_tensor_failed(cbm_randint(cx, CBM_U8, CBM_SHAPE(2), 0, 256)));
+    assert_false(cbm_tensor_failed(cbm_randint(cx, CBM_I32, CBM_SHAPE(2), -((int64_t)1 << 31), (int64_t)1 << 31)));
     fails(cx, cbm_randint(cx, CBM_BOOL, CBM_SHAPE(2), 0, 2), "HINT: cbm_bernoulli");
     fails(cx, cbm_randperm(cx, -1), "[randperm] there cannot be -1 numbers");
     const float odd[3][3] = { { 1, -1, 2 }, { 1, 0, 0 }, { 0, 0, 0 } };

@@ -28,8 +28,8 @@ CBM_API cbm_tensor *cbm_exponential(cbm_context *cx, cbm_dtype dtype, cbm_shape 
    of p's shape and dtype, no gradient; its evaluation fails with CBM_ERROR_RANGE if one is outside [0, 1] or NaN. */
 CBM_API cbm_tensor *cbm_bernoulli(cbm_context *cx, cbm_dtype dtype, cbm_shape shape, double p);
 CBM_API cbm_tensor *cbm_bernoulli_of(cbm_tensor *p);
-/* Whole numbers from low up to, and without, high, each as likely as the others (to 2^-40); any numeric dtype that holds them
-   (not checked). high - low at most 2^40. */
+/* Whole numbers from low up to, and without, high, each as likely as the others (to 2^-40); any numeric dtype. high - low at
+   most 2^40; an integer dtype must hold them, a floating one rounds what it does not. */
 CBM_API cbm_tensor *cbm_randint(cbm_context *cx, cbm_dtype dtype, cbm_shape shape, int64_t low, int64_t high);
 /* 0 .. n - 1 in random order: i64 (n). */
 CBM_API cbm_tensor *cbm_randperm(cbm_context *cx, int64_t n);
