@@ -259,16 +259,31 @@ static bool may_fail(const cbm_step *step)
     return !step->fused && !step->reorder && !step->sure;
 }
 
-static bool conflict(const cbm_agenda *s, int32_t a, int32_t b)
+/* Events that move together: what they use and how, by value. */
+typedef struct group {
+    uint8_t *uses;
+    bool pinned;
+} group;
+enum { READ = 1, WRITTEN = 2 };
+
+static void join(const cbm_agenda *s, group *g, int32_t event)
 {
-    const cbm_event *x = cbm_event_at(s, a), *y = cbm_event_at(s, b);
-    if (is_pinned(step_of(s, a)) && is_pinned(step_of(s, b)))
-        return true;
-    for (int32_t u = x->first; u < x->first + x->count; u++)
-        for (int32_t w = y->first; w < y->first + y->count; w++)
-            if (cbm_used(s, u) == cbm_used(s, w) && (cbm_writes(s, u) || cbm_writes(s, w)))
-                return true;
-    return false;
+    const cbm_event *e = cbm_event_at(s, event);
+    for (int32_t u = e->first; u < e->first + e->count; u++)
+        g->uses[cbm_used(s, u)] |= cbm_writes(s, u) ? WRITTEN : READ;
+    g->pinned = g->pinned || is_pinned(step_of(s, event));
+}
+
+/* Whether the event and one of the group may not change places: both write, or one reads what the other writes. */
+static bool conflicts(const cbm_agenda *s, const group *g, int32_t event)
+{
+    const cbm_event *e = cbm_event_at(s, event);
+    bool found = g->pinned && is_pinned(step_of(s, event));
+    for (int32_t u = e->first; u < e->first + e->count && !found; u++) {
+        const uint8_t others = g->uses[cbm_used(s, u)];
+        found = (others & WRITTEN) || (others && cbm_writes(s, u));
+    }
+    return found;
 }
 
 bool cbm_agenda_is_sound(const cbm_agenda *s)
@@ -298,20 +313,34 @@ static bool part(cbm_agenda *s, int32_t low, int32_t high, const uint8_t *marks,
     return true;
 }
 
+/* Marks event `from` and those on the way to `to` that have to move with it; returns how many, or 0: `to` is one of them, or
+   there is no memory. */
+static int32_t mark_group(const cbm_agenda *s, int32_t from, int32_t to, uint8_t *marks)
+{
+    const int32_t step = from < to ? 1 : -1, low = from < to ? from : to;
+    group g = { .uses = cbm_heap_take_zero(s->b->heap, s->values.count + 1) };
+    int32_t marked = g.uses ? 1 : 0;
+    if (g.uses) {
+        marks[from - low] = 1;
+        join(s, &g, from);
+    }
+    for (int32_t e = from + step; g.uses && marked && e != to + step; e += step) {
+        if (!conflicts(s, &g, e))
+            continue;
+        marks[e - low] = 1;
+        join(s, &g, e);
+        marked = e == to ? 0 : marked + 1;
+    }
+    cbm_heap_give(s->b->heap, g.uses, s->values.count + 1);
+    return marked;
+}
+
 int32_t cbm_agenda_hasten(cbm_agenda *s, int32_t from, int32_t to)
 {
     const size_t count = (size_t)(from - to) + 1;
     uint8_t *marks = cbm_heap_take_zero(s->b->heap, count);
-    if (!marks)
-        return 0;
-    int32_t moved = 1;
-    marks[count - 1] = 1;
-    for (int32_t e = from - 1; e >= to; e--) {
-        for (int32_t later = from; later > e && !marks[e - to]; later--)
-            marks[e - to] = marks[later - to] && conflict(s, e, later);
-        moved += marks[e - to];
-    }
-    const bool ok = !marks[0] && part(s, to, from + 1, marks, true);
+    const int32_t moved = marks && from > to ? mark_group(s, from, to, marks) : 0;
+    const bool ok = moved && part(s, to, from + 1, marks, true);
     cbm_heap_give(s->b->heap, marks, count);
     return ok ? moved : 0;
 }
@@ -320,13 +349,7 @@ bool cbm_agenda_delay(cbm_agenda *s, int32_t from, int32_t to)
 {
     const size_t count = (size_t)(to - from) + 1;
     uint8_t *marks = count > 1 ? cbm_heap_take_zero(s->b->heap, count) : NULL;
-    if (!marks)
-        return false;
-    marks[0] = 1;
-    for (int32_t e = from + 1; e <= to; e++)
-        for (int32_t earlier = from; earlier < e && !marks[e - from]; earlier++)
-            marks[e - from] = marks[earlier - from] && conflict(s, e, earlier);
-    const bool ok = !marks[count - 1] && part(s, from, to + 1, marks, false);
+    const bool ok = marks && mark_group(s, from, to, marks) && part(s, from, to + 1, marks, false);
     cbm_heap_give(s->b->heap, marks, count);
     return ok;
 }

@@ -9,6 +9,7 @@
 #define WORTH_IT ((size_t)256 << 10) /* bytes: smaller arenas are as they come */
 #define TRIES 192                    /* orders tried from each start */
 #define MOST_WORK 10e6               /* pairs of buffers compared in a search */
+#define MANY 4096                    /* buffers of which only one order is tried */
 
 typedef struct order {
     double key; /* placed in descending order */
@@ -176,10 +177,11 @@ static void search(layout *y, size_t tries)
 static void choose_order(layout *y, order *best)
 {
     size_t least = SIZE_MAX, top;
-    for (rule r = LARGE; r < RULES && least > y->least; r++) {
+    for (rule r = LARGE; r < (y->count > MANY ? 1 : RULES) && least > y->least; r++) {
         sort(y, r);
         const double pairs = (double)y->searched * (double)y->searched + 1, most = MOST_WORK / pairs;
-        search(y, y->least < WORTH_IT ? 0 : most < TRIES ? (size_t)most : TRIES);
+        if (y->least >= WORTH_IT && most >= 1)
+            search(y, most < TRIES ? (size_t)most : TRIES);
         const size_t bytes = place(y, y->count, &top);
         if (bytes >= least)
             continue;

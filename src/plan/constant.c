@@ -47,15 +47,21 @@ static bool is_constant_node(const cbm_build *b, int32_t i)
 }
 
 /* A number in the graph is kept only where something constant reads it: others change as they like. */
-static bool read_by_constant(const cbm_build *b, int32_t i)
+static bool keep_numbers_read(cbm_build *b)
 {
-    for (int32_t j = i + 1; j < (int32_t)b->g->nodes.count; j++) {
-        const cbm_node *reader = node_at(b->g, j);
-        for (size_t k = 0; k < reader->n_in && b->constant[j]; k++)
-            if (cbm_ref_input(reader, k) == CBM_REF_NODE(i, 0))
-                return true;
+    const size_t nodes = b->g->nodes.count;
+    uint8_t *read = cbm_heap_take_zero(b->heap, nodes + 1);
+    for (size_t i = 0; i < nodes && read; i++) {
+        const cbm_node *n = node_at(b->g, (int32_t)i);
+        for (size_t k = 0; k < n->n_in && b->constant[i]; k++)
+            if (cbm_ref_input(n, k) >= 0)
+                read[cbm_ref_input(n, k) / CBM_MAX_OUTPUTS] = 1;
     }
-    return false;
+    for (size_t i = 0; i < nodes && read; i++)
+        if (cbm_is_inline_scalar(node_at(b->g, (int32_t)i)))
+            b->constant[i] = b->constant[i] && read[i];
+    cbm_heap_give(b->heap, read, nodes + 1);
+    return read != NULL;
 }
 
 /* What the kept memory is made from: every variable that may stand behind it, and numbers bound at run time. */
@@ -129,10 +135,7 @@ bool cbm_find_constants(cbm_build *b)
     while (!units_agree(b)) /* a unit that is not takes the constancy of what reads it */
         for (size_t i = 0; i < nodes; i++)
             b->constant[i] = b->constant[i] && is_constant_node(b, (int32_t)i);
-    for (size_t i = 0; i < nodes; i++)
-        if (b->constant[i] && cbm_is_inline_scalar(node_at(b->g, (int32_t)i)))
-            b->constant[i] = read_by_constant(b, (int32_t)i);
-    return note_sources(b);
+    return keep_numbers_read(b) && note_sources(b);
 }
 
 void cbm_kept_drop(cbm_plan *plan)

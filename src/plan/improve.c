@@ -191,37 +191,41 @@ static int worth_first(const void *a, const void *b)
     return y->value - x->value;
 }
 
-/* Whether the peak lies between two uses of a value; the second. */
-static bool rests_at_peak(const search *x, int32_t value, int32_t *next)
+/* The first use of each value from the peak on; INT32_MAX: none. NULL: no memory. */
+static int32_t *next_uses(const search *x)
 {
-    const cbm_measure *m = &x->m;
-    *next = -1;
-    if (m->first[value] < 0 || m->first[value] >= m->at || m->last[value] <= m->at)
-        return false;
-    for (int32_t p = m->at; p <= m->last[value] && *next < 0; p++) {
+    const size_t values = x->now->values.count;
+    int32_t *next = cbm_heap_take(x->now->b->heap, (values + 1) * sizeof *next);
+    for (size_t v = 0; v < values && next; v++)
+        next[v] = INT32_MAX;
+    for (int32_t p = (int32_t)x->now->events.count; p-- > x->m.at && next;) {
         const cbm_event *e = cbm_event_at(x->now, p);
         for (int32_t u = e->first; u < e->first + e->count; u++)
-            if (cbm_used(x->now, u) == value)
-                *next = p;
+            next[cbm_used(x->now, u)] = p;
     }
-    return *next > m->at;
+    return next;
 }
 
+/* Values that rest at the peak: it lies between two uses of them. */
 static bool find_candidates(search *x, cbm_array *found)
 {
-    for (int32_t v = 0; v < (int32_t)x->now->values.count; v++) {
-        candidate c = { .value = v, .bytes = CBM_AT(&x->now->values, cbm_agenda_value, v).bytes };
+    const cbm_measure *m = &x->m;
+    const size_t values = x->now->values.count;
+    int32_t *next = next_uses(x);
+    bool ok = next != NULL;
+    for (int32_t v = 0; v < (int32_t)values && ok; v++) {
+        candidate c = { .value = v, .bytes = CBM_AT(&x->now->values, cbm_agenda_value, v).bytes, .before = next[v] };
         cbm_event again;
-        if (!c.bytes || c.bytes < x->m.peak / LEAST_SHARE || !rests_at_peak(x, v, &c.before) ||
-            !cbm_agenda_can_repeat(x->now, x->m.first[v], v, &again))
+        if (!c.bytes || c.bytes < m->peak / LEAST_SHARE || m->first[v] < 0 || m->first[v] >= m->at ||
+            c.before <= m->at || c.before == INT32_MAX || !cbm_agenda_can_repeat(x->now, m->first[v], v, &again))
             continue;
         c.cost = again.cost;
-        if (!cbm_array_push(found, &c))
-            return false;
+        ok = cbm_array_push(found, &c) != NULL;
     }
+    cbm_heap_give(x->now->b->heap, next, (values + 1) * sizeof *next);
     if (found->count)
         qsort(found->data, found->count, sizeof(candidate), worth_first);
-    return true;
+    return ok;
 }
 
 /* The candidate in the trial. false: not possible, too dear, or no better. */

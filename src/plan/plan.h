@@ -217,8 +217,9 @@ typedef struct cbm_lender {
 /* A buffer that takes another's place is one with it: the chain's head stands for all. */
 void cbm_arena_join(cbm_lifetime *lifetimes, size_t count);
 bool cbm_at_one_time(const cbm_lifetime *a, const cbm_lifetime *b);
-/* lend.c: before the layout: puts buffers that are alive when the most are into such memory, as far as that makes the peak less. */
-bool cbm_arena_lend(cbm_heap *heap, cbm_lifetime *lifetimes, size_t count, const cbm_lender *lenders, size_t n);
+/* lend.c: before the layout: puts buffers that are alive when the most are into such memory, as far as that makes the peak less.
+   lenders are put in another order. */
+bool cbm_arena_lend(cbm_heap *heap, cbm_lifetime *lifetimes, size_t count, cbm_lender *lenders, size_t n);
 bool cbm_arena_layout(cbm_heap *heap, cbm_lifetime *lifetimes, size_t count, bool reuse, size_t *arena);
 
 /* constant.c: before the steps of a run: takes the memory, and tells whether what is kept must be made again; and after a
