@@ -3,6 +3,7 @@
 #include "plan/plan.h"
 
 #include <setjmp.h>
+#include <string.h>
 #include <stdarg.h>
 
 #include <cmocka.h>
