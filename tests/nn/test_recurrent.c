@@ -555,9 +555,9 @@ static void errors_of_operations(void **state)
 static void errors_of_packing(void **state)
 {
     (void)state;
-    static const int64_t fits[] = { 2, 1 }, outside[] = { 2, 4 };
+    static const int64_t fits[] = { 2, 1, 1 }, outside[] = { 2, 4 };
     cbm_context *cx = cbm_open(NULL);
-    cbm_tensor *x = zeros(cx, CBM_SHAPE(3, 2, 4)), *out[2];
+    cbm_tensor *x = zeros(cx, CBM_SHAPE(3, 2, 4)), *out[3];
     cbm_tensor *mixed[] = { zeros(cx, CBM_SHAPE(3, 4)), zeros(cx, CBM_SHAPE(3, 5)) };
     assert_true(cbm_tensor_failed(cbm_pad_sequence(NULL, 0).data));
     REFUSED(cbm_pad_sequence(mixed, 2).data, CBM_ERROR_SHAPE,

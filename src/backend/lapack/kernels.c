@@ -420,8 +420,9 @@ static cbm_status prepare(cbm_prepare *p)
     const cbm_lapack *f = cbm_lapack_of(a->dtype, p->message);
     if (!f)
         return CBM_ERROR_UNSUPPORTED;
+    const cbm_buffer *y = &l->out[0];
     if (a->shape[a->rank - 2] > LARGEST || a->shape[a->rank - 1] > LARGEST ||
-        l->out[0].shape[l->out[0].rank - 1] > INT32_MAX) {
+        (y->rank > 0 && y->shape[y->rank - 1] > INT32_MAX)) {
         snprintf(p->message, 256, "more than %d rows or columns", LARGEST);
         return CBM_ERROR_UNSUPPORTED;
     }
