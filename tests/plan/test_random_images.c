@@ -170,7 +170,8 @@ static cbm_tensor *pooled(program *p, cbm_tensor *x)
     const cbm_pool_options o = { .struct_size = sizeof o,
                                  .stride = CBM_SHAPE(1 + draw(p, 2)),
                                  .ceil_mode = (uint64_t)draw(p, 2) };
-    return (p->exact && draw(p, 2) ? max : avg)[dimensions(x) - 1](x, CBM_SHAPE(2), &o);
+    const int64_t d = dimensions(x) - 1;
+    return p->exact && draw(p, 2) ? max[d](x, CBM_SHAPE(2), &o) : avg[d](x, CBM_SHAPE(2), &o);
 }
 
 static cbm_tensor *resized(program *p, cbm_tensor *x)
