@@ -178,7 +178,7 @@ static void print_plan(const cbm_plan_view *v)
            (unsigned long long)p->steps, copies);
     printf("time:    %s measured, median of runs", time_text(p->seconds, a));
     if (v->measured)
-        printf("; at least %s estimated from\n         %sFLOP/s in matrix products and %sB/s in passes over as much "
+        printf("; %s estimated from\n         %sFLOP/s in matrix products and %sB/s in passes over as much "
                "memory, as measured here",
                time_text(estimate, b), cbm_text_si(v->machine.flops, c), cbm_text_si(v->machine.bytes, d));
     printf("\nwork:    %s FLOP, %s read and written\n", cbm_text_si(p->flops, a), cbm_text_bytes(p->bytes, b));
@@ -397,7 +397,8 @@ const cbm_command cbm_command_plan = {
         "the operations fused into it, the kernel chosen, measured and estimated time, FLOPs, bytes moved, operands "
         "with\n"
         "their layouts, why a value is kept, why a copy or reorder is there, and (apart) why it is not one with its\n"
-        "neighbours. Estimates are what the machine, measured in the same run, would need at least.",
+        "neighbours. Estimates are what the machine, measured in the same run, takes for so many FLOPs or bytes;\n"
+        "Winograd convolution gets by with a fraction of the FLOPs that are counted.",
     .options = table,
     .n_options = CBM_COUNT_OF(table),
     .least = 1,
