@@ -2,7 +2,7 @@
 #
 #   make          build the libraries and the program
 #   make mnist    install what is missing, build, fetch MNIST, train a network on it
-#   make test     install what is missing, build, run all tests
+#   make test     install what is missing, build (the benchmarks too, so that they keep building), run all tests
 #   make install  into PREFIX (default /usr/local)
 #   make bench    build and run the benchmarks, Cambium's own numbers and those of bare oneDNN: about 10 minutes
 #   make bench-full PYTHON=...   the same beside PyTorch and ONNX Runtime, which PYTHON has; goes on where it was cut off
@@ -46,6 +46,7 @@ mnist: dependencies
 # CAMBIUM_TESTS is named because `make mnist` leaves it off in the build's cache.
 test: dependencies
 	@$(MAKE) build CMAKE_ARGS="-DCAMBIUM_TESTS=ON $(CMAKE_ARGS)"
+	@cmake --build $(BUILD) -j$(JOBS) --target bench
 	@sh scripts/run-tests $(BUILD) -j$(JOBS)
 
 ONEDNN3 = $(BUILD)-onednn3
