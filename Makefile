@@ -10,7 +10,7 @@
 #   make valgrind the tests of base, semantics and optimizers under valgrind
 #   make test-onednn3  all tests with oneDNN 3.x, fetched into build-onednn3/
 #   make docs     the reference in build/docs/html, from the headers, the guide and the table of operations
-#   make coverage lines and branches of src/ that the tests run, in build-coverage/
+#   make coverage lines and branches of src/ that the tests run, in build-coverage/ (of SIMD kernels those of AVX-512)
 #   make fuzz     each fuzz target for a short time with clang's libFuzzer
 #   make format   lay out the sources with clang-format
 #   make clean
@@ -99,7 +99,7 @@ coverage:
 	    CMAKE_ARGS="-DCAMBIUM_TESTS=ON -DCAMBIUM_COVERAGE=ON $(CMAKE_ARGS)"
 	@find $(BUILD)-coverage -name '*.gcda' -delete
 	@sh scripts/run-tests $(BUILD)-coverage -j$(JOBS)
-	@gcovr --root . --filter src/ --exclude-unreachable-branches --exclude-throw-branches --print-summary \
+	@gcovr --root . --filter src/ --exclude-directories '.*cambium_simd_(avx2|baseline).*' --exclude-unreachable-branches --exclude-throw-branches --print-summary \
 	    --sort-percentage -o $(BUILD)-coverage/coverage.txt $(BUILD)-coverage
 
 fuzz:

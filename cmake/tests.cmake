@@ -7,7 +7,7 @@ set(test_environment CAMBIUM_PROGRAM=${PROJECT_BINARY_DIR}/cambium CAMBIUM_SOURC
     LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/leaks.supp:print_suppressions=0
     UBSAN_OPTIONS=print_stacktrace=1 CAMBIUM_HAVE_ONEDNN=${CAMBIUM_HAVE_ONEDNN})
 set(test_timeout 300)
-if(CAMBIUM_SANITIZE)
+if(CAMBIUM_SANITIZE OR CAMBIUM_COVERAGE)
     set(test_timeout 900)
 endif()
 
