@@ -118,7 +118,7 @@ static void moments_part(const job *j, int64_t group, int64_t part)
     for (int64_t at = begin, before = 0; next_run(j, group, &at, end, &r); before = at - begin) {
         const float *x = floats(j, j->x, &r, room);
         if (j->lanes > 1) {
-            j->simd->norm_moments(m, m + j->lanes, before, x, r.places, j->lanes, j->lanes);
+            j->simd->moments_columns(m, m + j->lanes, before, x, r.places, j->lanes, j->lanes);
             continue;
         }
         const double n = (double)r.places, sum = j->simd->sum(x, r.places);

@@ -27,104 +27,6 @@ static int64_t chunk_of(int64_t lanes)
         }                                                                                                              \
     }
 
-/* ---- statistics ---- */
-
-/* Sums of x - pilot and of its square over the places. One column keeps four pairs of sums, for the adders' sake. */
-INLINE void moments_block(const float *x, int64_t places, int64_t step, int columns, int64_t n, const float *pilot,
-                          float *sum, float *squares)
-{
-    enum { UNROLL = 4 };
-    vf p[COLUMNS], s[COLUMNS], q[COLUMNS];
-    for (int v = 0; v < columns; v++)
-        p[v] = vf_load_n(pilot + v * VN, n);
-    for (int v = 0; v < COLUMNS; v++)
-        s[v] = q[v] = (vf){ 0 };
-    int64_t i = 0;
-    if (columns == 1)
-        for (; i + UNROLL <= places; i += UNROLL)
-            for (int u = 0; u < UNROLL; u++) {
-                const vf d = vf_load_n(x + (i + u) * step, n) - p[0];
-                s[u] += d;
-                q[u] += d * d;
-            }
-    for (; i < places; i++)
-        for (int v = 0; v < columns; v++) {
-            const vf d = vf_load_n(x + i * step + v * VN, n) - p[v];
-            s[v] += d;
-            q[v] += d * d;
-        }
-    if (columns == 1) {
-        s[0] = (s[0] + s[1]) + (s[2] + s[3]);
-        q[0] = (q[0] + q[1]) + (q[2] + q[3]);
-    }
-    for (int v = 0; v < columns; v++) {
-        vf_store_n(sum + v * VN, n, s[v]);
-        vf_store_n(squares + v * VN, n, q[v]);
-    }
-}
-
-/* Joins the places' moments with those of `count` places before (Chan, Golub and LeVeque 1979). The pilot is the mean so
-   far: where it is far from the places' own mean, the distance itself makes up most of the variance. */
-static void norm_moments(double *mean, double *squares, int64_t count, const float *x, int64_t places, int64_t step,
-                         int64_t lanes)
-{
-    const int64_t chunk = chunk_of(lanes);
-    for (int64_t i = 0; i < places; i += chunk) {
-        const int64_t now = places - i < chunk ? places - i : chunk;
-        const float *from = x + i * step;
-        const double n = (double)now, total = (double)(count + i) + n, before = (double)(count + i);
-        float pilot[LANES_MOST], s[LANES_MOST], q[LANES_MOST];
-#define MOMENTS(columns, n_)                                                                                           \
-    do {                                                                                                               \
-        const int64_t width = (columns - 1) * VN + (n_);                                                               \
-        for (int64_t k = 0; k < width; k++)                                                                            \
-            pilot[k] = before > 0 ? (float)mean[l + k] : from[l + k];                                                  \
-        moments_block(from + l, now, step, columns, n_, pilot, s, q);                                                  \
-        for (int64_t k = 0; k < width; k++) {                                                                          \
-            const double shift = (double)s[k] / n, own = (double)q[k] - (double)s[k] * shift;                          \
-            const double delta = before > 0 ? (double)pilot[k] + shift - mean[l + k] : 0;                              \
-            mean[l + k] = before > 0 ? mean[l + k] + delta * (n / total) : (double)pilot[k] + shift;                   \
-            squares[l + k] = (before > 0 ? squares[l + k] : 0) + own + delta * delta * (before * n / total);           \
-        }                                                                                                              \
-    } while (0)
-        EACH_BLOCK(lanes, MOMENTS)
-    }
-}
-
-/* ---- sums ---- */
-
-INLINE void sum_block(double *sums, const float *x, int64_t places, int64_t step, int columns, int64_t n)
-{
-    vf s[COLUMNS];
-    float t[LANES_MOST];
-    int64_t i = 0;
-    for (int v = 0; v < COLUMNS; v++)
-        s[v] = (vf){ 0 };
-    if (columns == 1)
-        for (; i + COLUMNS <= places; i += COLUMNS)
-            for (int u = 0; u < COLUMNS; u++)
-                s[u] += vf_load_n(x + (i + u) * step, n);
-    for (; i < places; i++)
-        for (int v = 0; v < columns; v++)
-            s[v] += vf_load_n(x + i * step + v * VN, n);
-    if (columns == 1)
-        s[0] = (s[0] + s[1]) + (s[2] + s[3]);
-    for (int v = 0; v < columns; v++)
-        vf_store_n(t + v * VN, n, s[v]);
-    for (int64_t k = 0; k < (columns - 1) * VN + n; k++)
-        sums[k] += (double)t[k];
-}
-
-static void lane_sums(double *sums, const float *x, int64_t places, int64_t step, int64_t lanes)
-{
-    const int64_t chunk = chunk_of(lanes);
-    for (int64_t i = 0; i < places; i += chunk) {
-        const int64_t now = places - i < chunk ? places - i : chunk;
-#define LANE_SUMS(columns, n_) sum_block(sums + l, x + i * step + l, now, step, columns, n_)
-        EACH_BLOCK(lanes, LANE_SUMS)
-    }
-}
-
 /* ---- y = (x - about) scale + shift, and what follows it ---- */
 
 INLINE vf finish(vf v, bool relu, vf upper)
@@ -375,8 +277,6 @@ static void norm_backward_run(float *dx, const float *x, const float *g, const c
 
 void CBM_LEVEL(cbm_norms_fill)(cbm_simd *s)
 {
-    s->lane_sums = lane_sums;
-    s->norm_moments = norm_moments;
     s->norm_forward = norm_forward;
     s->norm_forward_run = norm_forward_run;
     s->norm_sums = norm_sums;
