@@ -139,7 +139,7 @@ static void run_exp(const cbm_simd *s, check_case *c)
     const int64_t rows = c->n[0], n = c->n[1], step = c->n[2];
     switch (c->kernel->variant[0]) {
     case LOG_SUM_EXP: r[0] = s->log_sum_exp(x, n); break;
-    case SOFTMAX_ROWS: s->softmax_rows(r, x, rows, n, logarithm); break;
+    case SOFTMAX_ROWS: s->softmax_rows(r, x, rows, n, logarithm, false); break;
     case EXP_COLUMNS:
         s->exp_columns(r, sum, x, rows, step, n);
         settle(c, n);

@@ -240,17 +240,17 @@ typedef struct cbm_simd {
     int64_t (*sum_whole)(cbm_dtype dtype, const void *x, int64_t n);
     void (*add_whole)(cbm_dtype dtype, int64_t *r, const void *x, int64_t n);
 
-    /* softmax.c: rows one after the other, r may be x */
+    /* softmax.c: rows one after the other, r may be x. past_caches: results, and steps between rows, are aligned for
+       `stream`. */
     float (*log_sum_exp)(const float *x, int64_t n);
-    void (*softmax_rows)(float *r, const float *x, int64_t rows, int64_t n, bool logarithm);
+    void (*softmax_rows)(float *r, const float *x, int64_t rows, int64_t n, bool logarithm, bool past_caches);
     /* columns: the greatest so far and the sum of e^(x - greatest), -inf and 0 of nothing, go on with rows, or with those of
        other rows; of each row the same */
     void (*exp_columns)(float *top, float *sum, const float *x, int64_t rows, int64_t step, int64_t n);
     void (*exp_join)(float *top, float *sum, const float *more_top, const float *more_sum, int64_t n);
     void (*exp_rows)(float *top, float *sum, const float *x, int64_t rows, int64_t step, int64_t n);
     void (*exp_finish)(float *y, const float *top, const float *sum, int64_t n); /* top + log(sum) */
-    /* 1 / sum, or log(sum), in its place; and then e^(x - top) last, or x - top - last. past_caches: y and step are aligned
-       for `stream`. */
+    /* 1 / sum, or log(sum), in its place; and then e^(x - top) last, or x - top - last */
     void (*softmax_last)(float *sum, int64_t n, bool logarithm);
     void (*softmax_columns)(float *y, const float *x, const float *top, const float *last, int64_t rows, int64_t step,
                             int64_t n, bool logarithm, bool past_caches);

@@ -1,6 +1,6 @@
 /* softmax.c: softmax and log_softmax of f32 along an axis, logsumexp over any axes. Rows along the last axis go together.
    Otherwise columns lie side by side: their greatest elements and sums of exponentials come first, by units as reduction.h
-   cuts them; softmax then looks at a unit again, while it is in the cache where columns are short enough. Rests on
+   cuts them; softmax then looks at a unit again, while short columns are in a cache. Rests on
    simd/softmax.c and simd/folds.c. */
 #include "backend/cpu/reduction.h"
 
@@ -9,12 +9,10 @@
 #include <stdlib.h>
 
 enum {
-    PART = 32768,      /* elements of a part of one result, when results are few */
-    STRIP = 1024,      /* columns that are worked out together */
-    CHUNK = 4096,      /* elements of a row that have one greatest */
-    SCALARS = 64,      /* results at a time */
-    CACHED = 96 << 10, /* elements of a unit that stay in a near cache */
-    NARROW = 32        /* columns that are worth reading memory in pieces, for a second look in the cache */
+    PART = 32768, /* elements of a part of one result, when results are few */
+    STRIP = 1024, /* columns that are worked out together */
+    CHUNK = 4096, /* elements of a row that have one greatest */
+    SCALARS = 64  /* results at a time */
 };
 
 typedef struct plan {
@@ -38,7 +36,9 @@ static void run_rows(void *user, int64_t begin, int64_t end)
 {
     const job *j = user;
     const int64_t n = j->p->r.length;
-    j->simd->softmax_rows(j->y + begin * n, j->x + begin * n, end - begin, n, j->logarithm);
+    j->simd->softmax_rows(j->y + begin * n, j->x + begin * n, end - begin, n, j->logarithm, j->past_caches);
+    if (j->past_caches)
+        j->simd->stream_end();
 }
 
 /* ---- columns ---- */
@@ -171,13 +171,8 @@ static cbm_status prepare_plan(cbm_prepare *prepare, const cbm_shape *axes, bool
     if (!p)
         return CBM_ERROR_MEMORY;
     cbm_reduction_make(&prepare->launch->in[0], axes, &p->r);
-    int64_t strip = STRIP;
-    if (softmax && p->r.row && p->r.terms > 0 && p->r.terms <= CACHED / NARROW) {
-        strip = CACHED / p->r.terms / CBM_TILE_GROUP * CBM_TILE_GROUP;
-        strip = strip > STRIP ? STRIP : strip;
-    }
     p->rows = softmax && !p->r.row;
-    p->cut = cbm_reduction_cut(&p->r, PART, strip);
+    p->cut = cbm_reduction_cut(&p->r, PART, STRIP);
     if (p->cut.parts > 1)
         prepare->workspace = (size_t)(2 * p->cut.parts * p->cut.results) * sizeof(float);
     prepare->state = p;

@@ -5,22 +5,25 @@
 #include "backend/cpu/simd/math.h"
 
 enum {
-    DEEP = 8,    /* rows whose greatest is found before their exponentials are taken */
-    SHORT = 128, /* rows of so many elements go together */
-    BLOCK = 4096 /* partial sums in f32 go to a double after this many elements */
+    DEEP = 8,              /* rows whose greatest is found before their exponentials are taken */
+    SHORT = DEEP * VN,     /* rows of fewer elements are summed up together */
+    SHORT_RESULT = 2 * VN, /* rows of so many are when their softmax is wanted */
+    BLOCK = 4096           /* partial sums in f32 go to a double after this many elements */
 };
 #define LOW (-__builtin_inff())
 
 /* ---- along rows ---- */
 
 /* The sum of exp(x - m), m the greatest; r, when given, gets the terms. An infinite m gives NaN, as the definition does. */
-INLINE float sum_of_exp(float *r, const float *x, int64_t n, float m)
+INLINE float sum_of_exp(float *r, const float *x, int64_t n, float m, const float *next)
 {
     const vf middle = vf_set(m);
     vf s0 = { 0 }, s1 = { 0 };
     double total = 0;
     int64_t i = 0, run = 0;
     for (; i + 2 * VN <= n; i += 2 * VN) {
+        __builtin_prefetch(next + i);
+        __builtin_prefetch(next + i + VN);
         const vf d = vf_load(x + i) - middle, e = vf_load(x + i + VN) - middle;
         const vf a = r ? vf_exp(d) : vf_exp_term(d), b = r ? vf_exp(e) : vf_exp_term(e);
         s0 += a;
@@ -54,16 +57,25 @@ INLINE float top_of(const float *x, int64_t n)
 static float log_sum_exp(const float *x, int64_t n)
 {
     const float m = top_of(x, n);
-    return m + __builtin_logf(sum_of_exp(NULL, x, n, m));
+    return m + __builtin_logf(sum_of_exp(NULL, x, n, m, x));
 }
 
-static void long_row(float *r, const float *x, int64_t n, bool logarithm)
+/* Past the caches, terms wait elsewhere: a result is written once. The next row is fetched while this one is computed. */
+INLINE void long_row(float *r, const float *x, int64_t n, bool logarithm, bool past_caches, const float *next)
 {
-    const float m = top_of(x, n), sum = sum_of_exp(logarithm ? NULL : r, x, n, m);
+    float waiting[BLOCK];
+    float *terms = !past_caches ? r : n <= BLOCK ? waiting : NULL;
+    const float m = top_of(x, n), sum = sum_of_exp(logarithm ? NULL : terms, x, n, m, next);
     const vf middle = vf_set(m), last = vf_set(logarithm ? __builtin_logf(sum) : 1.0f / sum);
     for (int64_t i = 0; i < n; i += VN) {
         const int64_t left = n - i < VN ? n - i : VN;
-        vf_store_n(r + i, left, logarithm ? (vf_load_n(x + i, left) - middle) - last : vf_load_n(r + i, left) * last);
+        const vf v = logarithm ? (vf_load_n(x + i, left) - middle) - last
+                     : terms   ? vf_load_n(terms + i, left) * last
+                               : vf_exp(vf_load_n(x + i, left) - middle) * last;
+        if (past_caches)
+            vi_stream(r + i, (vi)v);
+        else
+            vf_store_n(r + i, left, v);
     }
 }
 
@@ -131,11 +143,14 @@ INLINE void short_rows(float *r, const float *x, int64_t rows, int64_t n, bool l
             short_softmax(r + i * n, x + i * n, rows - i < VN ? rows - i : VN, n, logarithm);
 }
 
-static void softmax_rows(float *r, const float *x, int64_t rows, int64_t n, bool logarithm)
+static void softmax_rows(float *r, const float *x, int64_t rows, int64_t n, bool logarithm, bool past_caches)
 {
-    if (n > SHORT)
+    if (n > SHORT_RESULT)
         for (int64_t row = 0; row < rows; row++)
-            long_row(r + row * n, x + row * n, n, logarithm);
+            if (past_caches)
+                long_row(r + row * n, x + row * n, n, logarithm, true, x + (row + 1 < rows ? row + 1 : row) * n);
+            else
+                long_row(r + row * n, x + row * n, n, logarithm, false, x + (row + 1 < rows ? row + 1 : row) * n);
     else if (logarithm)
         short_rows(r, x, rows, n, true);
     else
@@ -201,7 +216,7 @@ static void exp_columns(float *top, float *sum, const float *x, int64_t rows, in
     }
 }
 
-/* A long row goes as columns of a vector's lanes; n is more than SHORT. */
+/* A long row goes as columns of a vector's lanes; n is at least SHORT. */
 INLINE void exp_row(vf *top, vf *sum, const float *x, int64_t n)
 {
     int64_t i = 0;
@@ -221,7 +236,7 @@ static void exp_rows(float *top, float *sum, const float *x, int64_t rows, int64
         vf t[VN], s[VN];
         if (n == VN && now == VN && step == VN) { /* all in registers */
             vf_store(sum + i, short_sums(tops, NULL, from, VN, VN, VN));
-        } else if (n <= SHORT) {
+        } else if (n < SHORT) {
             vf_store_n(sum + i, now, short_sums(tops, NULL, from, now, step, n));
         } else {
             for (int64_t k = 0; k < now; k++) {
