@@ -254,6 +254,47 @@ static void run_scan(const cbm_simd *simd, check_case *c)
     simd->scan[c->kernel->variant[0]](&s);
 }
 
+/* Logarithms: lanes side by side, in two goes. */
+
+static void make_log_scan(check_case *c)
+{
+    c->n[0] = c->bench ? 64 : check_int(c, 1, check_uniform(c) < 0.1 ? CBM_SCAN_LANES : 40); /* lanes */
+    c->n[1] = c->bench ? 32 : check_int(c, 1, 60);
+    c->n[2] = check_int(c, 0, c->n[1]); /* of the first go */
+    float *x = check_floats(c, 0, c->n[0] * c->n[1], -20, 20);
+    check_odd(c, x, c->n[0] * c->n[1], 0.01);
+    check_out(c, 0, CBM_F32, c->n[0] * c->n[1], 3e-7, 3e-7);
+    c->bytes = 8 * (double)c->n[0] * (double)c->n[1];
+    snprintf(c->shape, sizeof c->shape, "%d lanes of %d", (int)c->n[0], (int)c->n[1]);
+}
+static void reference_log_scan(check_case *c)
+{
+    const float *x = c->in[0].data;
+    for (int64_t k = 0; k < c->n[0]; k++) {
+        double top = -INFINITY, sum = 0;
+        for (int64_t i = 0; i < c->n[1]; i++) {
+            const double v = (double)x[i * c->n[0] + k], now = isnan(v) || v > top ? v : top;
+            sum = top == -INFINITY ? 0 : sum * exp(top - now);
+            sum += v == -INFINITY ? 0 : exp(v - now);
+            top = now;
+            ((float *)c->out[0].data)[i * c->n[0] + k] = (float)(isinf(top) ? top : top + log(sum));
+        }
+    }
+}
+static void run_log_scan(const cbm_simd *s, check_case *c)
+{
+    static float top[CBM_SCAN_LANES];
+    static double sum[CBM_SCAN_LANES];
+    cbm_scan scan = {
+        .x = c->in[0].data, .y = c->out[0].data, .length = c->n[2], .step = c->n[0], .lanes = c->n[0], .apart = 1
+    };
+    s->log_scan(&scan, top, sum, true);
+    scan.x += c->n[2] * c->n[0];
+    scan.y += c->n[2] * c->n[0];
+    scan.length = c->n[1] - c->n[2];
+    s->log_scan(&scan, top, sum, c->n[2] == 0);
+}
+
 void check_folds(void)
 {
     static const cbm_dtype dtypes[] = { CBM_I64, CBM_I32, CBM_U8, CBM_BOOL };
@@ -286,4 +327,8 @@ void check_folds(void)
         snprintf(k.name, sizeof k.name, "scan %s, %s", scans[i / 2], i % 2 ? "rows" : "columns");
         check_add(k);
     }
+    const check_kernel k = {
+        .name = "scan logarithm", .make = make_log_scan, .reference = reference_log_scan, .run = run_log_scan
+    };
+    check_add(k);
 }

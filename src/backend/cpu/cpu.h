@@ -170,12 +170,13 @@ typedef struct cbm_attention_tile {
 
 /* Up to CBM_SCAN_LANES lanes that run along an axis: `length` elements of each, `step` apart (negative: from the end); the lanes
    are `apart` elements from each other: side by side (1), or rows, whose step is 1 or -1. */
-enum { CBM_SCAN_LANES = 256 };
+enum { CBM_SCAN_LANES = 1024 };
 typedef enum cbm_scan_kind { CBM_SCAN_SUM, CBM_SCAN_PRODUCT, CBM_SCAN_LINEAR, CBM_SCAN_KINDS } cbm_scan_kind;
 typedef struct cbm_scan {
     float *y;
     const float *x, *a; /* a: the factors of a linear recurrence */
     int64_t length, step, lanes, apart;
+    bool past_caches; /* y, and the steps between what is written, are aligned for cbm_simd.stream */
 } cbm_scan;
 
 /* How elements are joined: as they are, as magnitudes, or as (x - about)^2. NaN wins. */
@@ -283,6 +284,8 @@ typedef struct cbm_simd {
 
     /* scan.c: in f64 inside */
     void (*scan[CBM_SCAN_KINDS])(const cbm_scan *s);
+    /* log sum of e^x so far, lanes side by side; top and sum, of whole vectors, go on from what was before unless it begins */
+    void (*log_scan)(const cbm_scan *s, float *top, double *sum, bool begins);
     void (*scan_place)(int64_t *y, const cbm_scan *s,
                        bool greatest); /* places of the last greatest, or least, so far */
 

@@ -11,23 +11,13 @@ enum {
     SUMS = 4        /* running sums of a column, for the adders' sake */
 };
 
-/* Half of v, in f64. */
-INLINE vd vd_half(vf v, int half)
-{
-    vf_half h;
-    memcpy(&h, (const char *)&v + half * (VB / 2), sizeof h);
-    return __builtin_convertvector(h, vd);
-}
-
 INLINE vf vf_of_f64(const double *p, int64_t n)
 {
     float r[VN];
     if (n == VN)
-        for (int half = 0; half < 2; half++)
-            *(vf_half_any *)(r + half * VD) = __builtin_convertvector(vd_load(p + half * VD), vf_half);
-    else
-        for (int64_t k = 0; k < n; k++)
-            r[k] = (float)p[k];
+        return vf_of_halves(vd_load(p), vd_load(p + VD));
+    for (int64_t k = 0; k < n; k++)
+        r[k] = (float)p[k];
     return vf_load_n(r, n);
 }
 INLINE void vd_store_pair(double *to, int64_t n, vd low, vd high)
@@ -54,9 +44,9 @@ INLINE void join_lanes(double *mean, double *squares, double count, double rows,
         memcpy(room[1], squares, (size_t)n * sizeof *squares);
     }
     for (int half = 0; half < 2; half++) {
-        const vd sum = vd_half(s, half), shift = sum * share;
-        m[half] = vd_half(pilot, half) + shift;
-        b[half] = vd_half(q, half) - sum * shift;
+        const vd sum = vf_half_of(s, half), shift = sum * share;
+        m[half] = vf_half_of(pilot, half) + shift;
+        b[half] = vf_half_of(q, half) - sum * shift;
         if (count > 0) {
             const vd before = vd_load((n < VN ? room[0] : mean) + half * VD), delta = m[half] - before;
             m[half] = before + delta * weight;
@@ -159,9 +149,9 @@ INLINE void moments_some(double *mean, double *squares, const float *x, int64_t 
     }
     const vf rest = vf_joined_side_by_side(v, join_sum), all = vf_joined_side_by_side(q, join_sum);
     for (int half = 0; half < 2; half++) {
-        const vd left = vd_half(rest, half), shift = left * share;
-        m[half] = vd_half(middle, half) + shift;
-        b[half] = vd_half(all, half) - left * shift;
+        const vd left = vf_half_of(rest, half), shift = left * share;
+        m[half] = vf_half_of(middle, half) + shift;
+        b[half] = vf_half_of(all, half) - left * shift;
     }
     vd_store_pair(mean, rows, m[0], m[1]);
     vd_store_pair(squares, rows, b[0], b[1]);

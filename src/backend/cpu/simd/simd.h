@@ -201,6 +201,35 @@ INLINE vf vf_sqrt(vf x)
 #endif
 }
 
+/* The halves of a vector as doubles, and back. */
+#if VB == 64
+#define LOWER 0, 1, 2, 3, 4, 5, 6, 7
+#define UPPER 8, 9, 10, 11, 12, 13, 14, 15
+#elif VB == 32
+#define LOWER 0, 1, 2, 3
+#define UPPER 4, 5, 6, 7
+#else
+#define LOWER 0, 1
+#define UPPER 2, 3
+#endif
+INLINE vd vf_lower(vf x)
+{
+    return __builtin_convertvector(__builtin_shufflevector(x, x, LOWER), vd);
+}
+INLINE vd vf_upper(vf x)
+{
+    return __builtin_convertvector(__builtin_shufflevector(x, x, UPPER), vd);
+}
+INLINE vf vf_of_halves(vd lower, vd upper)
+{
+    const vf_half a = __builtin_convertvector(lower, vf_half), b = __builtin_convertvector(upper, vf_half);
+    return __builtin_shufflevector(a, b, LOWER, UPPER);
+}
+INLINE vd vf_half_of(vf x, int half)
+{
+    return half == 0 ? vf_lower(x) : vf_upper(x);
+}
+
 /* VN bytes as lanes; and lanes of 0..255 as bytes. */
 INLINE vi vi_load_bytes(const uint8_t *p)
 {
