@@ -111,6 +111,7 @@ typedef struct cbm_norm {
     const cbm_post *after;
     const float *added; /* what `after` adds; NULL: what y holds */
     bool gate;
+    bool past_caches; /* results, and steps between places, are aligned for cbm_simd.stream */
 } cbm_norm;
 
 /* One step of a recurrent layer: `rows` sequences, `lanes` units side by side. Pointers are those of the first row and unit,

@@ -2,12 +2,18 @@
    taken in f32 over a few hundred places, about a value near the mean, and joined in f64 in a fixed order. Rests on simd.h. */
 #include "backend/cpu/simd/level.h"
 
-enum { PLACES = 256, COLUMNS = 4, LANES_MOST = COLUMNS * VN };
+enum {
+    PLACES = 256,
+    COLUMNS = 4,
+    LANES_MOST = COLUMNS * VN,
+    CHUNK = 8192, /* elements, which stay in the nearest cache: sums are kept meanwhile */
+    FEW = 1024    /* where nothing has to be kept, memory is read more nearly in its order */
+};
 
-/* Places of so many lanes that a chunk stays in the nearest cache. */
-static int64_t chunk_of(int64_t lanes)
+/* Places of so many lanes that a chunk of them has so many elements. */
+static int64_t chunk_of(int64_t lanes, int64_t elements)
 {
-    const int64_t places = 4096 / lanes;
+    const int64_t places = elements / lanes;
     return places < 1 ? 1 : places > PLACES ? PLACES : places;
 }
 
@@ -28,6 +34,14 @@ static int64_t chunk_of(int64_t lanes)
     }
 
 /* ---- y = (x - about) scale + shift, and what follows it ---- */
+
+INLINE void put(float *r, int64_t n, vf v, bool past_caches)
+{
+    if (past_caches && n == VN)
+        vi_stream(r, (vi)v);
+    else
+        vf_store_n(r, n, v);
+}
 
 INLINE vf finish(vf v, bool relu, vf upper)
 {
@@ -50,13 +64,13 @@ INLINE void forward_block(float *y, const float *x, const float *added, const cb
             vf r = (vf_load_n(x + at, n) - m[v]) * a[v] + b[v];
             if (add)
                 r += vf_load_n(added + at, n);
-            vf_store_n(y + at, n, finish(r, relu, upper));
+            put(y + at, n, finish(r, relu, upper), p->past_caches);
         }
 }
 
 INLINE void forward_chunks(float *y, const float *x, const cbm_norm *p, bool add, bool relu)
 {
-    const int64_t chunk = chunk_of(p->lanes);
+    const int64_t chunk = chunk_of(p->lanes, FEW);
     const float *added = p->added ? p->added : y;
     for (int64_t i = 0; i < p->places; i += chunk) {
         const int64_t now = p->places - i < chunk ? p->places - i : chunk, at = i * p->step;
@@ -88,7 +102,7 @@ INLINE void forward_run(float *y, const float *x, const cbm_norm *p, bool add, b
     vf r = (vf_load_n(x + i, n_) - m) * a + b;                                                                         \
     if (add)                                                                                                           \
         r += vf_load_n(added + i, n_);                                                                                 \
-    vf_store_n(y + i, n_, finish(r, relu, upper))
+    put(y + i, n_, finish(r, relu, upper), p->past_caches)
     for (; i + VN <= p->places; i += VN) {
         FORWARD_RUN(VN);
     }
@@ -169,7 +183,7 @@ INLINE void sums_block(double *sums, const float *x, const float *g, const cbm_n
 
 INLINE void sums_chunks(double *sums, const float *x, const float *g, const cbm_norm *p, bool gate)
 {
-    const int64_t chunk = chunk_of(p->lanes);
+    const int64_t chunk = chunk_of(p->lanes, CHUNK);
     for (int64_t i = 0; i < p->places; i += chunk) {
         const int64_t now = p->places - i < chunk ? p->places - i : chunk;
 #define SUMS(columns, n_) sums_block(sums, x + i * p->step, g + i * p->step, p, l, now, columns, n_, gate)
@@ -219,7 +233,7 @@ static void norm_sums_run(double *sums, const float *x, const float *g, const cb
 
 /* dx = gain g + (slope (x - about) + rest) */
 INLINE void backward_block(float *dx, const float *x, const float *g, const cbm_norm *p, int64_t l, int64_t places,
-                           int columns, int64_t n, bool gate)
+                           int columns, int64_t n, bool gate, bool past_caches)
 {
     vf m[COLUMNS], a[COLUMNS], b[COLUMNS], c[COLUMNS], k[COLUMNS], o[COLUMNS];
     for (int v = 0; v < columns; v++) {
@@ -234,45 +248,53 @@ INLINE void backward_block(float *dx, const float *x, const float *g, const cbm_
         for (int v = 0; v < columns; v++) {
             const int64_t at = i * p->step + l + v * VN;
             const vf d = vf_load_n(x + at, n) - m[v], e = gated(vf_load_n(g + at, n), d, gate, k[v], o[v]);
-            vf_store_n(dx + at, n, e * a[v] + (d * b[v] + c[v]));
+            put(dx + at, n, e * a[v] + (d * b[v] + c[v]), past_caches);
         }
 }
 
-INLINE void backward_chunks(float *dx, const float *x, const float *g, const cbm_norm *p, bool gate)
+INLINE void backward_chunks(float *dx, const float *x, const float *g, const cbm_norm *p, bool gate, bool past_caches)
 {
-    const int64_t chunk = chunk_of(p->lanes);
+    const int64_t chunk = chunk_of(p->lanes, FEW);
     for (int64_t i = 0; i < p->places; i += chunk) {
         const int64_t now = p->places - i < chunk ? p->places - i : chunk, from = i * p->step;
-#define BACKWARD(columns, n_) backward_block(dx + from, x + from, g + from, p, l, now, columns, n_, gate)
+#define BACKWARD(columns, n_) backward_block(dx + from, x + from, g + from, p, l, now, columns, n_, gate, past_caches)
         EACH_BLOCK(p->lanes, BACKWARD)
     }
 }
 
 static void norm_backward(float *dx, const float *x, const float *g, const cbm_norm *p)
 {
-    if (p->gate)
-        backward_chunks(dx, x, g, p, true);
+    if (p->gate && p->past_caches)
+        backward_chunks(dx, x, g, p, true, true);
+    else if (p->gate)
+        backward_chunks(dx, x, g, p, true, false);
+    else if (p->past_caches)
+        backward_chunks(dx, x, g, p, false, true);
     else
-        backward_chunks(dx, x, g, p, false);
+        backward_chunks(dx, x, g, p, false, false);
 }
 
-INLINE void backward_run(float *dx, const float *x, const float *g, const cbm_norm *p, bool gate)
+INLINE void backward_run(float *dx, const float *x, const float *g, const cbm_norm *p, bool gate, bool past_caches)
 {
     const vf m = vf_set(*p->about), a = vf_set(*p->gain), b = vf_set(*p->slope), c = vf_set(*p->rest);
     const vf k = vf_set(*p->scale), o = vf_set(*p->shift);
     for (int64_t i = 0; i < p->places; i += VN) {
         const int64_t n = p->places - i < VN ? p->places - i : VN;
         const vf d = vf_load_n(x + i, n) - m, e = gated(vf_load_n(g + i, n), d, gate, k, o);
-        vf_store_n(dx + i, n, e * a + (d * b + c));
+        put(dx + i, n, e * a + (d * b + c), past_caches);
     }
 }
 
 static void norm_backward_run(float *dx, const float *x, const float *g, const cbm_norm *p)
 {
-    if (p->gate)
-        backward_run(dx, x, g, p, true);
+    if (p->gate && p->past_caches)
+        backward_run(dx, x, g, p, true, true);
+    else if (p->gate)
+        backward_run(dx, x, g, p, true, false);
+    else if (p->past_caches)
+        backward_run(dx, x, g, p, false, true);
     else
-        backward_run(dx, x, g, p, false);
+        backward_run(dx, x, g, p, false, false);
 }
 
 void CBM_LEVEL(cbm_norms_fill)(cbm_simd *s)
