@@ -9,7 +9,8 @@ enum {
     PART = 32768,  /* elements of a part of one result, when results are few */
     STRIP = 1024,  /* columns that are looked at together */
     CHUNK = 2048,  /* elements of a row that stay in the nearest cache for the search of the best one's place */
-    SCALARS = 64,  /* rows at a time */
+    SCALARS = 64,  /* short rows at a time */
+    GROUP = 16,    /* longer ones */
     ROWS = 1 << 30 /* whose numbers fit 32 bits */
 };
 
@@ -90,7 +91,8 @@ static void run_units(void *user, int64_t begin, int64_t end)
         } else if (length > CHUNK) {
             scalar_unit(j, runs, best, j->y + unit);
         } else { /* several short rows, one after the other */
-            const int64_t now = end - unit < SCALARS ? end - unit : SCALARS;
+            const int64_t most = length < CHUNK / SCALARS ? SCALARS : GROUP,
+                          now = end - unit < most ? end - unit : most;
             j->simd->fold_rows[j->fold](best, j->x + unit * length, NULL, now, length, length);
             j->simd->find(j->y + unit, j->x + unit * length, best, now, length, length);
             unit += now - 1;

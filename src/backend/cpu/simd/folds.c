@@ -70,16 +70,15 @@ INLINE void fold_columns(float *r, const float *x, const float *about, int64_t r
 
 /* ---- along the rows ---- */
 
-/* Up to a vector of rows. */
-INLINE vf fold_some(const float *x, const float *about, int64_t rows, int64_t step, int64_t n, float fill,
+/* Up to a vector of rows; whole: a vector of rows, each a vector long, without gaps. */
+INLINE vf fold_some(const float *x, const float *about, int64_t rows, int64_t step, int64_t n, bool whole, float fill,
                     float neutral, vf_map map, vf_join join)
 {
     vf v[VN];
-    _Pragma("GCC unroll 16") for (int64_t k = 0; k < rows; k++)
-    {
-        const float m = about ? about[k] : 0.0f;
-        v[k] = vf_fold_row(x + k * step, n, m, fill != fill ? m : fill, neutral, map, join);
-    }
+#define FOLD_ROW                                                                                                       \
+    const float m = about ? about[k] : 0.0f;                                                                           \
+    v[k] = vf_fold_row(x + k * step, n, m, fill != fill ? m : fill, neutral, map, join);
+    EACH_ROW(whole, rows, FOLD_ROW)
     for (int64_t k = rows; k < VN; k++)
         v[k] = vf_set(neutral);
     return rows == 1 ? vf_set(vf_joined(v[0], join)) : vf_joined_side_by_side(v, join);
@@ -90,10 +89,10 @@ INLINE void fold_rows(float *r, const float *x, const float *about, int64_t rows
     for (int64_t i = 0; i < rows; i += VN) {
         const int64_t now = rows - i < VN ? rows - i : VN;
         const float *from = x + i * step, *m = about ? about + i : NULL;
-        if (now == VN && n == VN && step == VN) /* all in registers */
-            vf_store(r + i, fold_some(from, m, VN, VN, VN, fill, neutral, map, join));
+        if (now == VN && n == VN && step == VN)
+            vf_store(r + i, fold_some(from, m, VN, VN, VN, true, fill, neutral, map, join));
         else
-            vf_store_n(r + i, now, fold_some(from, m, now, step, n, fill, neutral, map, join));
+            vf_store_n(r + i, now, fold_some(from, m, now, step, n, false, fill, neutral, map, join));
     }
 }
 
@@ -119,32 +118,49 @@ FOLD(sum_square, square, join_sum, __builtin_nanf(""), 0.0f)
 
 /* ---- places of extremes ---- */
 
-/* Where x comes before best: it is greater (less), or the first NaN. */
-INLINE vi follows(vf x, vf best, bool greatest)
+/* Where v is greater (less) than best, or the first NaN, it takes its place, and at becomes here. */
+INLINE void follow(vf *best, vf *at, vf v, vi here, bool greatest)
 {
-    return (greatest ? ~(x <= best) : ~(x >= best)) & (best == best);
+#if defined(__AVX512F__)
+    const __mmask16 number = _mm512_cmp_ps_mask((__m512)*best, (__m512)*best, _CMP_ORD_Q);
+    const __mmask16 better = greatest ? _mm512_mask_cmp_ps_mask(number, (__m512)v, (__m512)*best, _CMP_NLE_UQ)
+                                      : _mm512_mask_cmp_ps_mask(number, (__m512)v, (__m512)*best, _CMP_NGE_UQ);
+    *best = (vf)_mm512_mask_mov_ps((__m512)*best, better, (__m512)v);
+    *at = (vf)_mm512_mask_mov_ps((__m512)*at, better, (__m512)(vf)here);
+#else
+    const vi better = (greatest ? ~(v <= *best) : ~(v >= *best)) & (*best == *best);
+    *best = vf_select(better, v, *best);
+    *at = vf_select(better, (vf)here, *at);
+#endif
 }
 
+INLINE void place_block(float *best, int32_t *at, const float *x, int32_t first, int64_t rows, int64_t step, int64_t n,
+                        bool greatest)
+{
+    float *const places = (float *)(void *)at; /* as bits */
+    vf b = vf_load_n(best, n), place = vf_load_n(places, n);
+    vi here = vi_set(first);
+    int64_t i = 0;
+    for (; i + DEEP <= rows; i += DEEP)
+        _Pragma("GCC unroll 8") for (int k = 0; k < DEEP; k++, here += 1)
+            follow(&b, &place, vf_load_n(x + (i + k) * step, n), here, greatest);
+    for (; i < rows; i++, here += 1)
+        follow(&b, &place, vf_load_n(x + i * step, n), here, greatest);
+    vf_store_n(best, n, b);
+    vf_store_n(places, n, place);
+}
 INLINE void place_columns(float *best, int32_t *at, const float *x, int32_t first, int64_t rows, int64_t step,
                           int64_t n, bool greatest)
 {
-    for (int64_t i = 0; i < rows; i += DEEP) {
-        const int64_t now = rows - i < DEEP ? rows - i : DEEP;
-        for (int64_t k = 0; k < n; k += VN) {
-            const int64_t lanes = n - k < VN ? n - k : VN;
-            const float *from = x + i * step + k;
-            vf b = vf_load_n(best + k, lanes), place = vf_load_n((const float *)(const void *)(at + k), lanes);
-            vi here = vi_set(first + (int32_t)i);
-            for (int64_t row = 0; row < now; row++) {
-                const vf v = vf_load_n(from + row * step, lanes);
-                const vi better = follows(v, b, greatest);
-                b = vf_select(better, v, b);
-                place = vf_select(better, (vf)here, place);
-                here += 1;
-            }
-            vf_store_n(best + k, lanes, b);
-            vf_store_n((float *)(void *)(at + k), lanes, place);
-        }
+    const int64_t deep = n <= VN ? rows : DEEP;
+    for (int64_t i = 0; i < rows; i += deep) {
+        const int64_t now = rows - i < deep ? rows - i : deep;
+        const int32_t from = first + (int32_t)i;
+        int64_t k = 0;
+        for (; k + VN <= n; k += VN)
+            place_block(best + k, at + k, x + i * step + k, from, now, step, VN, greatest);
+        if (k < n)
+            place_block(best + k, at + k, x + i * step + k, from, now, step, n - k, greatest);
     }
 }
 static void max_at_columns(float *best, int32_t *at, const float *x, int32_t first, int64_t rows, int64_t step,
@@ -158,18 +174,35 @@ static void min_at_columns(float *best, int32_t *at, const float *x, int32_t fir
     place_columns(best, at, x, first, rows, step, n, false);
 }
 
-/* The first place of what is equal to `wanted`, or NaN. */
-INLINE int64_t place_of(const float *x, int64_t n, float wanted)
+/* A bit for each of up to 64 elements: it is `wanted`, or NaN. */
+INLINE uint64_t hits(const float *x, int64_t n, float wanted, bool nan)
 {
     const vf w = vf_set(wanted);
-    for (int64_t i = 0; i < n; i += VN) {
-        const int64_t left = n - i < VN ? n - i : VN;
-        const vf v = vf_load_n(x + i, left);
-        const uint32_t here = vi_bits((v == w) | (v != v)) & (0xffffu >> (16 - left));
-        if (here != 0)
-            return i + __builtin_ctz(here);
+    uint64_t bits = 0;
+    _Pragma("GCC unroll 16") for (int64_t i = 0; i < n; i += VN)
+    {
+        const vf v = n - i < VN ? vf_load_part(x + i, n - i, 0) : vf_load(x + i);
+        const uint64_t here = vi_bits(nan ? v != v : v == w);
+        bits |= (n - i < VN ? here & (0xffffu >> (16 - (n - i))) : here) << i;
     }
-    return 0;
+    return bits;
+}
+
+/* The first place. Where it is cannot be foretold, so that nothing branches on it: all are looked at, from the end. */
+INLINE int64_t place_in(const float *x, int64_t n, float wanted, bool nan)
+{
+    const int64_t whole = n / 64 * 64;
+    uint64_t bits = hits(x + whole, n - whole, wanted, nan);
+    int64_t at = bits != 0 ? whole + __builtin_ctzll(bits) : 0;
+    for (int64_t i = whole - 64; i >= 0; i -= 64) {
+        bits = hits(x + i, 64, wanted, nan);
+        at = bits != 0 ? i + __builtin_ctzll(bits) : at;
+    }
+    return at;
+}
+INLINE int64_t place_of(const float *x, int64_t n, float wanted)
+{
+    return wanted != wanted ? place_in(x, n, wanted, true) : place_in(x, n, wanted, false);
 }
 static void find(int64_t *at, const float *x, const float *wanted, int64_t rows, int64_t step, int64_t n)
 {

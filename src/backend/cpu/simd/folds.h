@@ -84,6 +84,19 @@ INLINE vf vf_joined_side_by_side(vf v[VN], vf_join join)
     return v[0];
 }
 
+/* BODY for each k < rows; of a vector of short rows (whole, a constant) the loop is written out, and all stays in registers. */
+#define EACH_ROW(whole, rows, BODY)                                                                                    \
+    if (whole) {                                                                                                       \
+        _Pragma("GCC unroll 16") for (int64_t k = 0; k < VN; k++)                                                      \
+        {                                                                                                              \
+            BODY                                                                                                       \
+        }                                                                                                              \
+    } else {                                                                                                           \
+        for (int64_t k = 0; k < (rows); k++) {                                                                         \
+            BODY                                                                                                       \
+        }                                                                                                              \
+    }
+
 /* n elements of a row in one vector; fill: what maps to `neutral`, which changes nothing. */
 INLINE vf vf_fold_row(const float *x, int64_t n, float about, float fill, float neutral, vf_map map, vf_join join)
 {

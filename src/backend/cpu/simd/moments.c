@@ -126,27 +126,30 @@ static void moments_columns(double *mean, double *squares, int64_t count, const 
 
 /* ---- along rows ---- */
 
-/* Up to a vector of rows: about the mean as f32 has it, and what is left of the mean then. */
-INLINE void moments_some(double *mean, double *squares, const float *x, int64_t rows, int64_t step, int64_t n)
+/* Up to a vector of rows: about the mean as f32 has it, and what is left of the mean then. whole: see EACH_ROW. */
+INLINE void moments_some(double *mean, double *squares, const float *x, int64_t rows, int64_t step, int64_t n,
+                         bool whole)
 {
     const double share = 1 / (double)n;
     float about[VN];
     vf v[VN], q[VN];
     vd m[2], b[2];
-    _Pragma("GCC unroll 16") for (int64_t k = 0; k < VN; k++) v[k] =
-        k < rows ? vf_fold_row(x + k * step, n, 0, 0, 0, itself, join_sum) : (vf){ 0 };
+    EACH_ROW(whole, rows, v[k] = vf_fold_row(x + k * step, n, 0, 0, 0, itself, join_sum);)
+    for (int64_t k = rows; k < VN; k++)
+        v[k] = (vf){ 0 };
     const vf middle = vf_joined_side_by_side(v, join_sum) * (float)share;
     vf_store(about, middle);
-    _Pragma("GCC unroll 16") for (int64_t k = 0; k < VN; k++)
-    {
-        v[k] = q[k] = (vf){ 0 };
-        for (int64_t i = 0; i < n && k < rows; i += VN) {
-            const float *from = x + k * step + i;
-            const vf d = (n - i < VN ? vf_load_part(from, n - i, about[k]) : vf_load(from)) - vf_set(about[k]);
-            v[k] += d;
-            q[k] += d * d;
-        }
+#define ROW_MOMENTS                                                                                                    \
+    v[k] = q[k] = (vf){ 0 };                                                                                           \
+    for (int64_t i = 0; i < n; i += VN) {                                                                              \
+        const float *from = x + k * step + i;                                                                          \
+        const vf d = (n - i < VN ? vf_load_part(from, n - i, about[k]) : vf_load(from)) - vf_set(about[k]);            \
+        v[k] += d;                                                                                                     \
+        q[k] += d * d;                                                                                                 \
     }
+    EACH_ROW(whole, rows, ROW_MOMENTS)
+    for (int64_t k = rows; k < VN; k++)
+        v[k] = q[k] = (vf){ 0 };
     const vf rest = vf_joined_side_by_side(v, join_sum), all = vf_joined_side_by_side(q, join_sum);
     for (int half = 0; half < 2; half++) {
         const vd left = vf_half_of(rest, half), shift = left * share;
@@ -159,10 +162,10 @@ INLINE void moments_some(double *mean, double *squares, const float *x, int64_t 
 static void moments_rows(double *mean, double *squares, const float *x, int64_t rows, int64_t step, int64_t n)
 {
     for (int64_t i = 0; i < rows; i += VN)
-        if (rows - i >= VN && n == VN && step == VN) /* all in registers */
-            moments_some(mean + i, squares + i, x + i * VN, VN, VN, VN);
+        if (rows - i >= VN && n == VN && step == VN)
+            moments_some(mean + i, squares + i, x + i * VN, VN, VN, VN, true);
         else
-            moments_some(mean + i, squares + i, x + i * step, rows - i < VN ? rows - i : VN, step, n);
+            moments_some(mean + i, squares + i, x + i * step, rows - i < VN ? rows - i : VN, step, n, false);
 }
 
 /* ---- what comes of them ---- */

@@ -138,6 +138,22 @@ INLINE vf gated(vf g, vf d, bool gate, vf scale, vf shift)
 #endif
 }
 
+/* s += g, q += g d, where g counts. */
+INLINE void add_gated(vf *s, vf *q, vf g, vf d, bool gate, vf scale, vf shift)
+{
+#if defined(__AVX512F__)
+    if (gate) {
+        const __mmask16 counts = _mm512_cmp_ps_mask((__m512)(d * scale + shift), _mm512_setzero_ps(), _CMP_NLE_UQ);
+        *s = (vf)_mm512_mask_add_ps((__m512)*s, counts, (__m512)*s, (__m512)g);
+        *q = (vf)_mm512_mask3_fmadd_ps((__m512)g, (__m512)d, (__m512)*q, counts);
+        return;
+    }
+#endif
+    const vf e = gated(g, d, gate, scale, shift);
+    *s += e;
+    *q += e * d;
+}
+
 INLINE void sums_block(double *sums, const float *x, const float *g, const cbm_norm *p, int64_t l, int64_t places,
                        int columns, int64_t n, bool gate)
 {
@@ -155,16 +171,12 @@ INLINE void sums_block(double *sums, const float *x, const float *g, const cbm_n
         for (; i + COLUMNS <= places; i += COLUMNS)
             for (int u = 0; u < COLUMNS; u++) {
                 const vf d = vf_load_n(x + (i + u) * p->step + l, n) - m[0];
-                const vf e = gated(vf_load_n(g + (i + u) * p->step + l, n), d, gate, a[0], b[0]);
-                s[u] += e;
-                q[u] += e * d;
+                add_gated(&s[u], &q[u], vf_load_n(g + (i + u) * p->step + l, n), d, gate, a[0], b[0]);
             }
     for (; i < places; i++)
         for (int v = 0; v < columns; v++) {
             const vf d = vf_load_n(x + i * p->step + l + v * VN, n) - m[v];
-            const vf e = gated(vf_load_n(g + i * p->step + l + v * VN, n), d, gate, a[v], b[v]);
-            s[v] += e;
-            q[v] += e * d;
+            add_gated(&s[v], &q[v], vf_load_n(g + i * p->step + l + v * VN, n), d, gate, a[v], b[v]);
         }
     if (columns == 1) {
         s[0] = (s[0] + s[1]) + (s[2] + s[3]);

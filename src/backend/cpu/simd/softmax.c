@@ -90,57 +90,58 @@ INLINE vf join_greater(vf a, vf b)
     return vf_greater(a, b);
 }
 
-/* Of up to a vector of rows: the greatest of each, and the sums of exp(x - greatest); r, when given, gets the terms. */
-INLINE vf short_sums(float *top, float *r, const float *x, int64_t rows, int64_t step, int64_t n)
+/* Of up to a vector of rows: the greatest of each, and the sums of exp(x - greatest); r, when given, gets the terms. whole:
+   see EACH_ROW. */
+INLINE vf short_sums(float *top, float *r, const float *x, int64_t rows, int64_t step, int64_t n, bool whole)
 {
     float middle[VN];
     vf v[VN];
-    _Pragma("GCC unroll 16") for (int64_t k = 0; k < VN; k++) v[k] =
-        k < rows ? vf_fold_row(x + k * step, n, 0, LOW, LOW, itself, join_greater) : (vf){ 0 };
+    EACH_ROW(whole, rows, v[k] = vf_fold_row(x + k * step, n, 0, LOW, LOW, itself, join_greater);)
+    for (int64_t k = rows; k < VN; k++)
+        v[k] = (vf){ 0 };
     vf tops = vf_joined_side_by_side(v, join_greater);
     if (vi_some(tops == vf_set(-LOW))) /* NaN has to be seen */
         for (int64_t k = 0; k < rows; k++)
-            tops[k] = vf_joined(vf_fold_row(x + k * step, n, 0, LOW, LOW, itself, join_max), join_max);
+            tops[k] = top_of(x + k * step, n);
     vf_store(top, tops);
     vf_store(middle, middle_of(tops));
-    _Pragma("GCC unroll 16") for (int64_t k = 0; k < rows; k++)
-    {
-        const vf about = vf_set(middle[k]);
-        v[k] = (vf){ 0 };
-        for (int64_t e = 0; e < n; e += VN) {
-            const int64_t lanes = n - e < VN ? n - e : VN, at = k * step + e;
-            const vf d = (lanes == VN ? vf_load(x + at) : vf_load_part(x + at, lanes, LOW)) - about;
-            const vf term = r ? vf_exp(d) : vf_exp_term(d);
-            v[k] += term;
-            if (r)
-                vf_store_n(r + at, lanes, term);
-        }
+#define ROW_TERMS                                                                                                      \
+    v[k] = (vf){ 0 };                                                                                                  \
+    for (int64_t e = 0; e < n; e += VN) {                                                                              \
+        const int64_t lanes = n - e < VN ? n - e : VN, at = k * step + e;                                              \
+        const vf d = (lanes == VN ? vf_load(x + at) : vf_load_part(x + at, lanes, LOW)) - vf_set(middle[k]);           \
+        const vf term = r ? vf_exp(d) : vf_exp_term(d);                                                                \
+        v[k] += term;                                                                                                  \
+        if (r)                                                                                                         \
+            vf_store_n(r + at, lanes, term);                                                                           \
     }
+    EACH_ROW(whole, rows, ROW_TERMS)
     for (int64_t k = rows; k < VN; k++)
         v[k] = vf_set(1);
     return vf_joined_side_by_side(v, join_sum);
 }
 
-INLINE void short_softmax(float *r, const float *x, int64_t rows, int64_t n, bool logarithm)
+INLINE void short_softmax(float *r, const float *x, int64_t rows, int64_t n, bool logarithm, bool whole)
 {
     float top[VN], last[VN];
-    const vf sums = short_sums(top, logarithm ? NULL : r, x, rows, n, n);
+    const vf sums = short_sums(top, logarithm ? NULL : r, x, rows, n, n, whole);
     vf_store(last, logarithm ? vf_log(sums) : 1.0f / sums);
-    _Pragma("GCC unroll 16") for (int64_t k = 0; k < rows; k++) for (int64_t e = 0; e < n; e += VN)
-    {
-        const int64_t lanes = n - e < VN ? n - e : VN, at = k * n + e;
-        vf_store_n(r + at, lanes,
-                   logarithm ? (vf_load_n(x + at, lanes) - vf_set(top[k])) - vf_set(last[k])
-                             : vf_load_n(r + at, lanes) * vf_set(last[k]));
+#define ROW_RESULTS                                                                                                    \
+    for (int64_t e = 0; e < n; e += VN) {                                                                              \
+        const int64_t lanes = n - e < VN ? n - e : VN, at = k * n + e;                                                 \
+        vf_store_n(r + at, lanes,                                                                                      \
+                   logarithm ? (vf_load_n(x + at, lanes) - vf_set(top[k])) - vf_set(last[k])                           \
+                             : vf_load_n(r + at, lanes) * vf_set(last[k]));                                            \
     }
+    EACH_ROW(whole, rows, ROW_RESULTS)
 }
 INLINE void short_rows(float *r, const float *x, int64_t rows, int64_t n, bool logarithm)
 {
     for (int64_t i = 0; i < rows; i += VN)
-        if (rows - i >= VN && n == VN) /* all in registers */
-            short_softmax(r + i * n, x + i * n, VN, VN, logarithm);
+        if (rows - i >= VN && n == VN)
+            short_softmax(r + i * n, x + i * n, VN, VN, logarithm, true);
         else
-            short_softmax(r + i * n, x + i * n, rows - i < VN ? rows - i : VN, n, logarithm);
+            short_softmax(r + i * n, x + i * n, rows - i < VN ? rows - i : VN, n, logarithm, false);
 }
 
 static void softmax_rows(float *r, const float *x, int64_t rows, int64_t n, bool logarithm, bool past_caches)
@@ -234,10 +235,10 @@ static void exp_rows(float *top, float *sum, const float *x, int64_t rows, int64
         const float *from = x + i * step;
         float tops[VN];
         vf t[VN], s[VN];
-        if (n == VN && now == VN && step == VN) { /* all in registers */
-            vf_store(sum + i, short_sums(tops, NULL, from, VN, VN, VN));
+        if (n == VN && now == VN && step == VN) {
+            vf_store(sum + i, short_sums(tops, NULL, from, VN, VN, VN, true));
         } else if (n < SHORT) {
-            vf_store_n(sum + i, now, short_sums(tops, NULL, from, now, step, n));
+            vf_store_n(sum + i, now, short_sums(tops, NULL, from, now, step, n, false));
         } else {
             for (int64_t k = 0; k < now; k++) {
                 exp_row(&t[k], &s[k], from + k * step, n);
