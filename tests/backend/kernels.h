@@ -165,7 +165,7 @@ static inline cbm_status run_on(const cbm_backend *backend, const trial *t, cbm_
     memset(work, 0xff, (p.workspace + CANARY + 63) / 64 * 64); /* NaN */
     for (size_t i = 0; i < t->n_out; i++) {
         const size_t bytes = (size_t)out[i].count * cbm_dtype_size(out[i].dtype);
-        out[i].data = malloc(bytes + CANARY);
+        out[i].data = aligned_alloc(64, (bytes + CANARY + 63) / 64 * 64);
         memset(out[i].data, 0xee, bytes + CANARY);
     }
     l.workspace = work;

@@ -4,10 +4,10 @@
 
 /* ---- norms: variant which, then what follows (forward) or the gate (backward) ---- */
 
-enum { LANE_SUMS, MOMENTS, FORWARD, FORWARD_RUN, SUMS, SUMS_RUN, BACKWARD, BACKWARD_RUN };
+enum { FORWARD, FORWARD_RUN, SUMS, SUMS_RUN, BACKWARD, BACKWARD_RUN };
 enum { X, G, ABOUT, SCALE, SHIFT, GAIN, SLOPE, REST };
-static const char *const norm_names[] = { "lane sums", "norm moments",   "norm forward",  "norm forward, run",
-                                          "norm sums", "norm sums, run", "norm backward", "norm backward, run" };
+static const char *const norm_names[] = { "norm forward",   "norm forward, run", "norm sums",
+                                          "norm sums, run", "norm backward",     "norm backward, run" };
 
 /* Numbers of few bits, so that every level finds the same side of the gate. */
 static void coarse(check_case *c, int i, int64_t count, double shift)
@@ -42,17 +42,13 @@ static void make_norm(check_case *c)
     c->post.upper = c->post.relu && !c->bench && check_uniform(c) < 0.5 ? 1.5f : 0;
     p->after = which == FORWARD || which == FORWARD_RUN ? &c->post : NULL;
     p->gate = which >= SUMS && c->kernel->variant[1];
-    c->bytes = 4 * (double)p->places * (double)p->lanes *
-               (which >= BACKWARD                        ? 3
-                : which == LANE_SUMS || which == MOMENTS ? 1
-                                                         : 2);
-    c->n[0] = which == MOMENTS ? check_int(c, 0, 3) * 50 : 0;
-    if (which == LANE_SUMS || which == MOMENTS || which == SUMS || which == SUMS_RUN) {
-        const int64_t results = p->lanes * (which == LANE_SUMS ? 1 : 2);
+    c->bytes = 4 * (double)p->places * (double)p->lanes * (which >= BACKWARD ? 3 : 2);
+    if (which == SUMS || which == SUMS_RUN) {
+        const int64_t results = p->lanes * 2;
         check_out(c, 0, CBM_F64, results, 2e-6, 2e-6 * (double)(p->places + 100) * 10);
         double *start = check_start(c, 0);
         for (int64_t k = 0; k < results; k++)
-            start[k] = which == MOMENTS ? (k < p->lanes ? 0.5 : 20.0) : 3;
+            start[k] = 3;
     } else {
         check_out(c, 0, CBM_F32, count, 1e-6, 1e-5);
         float *start = check_start(c, 0);
@@ -69,17 +65,14 @@ static void reference_norm(check_case *c)
     const float *x = c->in[X].data, *g = c->in[G].data;
     float *r = c->out[0].data;
     double *d = c->out[0].data;
-    for (int64_t l = 0; l < p->lanes; l++) {
-        double sum = 0, squares = 0, mean = 0;
+    for (int64_t l = 0; l < p->lanes; l++)
         for (int64_t i = 0; i < p->places; i++) {
             const int64_t at = i * p->step + l;
             const double centred = (double)x[at] - (double)p->about[l];
             double y = centred * (double)p->scale[l] + (double)p->shift[l], e = (double)g[at];
-            sum += (double)x[at];
             if (p->gate && y <= 0)
                 e = 0;
             switch (c->kernel->variant[0]) {
-            case LANE_SUMS: d[l] += (double)x[at]; break;
             case FORWARD:
             case FORWARD_RUN:
                 y += c->post.add ? (double)r[at] : 0;
@@ -98,17 +91,6 @@ static void reference_norm(check_case *c)
             default: break;
             }
         }
-        if (c->kernel->variant[0] != MOMENTS)
-            continue;
-        /* c->n[0] places of mean 0.5 and 20 squares, then these */
-        const double before = (double)c->n[0], n = before + (double)p->places;
-        mean = (before * 0.5 + sum) / n;
-        squares = before > 0 ? 20 + before * (mean - 0.5) * (mean - 0.5) : 0;
-        for (int64_t i = 0; i < p->places; i++)
-            squares += ((double)x[i * p->step + l] - mean) * ((double)x[i * p->step + l] - mean);
-        d[l] = mean;
-        d[p->lanes + l] = squares;
-    }
 }
 
 static void run_norm(const cbm_simd *s, check_case *c)
@@ -118,8 +100,6 @@ static void run_norm(const cbm_simd *s, check_case *c)
     float *r = c->out[0].data;
     double *d = c->out[0].data;
     switch (c->kernel->variant[0]) {
-    case LANE_SUMS: s->lane_sums(d, x, p->places, p->step, p->lanes); break;
-    case MOMENTS: s->norm_moments(d, d + p->lanes, c->n[0], x, p->places, p->step, p->lanes); break;
     case FORWARD: s->norm_forward(r, x, p); break;
     case FORWARD_RUN: s->norm_forward_run(r, x, p); break;
     case SUMS: s->norm_sums(d, x, g, p); break;
@@ -282,7 +262,7 @@ static void run_pool(const cbm_simd *s, check_case *c)
 void check_channels(void)
 {
     for (int i = 0; i <= BACKWARD_RUN; i++) {
-        const int variants = i <= MOMENTS ? 1 : i <= FORWARD_RUN ? 4 : 2;
+        const int variants = i <= FORWARD_RUN ? 4 : 2;
         for (int v = 0; v < variants; v++) {
             static const char *const forward[] = { "", ", add", ", relu", ", add, relu" };
             check_kernel k = { .make = make_norm, .reference = reference_norm, .run = run_norm };

@@ -56,10 +56,18 @@ void *check_start(check_case *c, int i);                                        
 float *check_floats(check_case *c, int i, int64_t count, double low, double high); /* check_in, filled */
 void check_add(check_kernel k);
 
+/* folds.c */
+void check_draw_rows(check_case *c, int64_t rows,
+                     int64_t n); /* n[0] rows of n[1] elements, n[2] apart; those to time */
+int64_t check_rows_count(const check_case *c);
+void check_odd(check_case *c, float *x, int64_t n,
+               double share); /* NaN, infinities and zeros among x, none when timed */
+
 /* Each file's kernels. */
 void check_tiles(void);
 void check_rows(void);
 void check_folds(void);
+void check_softmax(void);
 void check_channels(void);
 void check_volumes(void);
 

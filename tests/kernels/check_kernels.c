@@ -259,6 +259,7 @@ int main(int argc, char **argv)
     check_tiles();
     check_rows();
     check_folds();
+    check_softmax();
     check_channels();
     check_volumes();
     printf("check_kernels --seed %" PRIu64 " --rounds %" PRId64 "\n", seed, rounds);

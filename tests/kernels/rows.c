@@ -1,39 +1,28 @@
 /* rows.c: functions of elements one after the other, random numbers, small products, transposes. Rests on check.h. */
 #include "check.h"
 
-enum { SUM, SQUARES, DOT, TOP, TOP_AT, ADD, MULTIPLY_ADD, RAISE, SCALE_SHIFT, LOG_SUM_EXP, SOFTMAX, LOG_SOFTMAX, EXP };
-static const char *const names[] = { "sum",     "sum of squares",   "dot product", "top",          "place of the top",
-                                     "add",     "multiply and add", "raise",       "scale, shift", "log-sum-exp",
-                                     "softmax", "log-softmax",      "exp scaled" };
+enum { SUM, SQUARES, DOT, ADD, MULTIPLY_ADD, SCALE_SHIFT, EXP };
+static const char *const names[] = { "sum",          "sum of squares", "dot product", "add", "multiply and add",
+                                     "scale, shift", "exp scaled" };
 
 static void make_row(check_case *c)
 {
     const int which = c->kernel->variant[0];
     const int64_t n = c->n[0] = c->bench ? 2048 : check_int(c, which == SUM || which == ADD ? 0 : 1, 9000);
-    const bool exponential = which >= LOG_SUM_EXP;
-    float *x = check_floats(c, 0, n, exponential ? -30 : -2, exponential ? 30 : 2);
+    float *x = check_floats(c, 0, n, which == EXP ? -30 : -2, which == EXP ? 30 : 2);
     double size = 0;
-    for (int64_t k = 0; k < n; k++) {
-        if (which == TOP || which == TOP_AT || which == RAISE) {
-            x[k] = floorf(16 * x[k]);
-            x[k] = !c->bench && check_uniform(c) < 0.0002 ? NAN : x[k];
-        }
+    for (int64_t k = 0; k < n; k++)
         size += fabs((double)x[k]);
-    }
     if (which == DOT)
         check_floats(c, 1, n, -2, 2);
-    c->bytes = (double)n * 4 * (which == DOT ? 2 : which >= ADD && which != LOG_SUM_EXP ? 2 : 1);
+    c->bytes = (double)n * 4 * (which >= DOT ? 2 : 1);
     if (which <= DOT)
         check_out(c, 0, CBM_F64, 1, 1e-6, 4e-7 * (1 + 3 * size));
-    else if (which == TOP || which == LOG_SUM_EXP)
-        check_out(c, 0, CBM_F32, 1, which == TOP ? 0 : 1e-6, 0);
-    else if (which == TOP_AT)
-        check_out(c, 0, CBM_I64, 1, 0, 0);
-    else if (which == SOFTMAX || which == LOG_SOFTMAX || which == EXP)
-        check_out(c, 0, CBM_F32, n, 4e-6, which == LOG_SOFTMAX ? 8e-6 : 1e-30);
+    else if (which == EXP)
+        check_out(c, 0, CBM_F32, n, 4e-6, 1e-30);
     else
         check_out(c, 0, CBM_F32, n, 1e-6, 1e-6);
-    if (which == ADD || which == MULTIPLY_ADD || which == RAISE) {
+    if (which == ADD || which == MULTIPLY_ADD) {
         float *r = check_start(c, 0);
         for (int64_t k = 0; k < n; k++)
             r[k] = (float)(int)(32 * check_uniform(c)) - 16;
@@ -45,15 +34,7 @@ static void reference_row(check_case *c)
 {
     const float *x = c->in[0].data, *y = c->in[1].data;
     float *r = c->out[0].data;
-    double total = 0, top = -INFINITY;
-    int64_t top_at = 0;
-    for (int64_t k = 0; k < c->n[0]; k++) {
-        const double v = (double)x[k];
-        if (v > top || (isnan(v) && !isnan(top))) {
-            top = v;
-            top_at = k;
-        }
-    }
+    double total = 0;
     for (int64_t k = 0; k < c->n[0]; k++) {
         const double v = (double)x[k];
         switch (c->kernel->variant[0]) {
@@ -62,29 +43,12 @@ static void reference_row(check_case *c)
         case DOT: total += (v - 0.25) * (double)y[k]; break;
         case ADD: r[k] += x[k]; break;
         case MULTIPLY_ADD: r[k] = (float)((double)r[k] + v * 0.75); break;
-        case RAISE: r[k] = isnan(r[k]) || isnan(v) ? NAN : (double)r[k] > v ? r[k] : x[k]; break;
         case SCALE_SHIFT: r[k] = (float)((v - 0.25) * 1.5 + 0.125); break;
-        case EXP: r[k] = (float)(exp(v - 3) * 0.5); break;
-        default: total += exp(v - top); break;
+        default: r[k] = (float)(exp(v - 3) * 0.5); break;
         }
     }
-    switch (c->kernel->variant[0]) {
-    case SUM:
-    case SQUARES:
-    case DOT: *(double *)c->out[0].data = total; break;
-    case TOP: r[0] = (float)top; break;
-    case TOP_AT: *(int64_t *)c->out[0].data = top_at; break;
-    case LOG_SUM_EXP: r[0] = (float)(top + log(total)); break;
-    case SOFTMAX:
-        for (int64_t k = 0; k < c->n[0]; k++)
-            r[k] = (float)(exp((double)x[k] - top) / total);
-        break;
-    case LOG_SOFTMAX:
-        for (int64_t k = 0; k < c->n[0]; k++)
-            r[k] = (float)((double)x[k] - top - log(total));
-        break;
-    default: break;
-    }
+    if (c->kernel->variant[0] <= DOT)
+        *(double *)c->out[0].data = total;
 }
 
 static void run_row(const cbm_simd *s, check_case *c)
@@ -97,15 +61,9 @@ static void run_row(const cbm_simd *s, check_case *c)
     case SUM: *total = s->sum(x, n); break;
     case SQUARES: *total = s->sum_of_squares(x, n, 0.25); break;
     case DOT: *total = s->dot(x, y, n, 0.25); break;
-    case TOP: *r = s->top(x, n); break;
-    case TOP_AT: *(int64_t *)c->out[0].data = s->top_at(x, n); break;
     case ADD: s->add(r, x, n); break;
     case MULTIPLY_ADD: s->multiply_add(r, x, 0.75f, n); break;
-    case RAISE: s->raise(r, x, n); break;
     case SCALE_SHIFT: s->scale_shift(r, x, 0.25f, 1.5f, 0.125f, n); break;
-    case LOG_SUM_EXP: *r = s->log_sum_exp(x, n); break;
-    case SOFTMAX: s->softmax(r, x, n); break;
-    case LOG_SOFTMAX: s->log_softmax(r, x, n); break;
     default: s->exp_scaled(r, x, 3.0f, 0.5f, n); break;
     }
 }

@@ -36,7 +36,11 @@ static int64_t best_of(const job *j, const float *x, const int64_t low[3], const
     for (int64_t d = low[0]; d < high[0]; d++)
         for (int64_t h = low[1]; h < high[1]; h++) {
             const int64_t row = (d * j->in[1] + h) * j->in[2] + low[2];
-            const int64_t at = row + j->simd->top_at(x + row, high[2] - low[2]);
+            const int64_t n = high[2] - low[2];
+            const float top = cbm_fold_row(j->simd, CBM_FOLD_MAX, x + row, n);
+            int64_t at;
+            j->simd->find(&at, x + row, &top, 1, n, n);
+            at += row;
             if (best < 0 || x[at] > x[best] || (x[at] != x[at] && x[best] == x[best]))
                 best = at;
         }

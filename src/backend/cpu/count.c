@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PART = 65536 }; /* elements of a part of one result, when results are few */
+enum {
+    PART = 65536, /* elements of a part of one result, when results are few */
+    STRIP = 1024  /* columns that are added up together */
+};
 
 typedef struct plan {
     cbm_reduction r;
@@ -30,7 +33,9 @@ static void run_units(void *user, int64_t begin, int64_t end)
         if (!j->p->r.row) {
             uint64_t total = 0;
             while (cbm_next_run(&runs))
-                total += (uint64_t)j->simd->sum_whole(j->dtype, j->x + runs.offset * size, runs.n);
+                for (int64_t row = 0; row < runs.rows; row++)
+                    total +=
+                        (uint64_t)j->simd->sum_whole(j->dtype, j->x + (runs.offset + row * runs.step) * size, runs.n);
             *to = (int64_t)total;
             continue;
         }
@@ -48,7 +53,7 @@ static cbm_status prepare(cbm_prepare *prepare)
     if (!p)
         return CBM_ERROR_MEMORY;
     cbm_reduction_make(&l->in[0], &((const cbm_reduce_attributes *)l->attributes)->axes, &p->r);
-    p->cut = cbm_reduction_cut(&p->r, PART);
+    p->cut = cbm_reduction_cut(&p->r, PART, STRIP);
     prepare->workspace = (size_t)(p->cut.parts * p->cut.results) * sizeof(int64_t);
     prepare->state = p;
     return CBM_OK;

@@ -111,6 +111,7 @@ typedef struct cbm_norm {
     const cbm_post *after;
     const float *added; /* what `after` adds; NULL: what y holds */
     bool gate;
+    bool past_caches; /* results, and steps between places, are aligned for cbm_simd.stream */
 } cbm_norm;
 
 /* One step of a recurrent layer: `rows` sequences, `lanes` units side by side. Pointers are those of the first row and unit,
@@ -170,13 +171,30 @@ typedef struct cbm_attention_tile {
 
 /* Up to CBM_SCAN_LANES lanes that run along an axis: `length` elements of each, `step` apart (negative: from the end); the lanes
    are `apart` elements from each other: side by side (1), or rows, whose step is 1 or -1. */
-enum { CBM_SCAN_LANES = 256 };
+enum { CBM_SCAN_LANES = 1024 };
 typedef enum cbm_scan_kind { CBM_SCAN_SUM, CBM_SCAN_PRODUCT, CBM_SCAN_LINEAR, CBM_SCAN_KINDS } cbm_scan_kind;
 typedef struct cbm_scan {
     float *y;
     const float *x, *a; /* a: the factors of a linear recurrence */
     int64_t length, step, lanes, apart;
+    bool past_caches; /* y, and the steps between what is written, are aligned for cbm_simd.stream */
 } cbm_scan;
+
+/* How elements are joined: as they are, as magnitudes, or as (x - about)^2. NaN wins. */
+typedef enum cbm_fold {
+    CBM_FOLD_SUM,
+    CBM_FOLD_PRODUCT,
+    CBM_FOLD_MAX,
+    CBM_FOLD_MIN,
+    CBM_FOLD_SUM_ABS,
+    CBM_FOLD_MAX_ABS,
+    CBM_FOLD_MIN_ABS,
+    CBM_FOLD_SUM_SQUARE,
+    CBM_FOLDS
+} cbm_fold;
+typedef void (*cbm_fold_fn)(float *r, const float *x, const float *about, int64_t rows, int64_t step, int64_t n);
+typedef void (*cbm_place_fn)(float *best, int32_t *at, const float *x, int32_t first, int64_t rows, int64_t step,
+                             int64_t n);
 
 /* One level's functions. Sums run in several lanes in a fixed order, so they repeat bit for bit. */
 typedef struct cbm_simd {
@@ -205,38 +223,49 @@ typedef struct cbm_simd {
 
     /* rows.c: n elements one after the other */
     double (*sum)(const float *x, int64_t n);
-    double (*sum_of_squares)(const float *x, int64_t n, double about);      /* of x - about */
-    double (*dot)(const float *x, const float *y, int64_t n, double about); /* of x - about, and y */
-    float (*top)(const float *x, int64_t n);                                /* n > 0; NaN wins */
-    int64_t (*top_at)(const float *x, int64_t n);
+    double (*sum_of_squares)(const float *x, int64_t n, double about);       /* of x - about */
+    double (*dot)(const float *x, const float *y, int64_t n, double about);  /* of x - about, and y */
     void (*add)(float *r, const float *x, int64_t n);                        /* r += x */
     void (*multiply_add)(float *r, const float *x, float factor, int64_t n); /* r += factor x */
-    void (*raise)(float *r, const float *x, int64_t n);                      /* r = max(r, x) */
-    /* folds.c: the same for products and minima */
-    float (*product)(const float *x, int64_t n);
-    float (*bottom)(const float *x, int64_t n); /* n > 0; NaN wins */
-    int64_t (*bottom_at)(const float *x, int64_t n);
-    void (*multiply)(float *r, const float *x, int64_t n);                    /* r *= x */
-    void (*lower)(float *r, const float *x, int64_t n);                       /* r = min(r, x) */
-    double (*exp_sum)(const float *x, float minus, int64_t n);                /* of exp(x - minus) */
-    void (*exp_add)(float *r, const float *x, const float *minus, int64_t n); /* r += exp(x - minus) */
+    /* (x - about) scale + shift */
+    void (*scale_shift)(float *r, const float *x, float about, float scale, float shift, int64_t n);
+    void (*exp_scaled)(float *r, const float *x, float minus, float factor, int64_t n); /* exp(x - minus) factor */
+
+    /* folds.c: of x, rows of n elements, `step` apart: columns joined with what r holds, rows joined to one number each. x is
+       taken about a number for each column or row; NULL: about 0. */
+    cbm_fold_fn fold_columns[CBM_FOLDS], fold_rows[CBM_FOLDS];
+    /* where x is greater (less) than best, or the first NaN, it takes its place, and at becomes first + the row's number */
+    cbm_place_fn max_at, min_at;
+    /* of each row the first place of its number of `wanted`, or of NaN */
+    void (*find)(int64_t *at, const float *x, const float *wanted, int64_t rows, int64_t step, int64_t n);
     /* whole numbers of a dtype (bool: 0 and 1): their sum, and r += x */
     int64_t (*sum_whole)(cbm_dtype dtype, const void *x, int64_t n);
     void (*add_whole)(cbm_dtype dtype, int64_t *r, const void *x, int64_t n);
-    /* where x is greater (less) than best, or the first NaN, it takes its place, and at becomes row */
-    void (*raise_at)(float *best, int32_t *at, const float *x, int32_t row, int64_t n);
-    void (*lower_at)(float *best, int32_t *at, const float *x, int32_t row, int64_t n);
-    /* (x - about) scale + shift */
-    void (*scale_shift)(float *r, const float *x, float about, float scale, float shift, int64_t n);
+
+    /* softmax.c: rows one after the other, r may be x. past_caches: results, and steps between rows, are aligned for
+       `stream`. */
     float (*log_sum_exp)(const float *x, int64_t n);
-    void (*softmax)(float *r, const float *x, int64_t n);
-    void (*log_softmax)(float *r, const float *x, int64_t n);
-    void (*exp_scaled)(float *r, const float *x, float minus, float factor, int64_t n); /* exp(x - minus) factor */
+    void (*softmax_rows)(float *r, const float *x, int64_t rows, int64_t n, bool logarithm, bool past_caches);
+    /* columns: the greatest so far and the sum of e^(x - greatest), -inf and 0 of nothing, go on with rows, or with those of
+       other rows; of each row the same */
+    void (*exp_columns)(float *top, float *sum, const float *x, int64_t rows, int64_t step, int64_t n);
+    void (*exp_join)(float *top, float *sum, const float *more_top, const float *more_sum, int64_t n);
+    void (*exp_rows)(float *top, float *sum, const float *x, int64_t rows, int64_t step, int64_t n);
+    void (*exp_finish)(float *y, const float *top, const float *sum, int64_t n); /* top + log(sum) */
+    /* 1 / sum, or log(sum), in its place; and then e^(x - top) last, or x - top - last */
+    void (*softmax_last)(float *sum, int64_t n, bool logarithm);
+    void (*softmax_columns)(float *y, const float *x, const float *top, const float *last, int64_t rows, int64_t step,
+                            int64_t n, bool logarithm, bool past_caches);
+
+    /* moments.c: mean and sum of squares about it: of columns, those of `count` rows become those with x's; of each row. Then
+       squares / divisor, or its root, and the means; either result may be NULL. */
+    void (*moments_columns)(double *mean, double *squares, int64_t count, const float *x, int64_t rows, int64_t step,
+                            int64_t n);
+    void (*moments_rows)(double *mean, double *squares, const float *x, int64_t rows, int64_t step, int64_t n);
+    void (*moments_finish)(float *y, float *means, const double *mean, const double *squares, double divisor, int64_t n,
+                           bool root);
 
     /* norms.c: places of lanes side by side; the functions ending in run: places of one channel. */
-    void (*lane_sums)(double *sums, const float *x, int64_t places, int64_t step, int64_t lanes); /* += */
-    void (*norm_moments)(double *mean, double *squares, int64_t count, const float *x, int64_t places, int64_t step,
-                         int64_t lanes); /* mean and sum of squares about it of `count` places become those with x's */
     void (*norm_forward)(float *y, const float *x, const cbm_norm *p);
     void (*norm_forward_run)(float *y, const float *x, const cbm_norm *p);
     void (*norm_sums)(double *sums, const float *x, const float *g, const cbm_norm *p); /* += sum g; g (x - about) */
@@ -256,6 +285,8 @@ typedef struct cbm_simd {
 
     /* scan.c: in f64 inside */
     void (*scan[CBM_SCAN_KINDS])(const cbm_scan *s);
+    /* log sum of e^x so far, lanes side by side; top and sum, of whole vectors, go on from what was before unless it begins */
+    void (*log_scan)(const cbm_scan *s, float *top, double *sum, bool begins);
     void (*scan_place)(int64_t *y, const cbm_scan *s,
                        bool greatest); /* places of the last greatest, or least, so far */
 
@@ -357,6 +388,13 @@ static inline cbm_around cbm_around_axis(const cbm_buffer *b, int64_t axis)
     for (int64_t d = 0; d < b->rank; d++)
         *(d < axis ? &a.outer : d == axis ? &a.length : &a.inner) *= b->shape[d];
     return a;
+}
+/* n elements joined to one. */
+static inline float cbm_fold_row(const cbm_simd *s, cbm_fold fold, const float *x, int64_t n)
+{
+    float r;
+    s->fold_rows[fold](&r, x, NULL, 1, n, n);
+    return r;
 }
 /* So many items that a part is worth a thread, when each item is `work` elements. */
 static inline int64_t cbm_grain(int64_t work)

@@ -315,7 +315,8 @@ static bool add_instruction(maker *m, int32_t i)
         m->pass->n_heavy += heavy[c->code];
     }
     add_call(m, v->uniform, fn, v->place, from, n);
-    if (narrow)
+    const bool stored_only = c->dtype == CBM_BF16 && !v->uniform && !v->read; /* storing rounds */
+    if (narrow && !stored_only)
         add_call(m, v->uniform, narrow, v->place, &v->place, 1);
     return true;
 }

@@ -82,7 +82,7 @@ static void channel_moments(const job *j, int64_t n, int64_t c)
     const float *x = j->x + offset_of(j, n, c);
     double *mean = j->first + n * j->channels + c, *squares = j->second + n * j->channels + c;
     if (j->lanes > 1) {
-        j->simd->norm_moments(mean, squares, 0, x, j->places, j->lanes, j->lanes);
+        j->simd->moments_columns(mean, squares, 0, x, j->places, j->lanes, j->lanes);
         return;
     }
     const double count = (double)j->places, own = j->simd->sum(x, j->places) / count;

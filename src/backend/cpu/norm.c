@@ -4,6 +4,7 @@
 #include "backend/cpu/cpu.h"
 
 #include <math.h>
+#include <stdint.h>
 
 enum {
     PARTS_MOST = 32,
@@ -19,7 +20,7 @@ typedef struct job {
     int64_t groups, lanes, samples, places, channels, parts;
     double eps;
     const cbm_post *after;
-    bool gate, half; /* half: x, g, y and dx are bf16 */
+    bool gate, half, past_caches; /* half: x, g, y and dx are bf16 */
     const void *x, *g, *added;
     void *y, *dx;
     const float *weight, *bias, *mean_in, *rstd_in;
@@ -83,10 +84,12 @@ static double *partial_of(const job *j, int64_t group, int64_t part)
     return j->partial + (group * j->parts + part) * 2 * j->lanes;
 }
 
-static cbm_norm norm_of(const job *j, int64_t group, int64_t places)
+/* Of a run whose results go to `result`. */
+static cbm_norm norm_of(const job *j, int64_t group, int64_t places, const void *result)
 {
     const int64_t c = group * j->lanes;
     return (cbm_norm){ .places = places,
+                       .past_caches = j->past_caches && (uintptr_t)result % 64 == 0,
                        .lanes = j->lanes,
                        .step = j->lanes,
                        .about = j->about + c,
@@ -118,7 +121,7 @@ static void moments_part(const job *j, int64_t group, int64_t part)
     for (int64_t at = begin, before = 0; next_run(j, group, &at, end, &r); before = at - begin) {
         const float *x = floats(j, j->x, &r, room);
         if (j->lanes > 1) {
-            j->simd->norm_moments(m, m + j->lanes, before, x, r.places, j->lanes, j->lanes);
+            j->simd->moments_columns(m, m + j->lanes, before, x, r.places, j->lanes, j->lanes);
             continue;
         }
         const double n = (double)r.places, sum = j->simd->sum(x, r.places);
@@ -157,12 +160,15 @@ static void apply_forward(const job *j, int64_t group, int64_t part)
     float room[CHUNK];
     run r;
     for (int64_t at = part_begin(j, part); j->y && next_run(j, group, &at, end, &r);) {
-        cbm_norm p = norm_of(j, group, r.places);
+        float *y = results(j, j->y, &r, room);
+        cbm_norm p = norm_of(j, group, r.places, y);
         const float *x = floats(j, j->x, &r, room);
         p.added = j->added ? (const float *)j->added + r.offset : NULL;
-        (j->lanes > 1 ? j->simd->norm_forward : j->simd->norm_forward_run)(results(j, j->y, &r, room), x, &p);
+        (j->lanes > 1 ? j->simd->norm_forward : j->simd->norm_forward_run)(y, x, &p);
         keep_results(j, j->y, &r, room);
     }
+    if (j->past_caches)
+        j->simd->stream_end();
 }
 
 /* ---- backward: with xhat = (x - mean) rstd over M members: dbias = sum g, dweight = sum g xhat,
@@ -177,7 +183,7 @@ static void sums_part(const job *j, int64_t group, int64_t part)
     for (int64_t i = 0; i < 2 * j->lanes; i++)
         sums[i] = 0;
     for (int64_t at = part_begin(j, part); next_run(j, group, &at, end, &r);) {
-        const cbm_norm p = norm_of(j, group, r.places);
+        const cbm_norm p = norm_of(j, group, r.places, NULL);
         const float *x = floats(j, j->x, &r, room[0]), *g = floats(j, j->g, &r, room[1]);
         (j->lanes > 1 ? j->simd->norm_sums : j->simd->norm_sums_run)(sums, x, g, &p);
     }
@@ -209,11 +215,14 @@ static void apply_backward(const job *j, int64_t group, int64_t part)
     float room[2][CHUNK];
     run r;
     for (int64_t at = part_begin(j, part); j->dx && next_run(j, group, &at, end, &r);) {
-        const cbm_norm p = norm_of(j, group, r.places);
+        float *dx = results(j, j->dx, &r, room[0]);
+        const cbm_norm p = norm_of(j, group, r.places, dx);
         const float *x = floats(j, j->x, &r, room[0]), *g = floats(j, j->g, &r, room[1]);
-        (j->lanes > 1 ? j->simd->norm_backward : j->simd->norm_backward_run)(results(j, j->dx, &r, room[0]), x, g, &p);
+        (j->lanes > 1 ? j->simd->norm_backward : j->simd->norm_backward_run)(dx, x, g, &p);
         keep_results(j, j->dx, &r, room[0]);
     }
+    if (j->past_caches)
+        j->simd->stream_end();
 }
 
 /* ---- dealing out ---- */
@@ -265,6 +274,16 @@ static void run_job(job *j, int64_t threads)
     cbm_parallel_for(j->groups * j->parts, grain, threads, some_applications, j);
 }
 
+/* A result that does not lie over an operand, and is too large for the caches. */
+static bool goes_past(const job *j, const cbm_launch *l)
+{
+    bool past = !j->half && (j->lanes == 1 || j->lanes % CBM_TILE_GROUP == 0) &&
+                cbm_cpu_streams(l->in[0].count * (int64_t)sizeof(float));
+    for (size_t i = 0; i < l->n_in; i++)
+        past = past && l->in[i].data != l->out[0].data;
+    return past && !(l->added && l->added->data == l->out[0].data) && !(l->after && l->after->add && !l->added);
+}
+
 /* Everything but the operands. The workspace: partial results, then six numbers a channel. */
 static job job_of(const cbm_launch *l)
 {
@@ -288,6 +307,7 @@ static job job_of(const cbm_launch *l)
     float *next = l->workspace ? (float *)((double *)l->workspace + j.channels * j.parts * 2) : NULL;
     float **const vectors[] = { &j.about, &j.scale, &j.shift, &j.gain, &j.slope, &j.rest };
     j.partial = l->workspace;
+    j.past_caches = goes_past(&j, l);
     for (size_t i = 0; next && i < sizeof vectors / sizeof *vectors; i++, next += j.channels)
         *vectors[i] = next;
     return j;

@@ -1,6 +1,5 @@
-/* reduce.c: sum, mean, prod, max, min and norms of f32 over any axes, as reduction.h lays them out. How the work is cut
-   depends on shapes only, so a sum repeats bit for bit whatever the threads. Sums of channels that lie side by side
-   (blocked, channels last) add up lanes instead. Rests on simd/rows.c, simd/folds.c and simd/norms.c. */
+/* reduce.c: sum, mean, prod, max, min and norms of f32 over any axes, as reduction.h lays them out and cuts them, whatever the
+   threads; in blocked layouts and channels last as well, which are other axes. Rests on simd/folds.c and simd/tile.c. */
 #include "backend/cpu/reduction.h"
 
 #include <math.h>
@@ -8,106 +7,19 @@
 #include <string.h>
 
 enum {
-    PART = 16384, /* elements of a part of one result, when results are few */
-    PARTS_MOST = 256,
-    ROWS_OF_PART = 512, /* rows added up in f32 at most before joining */
-    WIDE_ROW = 4096,    /* a row of results this long is cut across */
-    STRIP = 2048,
-    NARROW_ROW = 64 /* a row this short costs more to call for than to add up */
+    PART = 32768, /* elements of a part of one result, when results are few */
+    STRIP = 4096, /* results that are worked out together, in the nearest cache */
+    ROWS = 512,   /* rows added up in one running sum */
+    CHUNK = 1024, /* elements of a row folded into one f32 */
+    SCALARS = 64  /* such numbers at a time */
 };
 
 typedef struct plan {
     cbm_reduction r;
-    int64_t parts;     /* of each cell */
-    bool split_length; /* parts cut the last axis (a scalar cell), or the strips of a wide row */
-    /* Channels side by side: `groups` of `lanes` channels a sample, each `places` times; a result sums up the places of
-       `samples` of them. */
-    int64_t cells, members, lanes, groups, samples, places;
+    cbm_cut cut;
 } plan;
 
-static int64_t clamp(int64_t v, int64_t low, int64_t high)
-{
-    return v < low ? low : v > high ? high : v;
-}
-
-static void choose_parts(plan *p)
-{
-    const cbm_reduction *r = &p->r;
-    const int64_t work = r->terms * r->length;
-    if (r->row && r->length >= WIDE_ROW) {
-        p->split_length = true;
-        p->parts = (r->length + STRIP - 1) / STRIP;
-        return;
-    }
-    if (r->row) {
-        const int64_t by_size = r->cells > 8 ? 1 : work / PART, by_rows = (r->terms + ROWS_OF_PART - 1) / ROWS_OF_PART;
-        p->parts = clamp(by_size > by_rows ? by_size : by_rows, 1, clamp(r->terms, 1, PARTS_MOST));
-        return;
-    }
-    p->split_length = r->terms == 1;
-    p->parts = r->cells > 64 ? 1 : clamp(work / PART, 1, PARTS_MOST);
-    if (!p->split_length)
-        p->parts = clamp(p->parts, 1, r->terms);
-}
-
-/* x is (N, C, ...) in a layout other than the plain one: sums over all axes from 2 on, or those and 0. */
-static void make_lanes_plan(const cbm_launch *l, plan *p)
-{
-    const cbm_buffer *x = &l->in[0];
-    const bool over_samples = cbm_is_reduced(&((const cbm_reduce_attributes *)l->attributes)->axes, 0);
-    int64_t places = 1;
-    for (int64_t d = 2; d < x->rank; d++)
-        places *= x->shape[d];
-    *p = (plan){ .samples = over_samples ? x->shape[0] : 1, .places = places, .parts = 1 };
-    p->lanes = x->layout == CBM_LAYOUT_BLOCKED_16 ? 16 : x->layout == CBM_LAYOUT_BLOCKED_8 ? 8 : x->shape[1];
-    p->groups = p->lanes > 0 ? x->shape[1] / p->lanes : 0;
-    p->cells = p->groups * (over_samples ? 1 : x->shape[0]);
-    p->members = p->samples * places;
-    if (over_samples)
-        p->parts = clamp(p->members * p->lanes / PART, 1, clamp(p->members, 1, 32));
-}
-
-/* ---- how elements are joined ---- */
-
-typedef struct fold {
-    double start; /* what nothing gives */
-    double (*over)(const cbm_simd *s, const float *x, int64_t n);
-    void (*join)(const cbm_simd *s, float *r, const float *x, int64_t n);
-    double (*merge)(double a, double b);
-} fold;
-
-static double over_sum(const cbm_simd *s, const float *x, int64_t n)
-{
-    return s->sum(x, n);
-}
-static double over_product(const cbm_simd *s, const float *x, int64_t n)
-{
-    return (double)s->product(x, n);
-}
-static double over_greatest(const cbm_simd *s, const float *x, int64_t n)
-{
-    return (double)s->top(x, n);
-}
-static double over_least(const cbm_simd *s, const float *x, int64_t n)
-{
-    return (double)s->bottom(x, n);
-}
-static void join_sum(const cbm_simd *s, float *r, const float *x, int64_t n)
-{
-    s->add(r, x, n);
-}
-static void join_product(const cbm_simd *s, float *r, const float *x, int64_t n)
-{
-    s->multiply(r, x, n);
-}
-static void join_greatest(const cbm_simd *s, float *r, const float *x, int64_t n)
-{
-    s->raise(r, x, n);
-}
-static void join_least(const cbm_simd *s, float *r, const float *x, int64_t n)
-{
-    s->lower(r, x, n);
-}
+/* How two are joined, and what nothing gives. */
 static double plus(double a, double b)
 {
     return a + b;
@@ -125,296 +37,294 @@ static double lesser(double a, double b)
     return b < a || b != b ? b : a;
 }
 
-static const fold sum_fold = { 0, over_sum, join_sum, plus };
-static const fold product_fold = { 1, over_product, join_product, times };
-static const fold greatest_fold = { -HUGE_VAL, over_greatest, join_greatest, greater };
-static const fold least_fold = { HUGE_VAL, over_least, join_least, lesser };
-
-/* What is joined: the elements, or powers of their magnitudes, made a strip at a time. */
-typedef struct terms {
-    const fold *fold;
-    bool powers;
-    double p;
-} terms;
+typedef struct joining {
+    double start;
+    double (*merge)(double a, double b);
+    cbm_fold plain; /* joins what is already made of elements */
+} joining;
+static const joining sums = { 0, plus, CBM_FOLD_SUM }, products = { 1, times, CBM_FOLD_PRODUCT },
+                     greatest = { -HUGE_VAL, greater, CBM_FOLD_MAX }, least = { HUGE_VAL, lesser, CBM_FOLD_MIN };
 
 typedef struct job {
     const plan *p;
     const cbm_simd *simd;
-    terms terms;
+    const joining *joining;
+    cbm_fold fold;
+    bool powers;   /* |x|^p of each element is made first, a strip at a time */
+    double p_norm; /* not 0: a norm, whose last step is a root */
+    double divisor;
     const float *x;
     float *y;
-    void *partial; /* doubles for scalar cells, rows of floats for row cells; used when parts > 1 */
+    void *partial; /* of parts: doubles for scalar cells, floats for rows */
 } job;
 
-enum { POWERS = 1024 }; /* of a strip */
+/* r = x op a number, n elements: whole groups. */
+static void with_number(const job *j, int32_t code, int64_t n, float *r, const float *x, double number)
+{
+    float numbers[CBM_TILE_UNIFORM / sizeof(float)];
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        numbers[i] = (float)number;
+    const cbm_tile_operand o[2] = { { (const char *)x, 1 }, { (const char *)numbers, 0 } };
+    j->simd->tile[code][CBM_LANE_F32](n, r, o);
+}
+static int64_t whole_groups(int64_t n)
+{
+    return (n + CBM_TILE_GROUP - 1) / CBM_TILE_GROUP * CBM_TILE_GROUP;
+}
 
-/* |x|^p of n <= POWERS elements; of an infinite p, |x|; of 0, whether x is not 0. r has room for whole groups. */
+/* |x|^p of n <= CHUNK elements; of 0, whether x is not 0. r has room for whole groups. */
 static void make_powers(const job *j, float *r, const float *x, int64_t n)
 {
-    const int64_t groups = (n + CBM_TILE_GROUP - 1) / CBM_TILE_GROUP * CBM_TILE_GROUP;
-    const double p = j->terms.p;
-    float number[CBM_TILE_UNIFORM / sizeof(float)];
-    for (size_t i = 0; i < sizeof number / sizeof *number; i++)
-        number[i] = (float)p;
+    const int64_t groups = whole_groups(n);
     if (n < groups) { /* the last group is not whole */
         memcpy(r, x, (size_t)n * sizeof *r);
         memset(r + n, 0, (size_t)(groups - n) * sizeof *r);
         x = r;
     }
-    const cbm_tile_operand given[2] = { { (const char *)x, 1 }, { (const char *)(p == 2 ? x : number), p == 2 } };
-    const cbm_tile_operand made[2] = { { (const char *)r, 1 }, { (const char *)number, 0 } };
-    if (p == 2) {
-        j->simd->tile[CBM_EXPR_MUL][CBM_LANE_F32](groups, r, given);
-    } else if (p == 0) {
-        j->simd->tile[CBM_EXPR_NE][CBM_LANE_F32](groups, r, given);
+    const cbm_tile_operand made[1] = { { (const char *)r, 1 } }, given[1] = { { (const char *)x, 1 } };
+    if (j->p_norm == 0) {
+        with_number(j, CBM_EXPR_NE, groups, r, x, 0);
         j->simd->cast[CBM_LANE_I32][CBM_LANE_F32](groups, r, made);
-    } else {
-        j->simd->tile[CBM_EXPR_ABS][CBM_LANE_F32](groups, r, given);
-        if (p != 1 && isfinite(p))
-            j->simd->tile[CBM_EXPR_POW][CBM_LANE_F32](groups, r, made);
-    }
-}
-
-/* n contiguous elements joined. */
-static double joined(const job *j, const float *x, int64_t n)
-{
-    const fold *f = j->terms.fold;
-    float strip[POWERS];
-    if (!j->terms.powers)
-        return f->over(j->simd, x, n);
-    double total = f->start;
-    for (int64_t i = 0; i < n; i += POWERS) {
-        const int64_t now = n - i < POWERS ? n - i : POWERS;
-        make_powers(j, strip, x + i, now);
-        total = f->merge(total, f->over(j->simd, strip, now));
-    }
-    return total;
-}
-
-/* One scalar cell, terms [t0, t1), elements [begin, end) of each. */
-static double scalar_part(const job *j, int64_t cell, int64_t t0, int64_t t1, int64_t begin, int64_t end)
-{
-    const cbm_reduction *r = &j->p->r;
-    const float *base = j->x + cbm_cell_offset(r, cell) + begin;
-    double total = j->terms.fold->start;
-    for (int64_t t = t0; t < t1; t++)
-        total = j->terms.fold->merge(total, joined(j, base + cbm_term_offset(r, t), end - begin));
-    return total;
-}
-
-/* A row cell: the rows of terms [t0, t1) joined, columns [begin, end). */
-static void row_part(const job *j, int64_t cell, int64_t t0, int64_t t1, int64_t begin, int64_t end, float *to)
-{
-    const cbm_reduction *r = &j->p->r;
-    const float *base = j->x + cbm_cell_offset(r, cell) + begin;
-    const int64_t n = end - begin, step = j->terms.powers ? POWERS : n;
-    float strip[POWERS];
-    for (int64_t i = 0; i < n; i += step) {
-        const int64_t now = n - i < step ? n - i : step;
-        for (int64_t t = t0; t < t1; t++) {
-            const float *from = base + cbm_term_offset(r, t) + i;
-            if (j->terms.powers) {
-                make_powers(j, strip, from, now);
-                from = strip;
-            }
-            if (t == t0)
-                memcpy(to + i, from, (size_t)now * sizeof *to);
-            else
-                j->terms.fold->join(j->simd, to + i, from, now);
-        }
-    }
-}
-
-static void run_parts(void *user, int64_t begin, int64_t end)
-{
-    const job *j = user;
-    const plan *p = j->p;
-    const cbm_reduction *r = &p->r;
-    for (int64_t i = begin; i < end; i++) {
-        const int64_t cell = i / p->parts, part = i % p->parts;
-        int64_t t0 = 0, t1 = r->terms, e0 = 0, e1 = r->length;
-        if (p->split_length) {
-            e0 = r->row ? part * STRIP : part * r->length / p->parts;
-            e1 = r->row ? (e0 + STRIP < r->length ? e0 + STRIP : r->length) : (part + 1) * r->length / p->parts;
-        } else {
-            t0 = part * r->terms / p->parts;
-            t1 = (part + 1) * r->terms / p->parts;
-        }
-        if (!r->row) {
-            const double v = scalar_part(j, cell, t0, t1, e0, e1);
-            if (p->parts > 1)
-                ((double *)j->partial)[i] = v;
-            else
-                j->y[cell] = (float)v;
-            continue;
-        }
-        const bool own = !p->split_length && p->parts > 1;
-        row_part(j, cell, t0, t1, e0, e1, own ? (float *)j->partial + i * r->length : j->y + cell * r->length + e0);
-    }
-}
-
-static void join_parts(const job *j, double factor)
-{
-    const plan *p = j->p;
-    const fold *f = j->terms.fold;
-    if (p->parts > 1 && !p->r.row) {
-        const double *v = j->partial;
-        for (int64_t c = 0; c < p->r.cells; c++) {
-            double total = v[c * p->parts];
-            for (int64_t i = 1; i < p->parts; i++)
-                total = f->merge(total, v[c * p->parts + i]);
-            j->y[c] = (float)(total * factor);
-        }
         return;
     }
-    if (p->parts > 1 && !p->split_length) {
-        const float *v = j->partial;
-        const int64_t length = p->r.length;
-        for (int64_t c = 0; c < p->r.cells; c++) {
-            float *to = j->y + c * length;
-            memcpy(to, v + c * p->parts * length, (size_t)length * sizeof *to);
-            for (int64_t i = 1; i < p->parts; i++)
-                f->join(j->simd, to, v + (c * p->parts + i) * length, length);
-        }
-    }
-    if (factor != 1)
-        for (int64_t i = 0; i < p->r.cells * (p->r.row ? p->r.length : 1); i++)
-            j->y[i] = (float)((double)j->y[i] * factor);
+    j->simd->tile[CBM_EXPR_ABS][CBM_LANE_F32](groups, r, given);
+    with_number(j, CBM_EXPR_POW, groups, r, r, j->p_norm);
 }
 
-/* Cell `i / parts`: some channels of one sample, or of all. */
-static void run_lanes(void *user, int64_t begin, int64_t end)
+/* Each of `rows` rows of n <= CHUNK elements as a number. */
+static void fold_rows(const job *j, float *r, const float *x, int64_t rows, int64_t step, int64_t n)
+{
+    float powers[CHUNK];
+    if (!j->powers) {
+        j->simd->fold_rows[j->fold](r, x, NULL, rows, step, n);
+        return;
+    }
+    for (int64_t row = 0; row < rows; row++) {
+        make_powers(j, powers, x + row * step, n);
+        j->simd->fold_rows[j->fold](r + row, powers, NULL, 1, n, n);
+    }
+}
+
+/* The same rows as one number, with `total`. */
+static double merged(const job *j, double total, const float *x, int64_t rows, int64_t step, int64_t n)
+{
+    float r[SCALARS];
+    for (int64_t row = 0; row < rows; row += SCALARS) {
+        const int64_t now = rows - row < SCALARS ? rows - row : SCALARS;
+        fold_rows(j, r, x + row * step, now, step, n);
+        for (int64_t k = 0; k < now; k++)
+            total = j->joining->merge(total, (double)r[k]);
+    }
+    return total;
+}
+
+/* Columns of rows joined with what r holds, n of them. */
+static void fold_columns(const job *j, float *r, const float *x, int64_t rows, int64_t step, int64_t n)
+{
+    float powers[CHUNK];
+    if (!j->powers) {
+        j->simd->fold_columns[j->fold](r, x, NULL, rows, step, n);
+        return;
+    }
+    for (int64_t row = 0; row < rows; row++)
+        for (int64_t k = 0; k < n; k += CHUNK) {
+            const int64_t now = n - k < CHUNK ? n - k : CHUNK;
+            make_powers(j, powers, x + row * step + k, now);
+            j->simd->fold_columns[j->fold](r + k, powers, NULL, 1, now, now);
+        }
+}
+
+static void fill(float *r, double value, int64_t n)
+{
+    for (int64_t k = 0; k < n; k++)
+        r[k] = (float)value;
+}
+
+/* n results from what was joined, which lies in r with room for whole groups. */
+static void finish(const job *j, float *r, int64_t result, int64_t n)
+{
+    const int64_t groups = whole_groups(n);
+    const cbm_tile_operand o[1] = { { (const char *)r, 1 } };
+    fill(r + n, 1, groups - n);
+    if (j->divisor != 1)
+        with_number(j, CBM_EXPR_DIV, groups, r, r, j->divisor);
+    if (j->p_norm == 2)
+        j->simd->tile[CBM_EXPR_SQRT][CBM_LANE_F32](groups, r, o);
+    else if (j->powers && j->p_norm != 0)
+        with_number(j, CBM_EXPR_POW, groups, r, r, 1 / j->p_norm);
+    memcpy(j->y + result, r, (size_t)n * sizeof *r);
+}
+
+/* ---- units ---- */
+
+/* A strip of a row cell. */
+static void run_strip(const job *j, cbm_runs *runs)
+{
+    const plan *p = j->p;
+    float own[STRIP], few[STRIP];
+    float *r = p->cut.parts > 1 ? (float *)j->partial + runs->part * p->cut.results + runs->result : own;
+    fill(r, j->joining->start, runs->n);
+    while (cbm_next_run(runs))
+        for (int64_t row = 0; row < runs->rows; row += ROWS) {
+            const int64_t now = runs->rows - row < ROWS ? runs->rows - row : ROWS;
+            const float *x = j->x + runs->offset + row * runs->step;
+            if (now < ROWS) {
+                fold_columns(j, r, x, now, runs->step, runs->n);
+                continue;
+            }
+            fill(few, j->joining->start, runs->n);
+            fold_columns(j, few, x, now, runs->step, runs->n);
+            j->simd->fold_columns[j->joining->plain](r, few, NULL, 1, 0, runs->n);
+        }
+    if (p->cut.parts == 1)
+        finish(j, r, runs->result, runs->n);
+}
+
+/* A part of a scalar cell. */
+static double run_scalar(const job *j, cbm_runs *runs)
+{
+    double total = j->joining->start;
+    while (cbm_next_run(runs)) {
+        const int64_t whole = runs->n > CHUNK ? runs->n / CHUNK * CHUNK : 0;
+        for (int64_t row = 0; row < runs->rows && whole > 0; row++)
+            total = merged(j, total, j->x + runs->offset + row * runs->step, whole / CHUNK, CHUNK, CHUNK);
+        if (whole < runs->n)
+            total = merged(j, total, j->x + runs->offset + whole, runs->rows, runs->step, runs->n - whole);
+    }
+    return total;
+}
+
+static void run_units(void *user, int64_t begin, int64_t end)
 {
     const job *j = user;
     const plan *p = j->p;
-    for (int64_t i = begin; i < end; i++) {
-        const int64_t cell = i / p->parts, part = i % p->parts;
-        const int64_t last = (part + 1) * p->members / p->parts;
-        double *sums = (double *)j->partial + i * p->lanes;
-        for (int64_t l = 0; l < p->lanes; l++)
-            sums[l] = 0;
-        for (int64_t at = part * p->members / p->parts; at < last;) {
-            const int64_t place = at % p->places;
-            const int64_t run = p->places - place < last - at ? p->places - place : last - at;
-            const int64_t block = at / p->places * p->groups + cell;
-            j->simd->lane_sums(sums, j->x + (block * p->places + place) * p->lanes, run, p->lanes, p->lanes);
-            at += run;
+    const bool short_rows = p->r.terms == 1 && p->r.length <= CHUNK;
+    float r[SCALARS];
+    for (int64_t unit = begin; unit < end; unit++) {
+        cbm_runs runs = cbm_runs_of(&p->r, &p->cut, unit);
+        if (p->r.row) {
+            run_strip(j, &runs);
+        } else if (p->cut.parts > 1) {
+            ((double *)j->partial)[runs.part * p->cut.results + runs.result] = run_scalar(j, &runs);
+        } else { /* several cells, one after the other */
+            const int64_t now = end - unit < SCALARS ? end - unit : SCALARS;
+            if (short_rows)
+                fold_rows(j, r, j->x + unit * p->r.length, now, p->r.length, p->r.length);
+            for (int64_t k = 0; k < now && !short_rows; k++) {
+                runs = cbm_runs_of(&p->r, &p->cut, unit + k);
+                r[k] = (float)run_scalar(j, &runs);
+            }
+            finish(j, r, unit, now);
+            unit += now - 1;
         }
     }
 }
 
-static void reduce_lanes(const cbm_launch *l, const plan *p, bool mean)
+/* Results from their parts, results [begin, end). */
+static void join_parts(void *user, int64_t begin, int64_t end)
 {
-    float *y = l->out[0].data;
-    job j = { .p = p, .simd = cbm_simd_get(), .x = l->in[0].data, .y = y, .partial = l->workspace };
-    cbm_parallel_for(p->cells * p->parts, cbm_grain(p->members * p->lanes / p->parts), l->threads, run_lanes, &j);
-    for (int64_t i = 0; i < p->cells * p->lanes; i++) {
-        const double *v = (const double *)l->workspace + i / p->lanes * p->parts * p->lanes + i % p->lanes;
-        double total = v[0];
-        for (int64_t part = 1; part < p->parts; part++)
-            total += v[part * p->lanes];
-        y[i] = (float)(mean ? total / (double)p->members : total);
+    const job *j = user;
+    const cbm_cut *cut = &j->p->cut;
+    float r[STRIP];
+    for (int64_t k = begin; k < end; k += STRIP) {
+        const int64_t n = end - k < STRIP ? end - k : STRIP;
+        fill(r, j->joining->start, n);
+        if (j->p->r.row)
+            j->simd->fold_columns[j->joining->plain](r, (const float *)j->partial + k, NULL, cut->parts, cut->results,
+                                                     n);
+        for (int64_t i = 0; i < n && !j->p->r.row; i++) {
+            double total = j->joining->start;
+            for (int64_t part = 0; part < cut->parts; part++)
+                total = j->joining->merge(total, ((const double *)j->partial)[part * cut->results + k + i]);
+            r[i] = (float)total;
+        }
+        finish(j, r, k, n);
     }
+}
+
+/* ---- kernels ---- */
+
+/* x is (N, C, ...) in a layout other than the plain one, reduced over all axes, all from 2 on, or those and 0: the axes as
+   they lie in memory. */
+static cbm_buffer as_it_lies(const cbm_buffer *x, cbm_shape *axes)
+{
+    const int64_t lanes = x->layout == CBM_LAYOUT_BLOCKED_16 ? 16 : x->layout == CBM_LAYOUT_BLOCKED_8 ? 8 : x->shape[1];
+    const bool everything = cbm_is_reduced(axes, 1), samples = cbm_is_reduced(axes, 0);
+    cbm_buffer b = { .count = x->count,
+                     .rank = 4,
+                     .shape = { x->shape[0], lanes > 0 ? x->shape[1] / lanes : 0, 1, lanes } };
+    for (int64_t d = 2; d < x->rank; d++)
+        b.shape[2] *= x->shape[d];
+    *axes = everything ? CBM_SHAPE(0, 1, 2, 3) : samples ? CBM_SHAPE(0, 2) : CBM_SHAPE(2);
+    return b;
 }
 
 static cbm_status prepare(cbm_prepare *prepare)
 {
+    const cbm_buffer *x = &prepare->launch->in[0];
+    cbm_shape axes = ((const cbm_reduce_attributes *)prepare->launch->attributes)->axes;
     plan *p = calloc(1, sizeof *p);
     if (!p)
         return CBM_ERROR_MEMORY;
-    const cbm_reduce_attributes *a = prepare->launch->attributes;
-    if (prepare->launch->in[0].layout != CBM_LAYOUT_PLAIN && a->axes.v[0] < prepare->launch->in[0].rank) {
-        make_lanes_plan(prepare->launch, p);
-        prepare->workspace = (size_t)(p->cells * p->parts * p->lanes) * sizeof(double);
-        prepare->state = p;
-        return CBM_OK;
-    }
-    cbm_reduction *r = &p->r;
-    cbm_reduction_make(&prepare->launch->in[0], &a->axes, r);
-    choose_parts(p);
-    const bool adds = strcmp(prepare->launch->op->name, "sum") == 0 || strcmp(prepare->launch->op->name, "mean") == 0;
-    if (adds && r->row && r->n_kept == 0 && r->n_reduced == 1 && r->length <= NARROW_ROW) {
-        *p = (plan){
-            .lanes = r->length, .groups = 1, .samples = 1, .cells = 1, .places = r->terms, .members = r->members
-        };
-        p->parts = clamp(p->members * p->lanes / PART, 1, clamp(p->members, 1, 32));
-        prepare->workspace = (size_t)(p->parts * p->lanes) * sizeof(double);
-        prepare->state = p;
-        return CBM_OK;
-    }
-    if (p->parts > 1 && !(r->row && p->split_length))
-        prepare->workspace =
-            (size_t)(r->cells * p->parts) * (r->row ? (size_t)r->length * sizeof(float) : sizeof(double));
+    const cbm_buffer lies = x->layout == CBM_LAYOUT_PLAIN ? *x : as_it_lies(x, &axes);
+    cbm_reduction_make(&lies, &axes, &p->r);
+    p->cut = cbm_reduction_cut(&p->r, PART, STRIP);
+    if (p->cut.parts > 1)
+        prepare->workspace = (size_t)(p->cut.parts * p->cut.results) * (p->r.row ? sizeof(float) : sizeof(double));
     prepare->state = p;
     return CBM_OK;
 }
 
-static void fill(const cbm_launch *l, double value)
+static cbm_status reduce(const cbm_launch *l, job j)
 {
-    float *y = l->out[0].data;
-    for (int64_t i = 0; i < l->out[0].count; i++)
-        y[i] = (float)value;
-}
-
-static void reduce(const cbm_launch *l, terms t, double factor)
-{
-    const plan *p = l->state;
-    job j = { p, cbm_simd_get(), t, l->in[0].data, l->out[0].data, l->workspace };
-    if (l->in[0].count == 0) {
-        fill(l, t.fold->start);
-        return;
+    const plan *p = j.p = l->state;
+    const int64_t count = l->in[0].count, results = l->out[0].count;
+    j.simd = cbm_simd_get();
+    j.x = l->in[0].data;
+    j.y = l->out[0].data;
+    j.partial = l->workspace;
+    if (count == 0) {
+        fill(l->out[0].data, j.divisor == 1 ? j.joining->start : (double)NAN, results);
+        return CBM_OK;
     }
-    const int64_t parts = p->r.cells * p->parts, work = l->in[0].count / parts;
-    cbm_parallel_for(parts, cbm_grain(t.powers ? 4 * work : work), l->threads, run_parts, &j);
-    join_parts(&j, factor);
+    cbm_parallel_for(p->cut.units, cbm_grain((j.powers ? 4 : 1) * count / p->cut.units), l->threads, run_units, &j);
+    if (p->cut.parts > 1)
+        cbm_parallel_for(results, cbm_grain(p->cut.parts), l->threads, join_parts, &j);
+    return CBM_OK;
 }
 
 static cbm_status sum(const cbm_launch *l)
 {
-    const plan *p = l->state;
-    if (l->in[0].count > 0 && p->lanes > 0)
-        reduce_lanes(l, p, false);
-    else
-        reduce(l, (terms){ .fold = &sum_fold }, 1);
-    return CBM_OK;
+    return reduce(l, (job){ .joining = &sums, .fold = CBM_FOLD_SUM, .divisor = 1 });
 }
-
 static cbm_status mean(const cbm_launch *l)
 {
     const plan *p = l->state;
-    if (l->in[0].count == 0)
-        fill(l, (double)NAN);
-    else if (p->lanes > 0)
-        reduce_lanes(l, p, true);
-    else
-        reduce(l, (terms){ .fold = &sum_fold }, 1.0 / (double)p->r.members);
-    return CBM_OK;
+    return reduce(l, (job){ .joining = &sums, .fold = CBM_FOLD_SUM, .divisor = (double)p->r.members });
 }
-
 static cbm_status prod(const cbm_launch *l)
 {
-    reduce(l, (terms){ .fold = &product_fold }, 1);
-    return CBM_OK;
+    return reduce(l, (job){ .joining = &products, .fold = CBM_FOLD_PRODUCT, .divisor = 1 });
 }
 static cbm_status max(const cbm_launch *l)
 {
-    reduce(l, (terms){ .fold = &greatest_fold }, 1);
-    return CBM_OK;
+    return reduce(l, (job){ .joining = &greatest, .fold = CBM_FOLD_MAX, .divisor = 1 });
 }
 static cbm_status min(const cbm_launch *l)
 {
-    reduce(l, (terms){ .fold = &least_fold }, 1);
-    return CBM_OK;
+    return reduce(l, (job){ .joining = &least, .fold = CBM_FOLD_MIN, .divisor = 1 });
 }
 
 static cbm_status norm(const cbm_launch *l)
 {
     const double p = ((const cbm_norm_attributes *)l->attributes)->p;
-    float *y = l->out[0].data;
-    reduce(l, (terms){ !isinf(p) ? &sum_fold : p > 0 ? &greatest_fold : &least_fold, true, p }, 1);
-    for (int64_t i = 0; i < l->out[0].count && isfinite(p) && p != 0 && p != 1; i++)
-        y[i] = p == 2 ? sqrtf(y[i]) : (float)pow((double)y[i], 1 / p);
-    return CBM_OK;
+    const job of_infinity = { .joining = p > 0 ? &greatest : &least,
+                              .fold = p > 0 ? CBM_FOLD_MAX_ABS : CBM_FOLD_MIN_ABS,
+                              .divisor = 1 };
+    const job of_1 = { .joining = &sums, .fold = CBM_FOLD_SUM_ABS, .divisor = 1 };
+    const job of_2 = { .joining = &sums, .fold = CBM_FOLD_SUM_SQUARE, .divisor = 1, .p_norm = 2 };
+    const job of_p = { .joining = &sums, .fold = CBM_FOLD_SUM, .divisor = 1, .p_norm = p, .powers = true };
+    return reduce(l, isinf(p) ? of_infinity : p == 1 ? of_1 : p == 2 ? of_2 : of_p);
 }
 
 /* Sums over places, over places and samples, and over everything. */

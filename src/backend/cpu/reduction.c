@@ -39,7 +39,10 @@ void cbm_reduction_make(const cbm_buffer *x, const cbm_shape *axes, cbm_reductio
 
 /* ---- units ---- */
 
-enum { PARTS_MOST = 64 };
+enum {
+    UNITS_ENOUGH = 64,
+    ROWS_LEAST = 16 /* of a part: parts of fewer would be worth a good deal of what they are made of */
+};
 
 static int64_t within(int64_t v, int64_t low, int64_t high)
 {
@@ -52,12 +55,14 @@ static int64_t divisible(const cbm_reduction *r)
     return r->row ? r->terms : r->terms * r->length;
 }
 
-cbm_cut cbm_reduction_cut(const cbm_reduction *r, int64_t least)
+cbm_cut cbm_reduction_cut(const cbm_reduction *r, int64_t least, int64_t strip)
 {
-    cbm_cut cut = { .strips = r->row ? (r->length + CBM_STRIP - 1) / CBM_STRIP : 1 };
+    cbm_cut cut = { .strip = strip, .strips = r->row ? (r->length + strip - 1) / strip : 1 };
     const int64_t cells = r->cells * cut.strips;
-    const int64_t work = divisible(r) * (r->row ? within(r->length, 0, CBM_STRIP) : 1);
-    cut.parts = cells > PARTS_MOST ? 1 : within(work / least, 1, within(divisible(r), 1, PARTS_MOST));
+    const int64_t work = divisible(r) * (r->row ? within(r->length, 0, strip) : 1);
+    const int64_t most = cells > 0 ? UNITS_ENOUGH / cells : 1;
+    cut.parts = within(work / least, 1,
+                       within(r->row ? r->terms / ROWS_LEAST : divisible(r), 1, within(most, 1, UNITS_ENOUGH)));
     cut.units = cells * cut.parts;
     cut.results = r->cells * (r->row ? r->length : 1);
     return cut;
@@ -71,14 +76,14 @@ double cbm_part_count(const cbm_reduction *r, const cbm_cut *cut, int64_t part)
 cbm_runs cbm_runs_of(const cbm_reduction *r, const cbm_cut *cut, int64_t unit)
 {
     const int64_t part = unit % cut->parts, strip = unit / cut->parts % cut->strips;
-    const int64_t cell = unit / cut->parts / cut->strips, column = strip * CBM_STRIP;
+    const int64_t cell = unit / cut->parts / cut->strips, column = strip * cut->strip;
     cbm_runs runs = { .r = r, .base = cbm_cell_offset(r, cell), .part = part, .result = cell };
     runs.at = runs.begin = part * divisible(r) / cut->parts;
     runs.end = (part + 1) * divisible(r) / cut->parts;
     if (r->row) {
         runs.base += column;
         runs.result = cell * r->length + column;
-        runs.n = r->length - column < CBM_STRIP ? r->length - column : CBM_STRIP;
+        runs.n = r->length - column < cut->strip ? r->length - column : cut->strip;
     }
     return runs;
 }
@@ -86,23 +91,21 @@ cbm_runs cbm_runs_of(const cbm_reduction *r, const cbm_cut *cut, int64_t unit)
 bool cbm_next_run(cbm_runs *runs)
 {
     const cbm_reduction *r = runs->r;
-    const int64_t left = runs->end - runs->at;
+    const cbm_merged_axis last = r->n_reduced > 0 ? r->reduced[r->n_reduced - 1] : (cbm_merged_axis){ 1, 0 };
+    const int64_t left = runs->end - runs->at, length = r->row ? 1 : r->length; /* of a term, as `at` counts */
+    const int64_t term = runs->at / length, from = runs->at % length, rows = last.extent - term % last.extent;
     if (left <= 0)
         return false;
     runs->before = runs->at - runs->begin;
-    if (r->row) {
-        const cbm_merged_axis last = r->n_reduced > 0 ? r->reduced[r->n_reduced - 1] : (cbm_merged_axis){ 1, 0 };
-        const int64_t rows = last.extent - runs->at % last.extent;
-        runs->offset = runs->base + cbm_term_offset(r, runs->at);
-        runs->rows = rows < left ? rows : left;
-        runs->step = last.stride;
-        runs->at += runs->rows;
-    } else {
-        const int64_t from = runs->at % r->length;
-        runs->offset = runs->base + cbm_term_offset(r, runs->at / r->length) + from;
-        runs->n = r->length - from < left ? r->length - from : left;
+    runs->offset = runs->base + cbm_term_offset(r, term) + from;
+    runs->step = last.stride;
+    runs->rows = rows < left / length ? rows : left / length;
+    if (!r->row)
+        runs->n = length;
+    if (from > 0 || runs->rows == 0) { /* less than a row */
         runs->rows = 1;
-        runs->at += runs->n;
+        runs->n = length - from < left ? length - from : left;
     }
+    runs->at += runs->rows * (r->row ? 1 : runs->n);
     return true;
 }

@@ -42,20 +42,18 @@ static inline int64_t cbm_term_offset(const cbm_reduction *r, int64_t term)
 /* ---- the work in units: some terms or elements (a part) of a cell, of a row cell a strip of columns. How it is cut depends on
    shapes only. ---- */
 
-enum { CBM_STRIP = 1024 };
-
 typedef struct cbm_cut {
-    int64_t strips, parts; /* of each cell, and of each strip */
+    int64_t strip, strips, parts; /* columns of a strip; strips of each cell, and parts of each strip */
     int64_t units, results;
 } cbm_cut;
 /* Parts of at least `least` elements, when cells are few. */
-cbm_cut cbm_reduction_cut(const cbm_reduction *r, int64_t least);
+cbm_cut cbm_reduction_cut(const cbm_reduction *r, int64_t least, int64_t strip);
 /* How many elements of a result are in a part. */
 double cbm_part_count(const cbm_reduction *r, const cbm_cut *cut, int64_t part);
 
 /* A unit as runs: `rows` rows of n elements, `step` apart, the first at `offset`; `before` elements of each result came in
-   earlier runs. A scalar cell's run is one row, all of whose elements go into the result; of a row cell it goes into results
-   number result, result + 1, ... */
+   earlier runs. All elements of a scalar cell's run go into the result, those of a row cell's into results number result,
+   result + 1, ... */
 typedef struct cbm_runs {
     const cbm_reduction *r;
     int64_t base, at, begin, end;

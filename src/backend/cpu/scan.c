@@ -2,9 +2,12 @@
    depends on shapes only. Rests on simd/scan.c. */
 #include "backend/cpu/cpu.h"
 
-#include <math.h>
+#include <stdint.h>
 
-enum { ROWS = 8 }; /* that go on together */
+enum {
+    ROWS = 16,  /* that go on together */
+    BLOCK = 256 /* of their elements are turned into lanes side by side at a time */
+};
 
 typedef struct job {
     const cbm_simd *simd;
@@ -15,7 +18,7 @@ typedef struct job {
     int64_t width, groups; /* lanes of a group; groups of lanes of each outer, or of rows */
     void (*run)(const struct job *j, const cbm_scan *s, int64_t begin);
     cbm_scan_kind kind;
-    bool greatest;
+    bool greatest, past_caches;
 } job;
 
 static void run_groups(void *user, int64_t first, int64_t last)
@@ -31,9 +34,13 @@ static void run_groups(void *user, int64_t first, int64_t last)
                              .length = n,
                              .step = j->reverse ? -inner : inner,
                              .lanes = all - lane < j->width ? all - lane : j->width,
-                             .apart = rows ? n : 1 };
+                             .apart = rows ? n : 1,
+                             .past_caches =
+                                 j->past_caches && !(rows && j->reverse) && (rows || lane % CBM_TILE_GROUP == 0) };
         j->run(j, &s, begin);
     }
+    if (j->past_caches)
+        j->simd->stream_end();
 }
 
 static void run_numbers(const job *j, const cbm_scan *given, int64_t begin)
@@ -48,25 +55,31 @@ static void run_places(const job *j, const cbm_scan *s, int64_t begin)
     j->simd->scan_place((int64_t *)j->y + begin, s, j->greatest);
 }
 
-/* log(e^a + e^b) */
-static double log_plus(double a, double b)
+/* Lanes side by side; rows are turned, some columns at a time. */
+static void run_exponentials(const job *j, const cbm_scan *given, int64_t begin)
 {
-    const double top = a > b || a != a ? a : b, low = a > b || a != a ? b : a;
-    if (low != low || isinf(top))
-        return low != low ? low : top;
-    return top + log1p(exp(low - top));
-}
-
-static void run_exponentials(const job *j, const cbm_scan *s, int64_t begin)
-{
-    float *y = (float *)j->y + begin;
-    for (int64_t k = 0; k < s->lanes; k++) {
-        double sum = -HUGE_VAL;
-        for (int64_t i = 0; i < s->length; i++) {
-            const int64_t at = k * s->apart + i * s->step;
-            sum = log_plus(sum, (double)s->x[at]);
-            y[at] = (float)sum;
-        }
+    float top[CBM_SCAN_LANES], x[ROWS * BLOCK], y[ROWS * BLOCK];
+    double sum[CBM_SCAN_LANES];
+    cbm_scan s = *given;
+    s.y = (float *)j->y + begin;
+    if (s.apart == 1) {
+        j->simd->log_scan(&s, top, sum, true);
+        return;
+    }
+    for (int64_t i = 0; i < s.length; i += BLOCK) {
+        const int64_t now = s.length - i < BLOCK ? s.length - i : BLOCK;
+        const int64_t at = s.step > 0 ? i : -(i + now - 1); /* the block's first in memory */
+        const cbm_scan turned = { .x = s.step > 0 ? x : x + (now - 1) * ROWS,
+                                  .y = s.step > 0 ? y : y + (now - 1) * ROWS,
+                                  .length = now,
+                                  .step = s.step * ROWS,
+                                  .lanes = s.lanes,
+                                  .apart = 1 };
+        j->simd->transpose((uint32_t *)(void *)x, ROWS, (const uint32_t *)(const void *)(s.x + at), s.apart, s.lanes,
+                           now);
+        j->simd->log_scan(&turned, top, sum, i == 0);
+        j->simd->transpose((uint32_t *)(void *)(s.y + at), s.apart, (const uint32_t *)(const void *)y, ROWS, now,
+                           s.lanes);
     }
 }
 
@@ -80,7 +93,11 @@ static cbm_status start(const cbm_launch *l, job j)
     j.x = x->data;
     j.factors = l->in[0].data;
     j.y = l->out[0].data;
-    j.width = j.a.inner == 1 ? ROWS : CBM_SCAN_LANES;
+    const int64_t share = j.a.outer < l->threads ? j.a.inner / l->threads / CBM_TILE_GROUP * CBM_TILE_GROUP : j.a.inner;
+    j.width = j.a.inner == 1 ? ROWS : share < CBM_TILE_GROUP ? CBM_TILE_GROUP : share;
+    j.width = j.width < CBM_SCAN_LANES ? j.width : CBM_SCAN_LANES;
+    j.past_caches = cbm_cpu_streams(x->count * (int64_t)sizeof(float)) && (uintptr_t)j.y % 64 == 0 &&
+                    (j.a.inner == 1 ? j.a.length : j.a.inner) % CBM_TILE_GROUP == 0;
     j.groups = ((j.a.inner == 1 ? j.a.outer : j.a.inner) + j.width - 1) / j.width;
     if (x->count > 0)
         cbm_parallel_for(j.a.inner == 1 ? j.groups : j.a.outer * j.groups,

@@ -1,136 +1,230 @@
-/* softmax.c: softmax and log_softmax of f32 along any axis. Rows along the last axis are taken as they lie. Otherwise
-   lanes lie side by side: many of them go through together, row by row; what is left over is turned into rows and back.
-   Rests on simd/rows.c and simd/tile.c. */
-#include "backend/cpu/cpu.h"
+/* softmax.c: softmax and log_softmax of f32 along an axis, logsumexp over any axes. Rows along the last axis go together.
+   Otherwise columns lie side by side: their greatest elements and sums of exponentials come first, by units as reduction.h
+   cuts them; softmax then looks at a unit again, while short columns are in a cache. Rests on
+   simd/softmax.c and simd/folds.c. */
+#include "backend/cpu/reduction.h"
 
-#include <string.h>
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
 
 enum {
-    LANES = 512, /* that go through together at most */
-    GROUP = CBM_TILE_GROUP,
-    ROWS_OF_PART = 64 /* terms added up in one running total */
+    PART = 32768, /* elements of a part of one result, when results are few */
+    STRIP = 1024, /* columns that are worked out together */
+    CHUNK = 4096, /* elements of a row that have one greatest */
+    SCALARS = 64  /* results at a time */
 };
 
+typedef struct plan {
+    cbm_reduction r;
+    cbm_cut cut;
+    bool rows; /* softmax along the last axis */
+} plan;
+
 typedef struct job {
+    const plan *p;
     const cbm_simd *simd;
     const float *x;
     float *y;
-    float *turned; /* GROUP rows for each worker */
-    int64_t width; /* lanes of a block, a multiple of GROUP */
-    cbm_around a;
-    bool logarithm;
-    int64_t blocks, workers; /* of lanes, for each outer; workers share them */
+    bool logarithm, past_caches;
+    float *top, *sum; /* of parts */
 } job;
 
-static void rows(void *user, int64_t begin, int64_t end)
+/* ---- softmax of rows ---- */
+
+static void run_rows(void *user, int64_t begin, int64_t end)
 {
     const job *j = user;
-    const int64_t n = j->a.length;
-    for (int64_t i = begin; i < end; i++)
-        (j->logarithm ? j->simd->log_softmax : j->simd->softmax)(j->y + i * n, j->x + i * n, n);
+    const int64_t n = j->p->r.length;
+    j->simd->softmax_rows(j->y + begin * n, j->x + begin * n, end - begin, n, j->logarithm, j->past_caches);
+    if (j->past_caches)
+        j->simd->stream_end();
 }
 
-/* r = x op y, n elements: whole groups. */
-static void each(const job *j, int32_t code, int64_t n, float *r, const float *x, const float *y)
-{
-    const cbm_tile_operand o[3] = { { (const char *)x, 1 }, { (const char *)y, 1 }, { NULL, 0 } };
-    j->simd->tile[code][CBM_LANE_F32](n, r, o);
-}
+/* ---- columns ---- */
 
-/* count lanes side by side, whole groups of them. */
-static void side_by_side(const job *j, const float *x, float *y, int64_t count)
+static void start(float *top, float *sum, int64_t n)
 {
-    const int64_t n = j->a.length, inner = j->a.inner;
-    const size_t bytes = (size_t)count * sizeof(float);
-    float top[LANES], sum[LANES], part[LANES], term[LANES], one[LANES];
-    memcpy(top, x, bytes);
-    memset(sum, 0, bytes);
-    memset(part, 0, bytes);
-    for (int64_t row = 1; row < n; row++)
-        j->simd->raise(top, x + row * inner, count);
-    for (int64_t row = 0; row < n; row++) {
-        float *to = j->logarithm ? term : y + row * inner;
-        each(j, CBM_EXPR_SUB, count, to, x + row * inner, top);
-        each(j, CBM_EXPR_EXP, count, to, to, to);
-        j->simd->add(part, to, count);
-        if (row % ROWS_OF_PART < ROWS_OF_PART - 1 && row + 1 < n)
-            continue;
-        j->simd->add(sum, part, count);
-        memset(part, 0, bytes);
-    }
-    for (int64_t k = 0; k < count; k++)
-        one[k] = 1;
-    if (j->logarithm)
-        each(j, CBM_EXPR_LOG, count, sum, sum, sum);
-    else
-        each(j, CBM_EXPR_DIV, count, sum, one, sum);
-    for (int64_t row = 0; row < n; row++) {
-        float *to = y + row * inner;
-        if (j->logarithm)
-            each(j, CBM_EXPR_SUB, count, to, x + row * inner, top);
-        each(j, j->logarithm ? CBM_EXPR_SUB : CBM_EXPR_MUL, count, to, to, sum);
+    for (int64_t k = 0; k < n; k++) {
+        top[k] = -HUGE_VALF;
+        sum[k] = 0;
     }
 }
 
-/* count < GROUP lanes, through rows of their own. */
-static void turned(const job *j, const float *x, float *y, int64_t count, float *t)
+static void sum_strip(const job *j, cbm_runs runs, float *top, float *sum)
 {
-    const int64_t n = j->a.length, inner = j->a.inner;
-    j->simd->transpose((uint32_t *)(void *)t, n, (const uint32_t *)(const void *)x, inner, n, count);
-    for (int64_t k = 0; k < count; k++)
-        (j->logarithm ? j->simd->log_softmax : j->simd->softmax)(t + k * n, t + k * n, n);
-    j->simd->transpose((uint32_t *)(void *)y, inner, (const uint32_t *)(const void *)t, n, count, n);
+    start(top, sum, runs.n);
+    while (cbm_next_run(&runs))
+        j->simd->exp_columns(top, sum, j->x + runs.offset, runs.rows, runs.step, runs.n);
 }
 
-static void lanes(void *user, int64_t begin, int64_t end)
+static void finish_strip(const job *j, cbm_runs runs, const float *top, const float *last)
+{
+    const bool past_caches = j->past_caches && runs.n % CBM_TILE_GROUP == 0 && runs.base % CBM_TILE_GROUP == 0;
+    while (cbm_next_run(&runs))
+        j->simd->softmax_columns(j->y + runs.offset, j->x + runs.offset, top, last, runs.rows, runs.step, runs.n,
+                                 j->logarithm, past_caches);
+    if (past_caches)
+        j->simd->stream_end();
+}
+
+/* ---- scalars: rows ---- */
+
+static void join(float *top, float *sum, float more_top, float more_sum)
+{
+    if (more_top != more_top || more_top > *top) {
+        *sum = *sum > 0 ? *sum * expf(*top - more_top) + more_sum : more_sum;
+        *top = more_top;
+    } else if (more_sum > 0) {
+        *sum += more_sum * expf(more_top - *top);
+    }
+}
+
+/* `rows` rows of n elements joined with what is there. */
+static void join_rows(const job *j, float *top, float *sum, const float *x, int64_t rows, int64_t step, int64_t n)
+{
+    float t[SCALARS], s[SCALARS];
+    for (int64_t row = 0; row < rows; row += SCALARS) {
+        const int64_t now = rows - row < SCALARS ? rows - row : SCALARS;
+        j->simd->exp_rows(t, s, x + row * step, now, step, n);
+        for (int64_t k = 0; k < now; k++)
+            join(top, sum, t[k], s[k]);
+    }
+}
+
+static void sum_scalar(const job *j, cbm_runs runs, float *top, float *sum)
+{
+    start(top, sum, 1);
+    while (cbm_next_run(&runs)) {
+        const int64_t whole = runs.n > CHUNK ? runs.n / CHUNK * CHUNK : 0;
+        for (int64_t row = 0; row < runs.rows && whole > 0; row++)
+            join_rows(j, top, sum, j->x + runs.offset + row * runs.step, whole / CHUNK, CHUNK, CHUNK);
+        if (whole < runs.n)
+            join_rows(j, top, sum, j->x + runs.offset + whole, runs.rows, runs.step, runs.n - whole);
+    }
+}
+
+/* ---- units ---- */
+
+static void sum_units(void *user, int64_t begin, int64_t end)
 {
     const job *j = user;
-    const int64_t n = j->a.length, inner = j->a.inner, all = j->a.outer * j->blocks;
-    for (int64_t w = begin; w < end; w++)
-        for (int64_t b = w * all / j->workers; b < (w + 1) * all / j->workers; b++) {
-            const int64_t first = b % j->blocks * j->width, at = b / j->blocks * n * inner + first;
-            const int64_t count = inner - first < j->width ? inner - first : j->width, even = count - count % GROUP;
-            if (even > 0)
-                side_by_side(j, j->x + at, j->y + at, even);
-            if (even < count)
-                turned(j, j->x + at + even, j->y + at + even, count - even, j->turned + w * GROUP * n);
+    const plan *p = j->p;
+    const bool short_rows = p->r.terms == 1 && p->r.length <= CHUNK;
+    float t[STRIP], s[STRIP];
+    for (int64_t unit = begin; unit < end; unit++) {
+        const cbm_runs runs = cbm_runs_of(&p->r, &p->cut, unit);
+        const int64_t to = runs.part * p->cut.results + runs.result;
+        if (p->cut.parts > 1) {
+            if (p->r.row)
+                sum_strip(j, runs, j->top + to, j->sum + to);
+            else
+                sum_scalar(j, runs, j->top + to, j->sum + to);
+        } else if (p->r.row) {
+            sum_strip(j, runs, t, s);
+            j->simd->exp_finish(j->y + runs.result, t, s, runs.n);
+        } else { /* several cells, one after the other */
+            const int64_t now = end - unit < SCALARS ? end - unit : SCALARS;
+            if (short_rows)
+                j->simd->exp_rows(t, s, j->x + unit * p->r.length, now, p->r.length, p->r.length);
+            for (int64_t k = 0; k < now && !short_rows; k++)
+                sum_scalar(j, cbm_runs_of(&p->r, &p->cut, unit + k), t + k, s + k);
+            j->simd->exp_finish(j->y + unit, t, s, now);
+            unit += now - 1;
         }
+    }
 }
 
-static cbm_around around(const cbm_launch *l)
+/* All parts of results [begin, end) joined in the first. */
+static void join_parts(void *user, int64_t begin, int64_t end)
 {
-    const cbm_axis_attributes *a = l->attributes;
-    return cbm_around_axis(&l->in[0], a->axis);
+    const job *j = user;
+    const cbm_cut *cut = &j->p->cut;
+    for (int64_t part = 1; part < cut->parts; part++)
+        j->simd->exp_join(j->top + begin, j->sum + begin, j->top + part * cut->results + begin,
+                          j->sum + part * cut->results + begin, end - begin);
 }
 
-static cbm_status prepare(cbm_prepare *p)
+/* Softmax of units whose columns are whole, and of parts after their joining. */
+static void softmax_units(void *user, int64_t begin, int64_t end)
 {
-    const cbm_around a = around(p->launch);
-    if (a.inner > 1)
-        p->workspace = (size_t)(p->threads > 1 ? p->threads : 1) * GROUP * (size_t)a.length * sizeof(float);
+    const job *j = user;
+    const plan *p = j->p;
+    float t[STRIP], s[STRIP];
+    for (int64_t unit = begin; unit < end; unit++) {
+        const cbm_runs runs = cbm_runs_of(&p->r, &p->cut, unit);
+        if (p->cut.parts > 1) {
+            finish_strip(j, runs, j->top + runs.result, j->sum + runs.result);
+            continue;
+        }
+        sum_strip(j, runs, t, s);
+        j->simd->softmax_last(s, runs.n, j->logarithm);
+        finish_strip(j, runs, t, s);
+    }
+}
+
+/* ---- kernels ---- */
+
+static cbm_status prepare_plan(cbm_prepare *prepare, const cbm_shape *axes, bool softmax)
+{
+    plan *p = calloc(1, sizeof *p);
+    if (!p)
+        return CBM_ERROR_MEMORY;
+    cbm_reduction_make(&prepare->launch->in[0], axes, &p->r);
+    p->rows = softmax && !p->r.row;
+    p->cut = cbm_reduction_cut(&p->r, PART, STRIP);
+    if (p->cut.parts > 1)
+        prepare->workspace = (size_t)(2 * p->cut.parts * p->cut.results) * sizeof(float);
+    prepare->state = p;
     return CBM_OK;
+}
+
+static cbm_status prepare_softmax(cbm_prepare *prepare)
+{
+    const cbm_axis_attributes *a = prepare->launch->attributes;
+    return prepare_plan(prepare, &CBM_SHAPE(a->axis), true);
+}
+static cbm_status prepare_sums(cbm_prepare *prepare)
+{
+    return prepare_plan(prepare, &((const cbm_reduce_attributes *)prepare->launch->attributes)->axes, false);
+}
+
+static job job_of(const cbm_launch *l)
+{
+    const plan *p = l->state;
+    job j = { .p = p, .simd = cbm_simd_get(), .x = l->in[0].data, .y = l->out[0].data, .top = l->workspace };
+    j.sum = j.top + p->cut.parts * p->cut.results;
+    return j;
+}
+
+/* Of parts, if there are any. */
+static void sum_parts(const cbm_launch *l, job *j)
+{
+    const cbm_cut *cut = &j->p->cut;
+    cbm_parallel_for(cut->units, cbm_grain(2 * l->in[0].count / cut->units), l->threads, sum_units, j);
+    if (cut->parts > 1)
+        cbm_parallel_for(cut->results, cbm_grain(4 * cut->parts), l->threads, join_parts, j);
 }
 
 static cbm_status run(const cbm_launch *l, bool logarithm)
 {
-    job j = { .simd = cbm_simd_get(),
-              .x = l->in[0].data,
-              .y = l->out[0].data,
-              .turned = l->workspace,
-              .a = around(l),
-              .logarithm = logarithm };
-    if (l->in[0].count == 0)
+    const plan *p = l->state;
+    job j = job_of(l);
+    const int64_t count = l->in[0].count;
+    j.logarithm = logarithm;
+    j.past_caches = cbm_cpu_streams(count * (int64_t)sizeof(float)) && (uintptr_t)j.y % 64 == 0 &&
+                    p->r.length % CBM_TILE_GROUP == 0;
+    if (count == 0)
         return CBM_OK;
-    if (j.a.inner == 1) {
-        cbm_parallel_for(j.a.outer, cbm_grain(4 * j.a.length), l->threads, rows, &j);
+    if (p->rows) {
+        cbm_parallel_for(p->r.cells, cbm_grain(4 * p->r.length), l->threads, run_rows, &j);
         return CBM_OK;
     }
-    j.width = LANES;
-    if (j.a.outer < l->threads && j.a.inner / l->threads < LANES) /* every thread gets some */
-        j.width = (j.a.inner / l->threads + GROUP) / GROUP * GROUP;
-    j.blocks = (j.a.inner + j.width - 1) / j.width;
-    j.workers = l->in[0].count < CBM_CPU_GRAIN || l->threads < 1 ? 1 : l->threads;
-    cbm_parallel_for(j.workers, 1, l->threads, lanes, &j);
+    if (p->cut.parts > 1) {
+        sum_parts(l, &j);
+        j.simd->softmax_last(j.sum, p->cut.results, logarithm);
+    }
+    cbm_parallel_for(p->cut.units, cbm_grain(4 * count / p->cut.units), l->threads, softmax_units, &j);
     return CBM_OK;
 }
 
@@ -143,12 +237,26 @@ static cbm_status log_softmax(const cbm_launch *l)
     return run(l, true);
 }
 
+static cbm_status logsumexp(const cbm_launch *l)
+{
+    job j = job_of(l);
+    if (l->in[0].count > 0)
+        sum_parts(l, &j);
+    for (int64_t k = 0; k < l->out[0].count && l->in[0].count == 0; k++)
+        j.y[k] = -HUGE_VALF;
+    if (l->in[0].count > 0 && j.p->cut.parts > 1)
+        j.simd->exp_finish(j.y, j.top, j.sum, l->out[0].count);
+    return CBM_OK;
+}
+
+#define SURE(op_, prepare_, launch_)                                                                                   \
+    {                                                                                                                  \
+        .op = op_, .flags = CBM_KERNEL_SURE, .supports = cbm_cpu_f32, .prepare = prepare_, .launch = launch_,          \
+        .release = free                                                                                                \
+    }
 const cbm_kernel cbm_cpu_softmax[] = {
-    { .op = "softmax", .flags = CBM_KERNEL_SURE, .supports = cbm_cpu_f32, .prepare = prepare, .launch = softmax },
-    { .op = "log_softmax",
-      .flags = CBM_KERNEL_SURE,
-      .supports = cbm_cpu_f32,
-      .prepare = prepare,
-      .launch = log_softmax },
+    SURE("softmax", prepare_softmax, softmax),
+    SURE("log_softmax", prepare_softmax, log_softmax),
+    SURE("logsumexp", prepare_sums, logsumexp),
     { .op = NULL },
 };

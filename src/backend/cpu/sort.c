@@ -78,7 +78,7 @@ static wide i64_key(int64_t x)
 #define CBM_KEY f32_key
 #define CBM_IS_NAN(x_) isnan(x_)
 #define CBM_OF(name_) f32_##name_
-#define CBM_TOP(job_, x_, n_) ((job_)->simd->top((x_), (n_)))
+#define CBM_TOP(job_, x_, n_) cbm_fold_row((job_)->simd, CBM_FOLD_MAX, (x_), (n_))
 #include "backend/cpu/elements.h"
 #define CBM_ELEMENT int32_t
 #define CBM_KEY i32_key

@@ -1,150 +1,217 @@
-/* folds.c: products, minima and sums of exponentials of n elements one after the other, in several vectors that are joined in
-   a fixed order, as in rows.c. Rests on simd.h and math.h. */
-#include "backend/cpu/simd/math.h"
+/* folds.c: sums, products, extremes and their places, down the columns of rows and along each row, in an order that depends on
+   shapes only; sums of whole numbers. Rests on folds.h. */
+#include "backend/cpu/simd/folds.h"
 
 #include "backend/cpu/simd/level.h"
 
-#define BLOCK 4096 /* partial sums in f32 go to a double after this many elements */
+enum {
+    DEEP = 8, /* rows that are joined among themselves before they meet what came before */
+    WIDE = 4  /* vectors of a row that go on together */
+};
 
-/* The lanes of v joined with those of itself turned. */
-INLINE float vf_join(vf v, vf (*join)(vf, vf))
+/* ---- what an element counts for ---- */
+
+INLINE vf magnitude(vf x, vf about)
 {
-#if VB >= 64
-    v = join(v, __builtin_shufflevector(v, v, TURN_8));
-#endif
-#if VB >= 32
-    v = join(v, __builtin_shufflevector(v, v, TURN_4));
-#endif
-    v = join(v, __builtin_shufflevector(v, v, TURN_2));
-    v = join(v, __builtin_shufflevector(v, v, TURN_1));
-    return v[0];
+    (void)about;
+    return vf_abs(x);
+}
+INLINE vf square(vf x, vf about)
+{
+    const vf d = x - about;
+    return d * d;
 }
 
-/* neutral: what changes nothing. */
-INLINE float fold(const float *x, int64_t n, float neutral, vf (*join)(vf, vf))
+/* ---- down the columns ---- */
+
+/* `columns` vectors of n lanes each. */
+INLINE void fold_block(float *r, const float *x, const float *about, int64_t rows, int64_t step, int columns, int64_t n,
+                       vf_map map, vf_join join)
 {
-    vf m0 = vf_set(neutral), m1 = m0, m2 = m0, m3 = m0;
+    vf a[WIDE], m[WIDE];
     int64_t i = 0;
-    for (; i + 4 * VN <= n; i += 4 * VN) {
-        m0 = join(vf_load(x + i), m0);
-        m1 = join(vf_load(x + i + VN), m1);
-        m2 = join(vf_load(x + i + 2 * VN), m2);
-        m3 = join(vf_load(x + i + 3 * VN), m3);
+    for (int v = 0; v < columns; v++) {
+        a[v] = vf_load_n(r + v * VN, n);
+        m[v] = about ? vf_load_n(about + v * VN, n) : (vf){ 0 };
     }
-    for (; i + VN <= n; i += VN)
-        m0 = join(vf_load(x + i), m0);
-    if (i < n)
-        m1 = join(vf_load_part(x + i, n - i, neutral), m1);
-    return vf_join(join(join(m0, m1), join(m2, m3)), join);
-}
-
-INLINE void each(float *r, const float *x, int64_t n, vf (*join)(vf, vf))
-{
-    int64_t i = 0;
-    for (; i + VN <= n; i += VN)
-        vf_store(r + i, join(vf_load(r + i), vf_load(x + i)));
-    if (i < n)
-        vf_store_part(r + i, n - i, join(vf_load_part(r + i, n - i, 0), vf_load_part(x + i, n - i, 0)));
-}
-
-INLINE vf product_of(vf a, vf b)
-{
-    return a * b;
-}
-INLINE vf least_of(vf a, vf b)
-{
-    return vf_min(a, b);
-}
-
-static float product(const float *x, int64_t n)
-{
-    return fold(x, n, 1, product_of);
-}
-static float bottom(const float *x, int64_t n)
-{
-    return fold(x, n, __builtin_inff(), least_of);
-}
-static void multiply(float *r, const float *x, int64_t n)
-{
-    each(r, x, n, product_of);
-}
-static void lower(float *r, const float *x, int64_t n)
-{
-    each(r, x, n, least_of);
-}
-
-/* The first place of the least; NaN counts as least. */
-static int64_t bottom_at(const float *x, int64_t n)
-{
-    const float best = bottom(x, n);
-    const vf b = vf_set(best);
-    int64_t i = 0;
-    for (; i + VN <= n; i += VN) {
-        const vf v = vf_load(x + i);
-        if (vi_some((v == b) | (v != v)))
-            break;
-    }
-    for (; i < n; i++)
-        if (best != best ? x[i] != x[i] : x[i] == best)
-            return i;
-    return 0;
-}
-
-INLINE void follow(float *best, int32_t *at, const float *x, int32_t row, int64_t n, bool greatest)
-{
-    const vi here = vi_set(row);
-    int64_t i = 0;
-    for (; i + VN <= n; i += VN) {
-        const vf b = vf_load(best + i), v = vf_load(x + i);
-        const vi better = (greatest ? v > b : v < b) | ((v != v) & (b == b));
-        vf_store(best + i, vf_select(better, v, b));
-        vi_store(at + i, vi_select(better, here, vi_load(at + i)));
-    }
-    for (; i < n; i++) {
-        const bool better = (greatest ? x[i] > best[i] : x[i] < best[i]) || (x[i] != x[i] && best[i] == best[i]);
-        best[i] = better ? x[i] : best[i];
-        at[i] = better ? row : at[i];
-    }
-}
-static void raise_at(float *best, int32_t *at, const float *x, int32_t row, int64_t n)
-{
-    follow(best, at, x, row, n, true);
-}
-static void lower_at(float *best, int32_t *at, const float *x, int32_t row, int64_t n)
-{
-    follow(best, at, x, row, n, false);
-}
-
-static double exp_sum(const float *x, float minus, int64_t n)
-{
-    const vf m = vf_set(minus);
-    double total = 0;
-    for (int64_t begin = 0; begin < n; begin += BLOCK) {
-        const int64_t end = n - begin < BLOCK ? n : begin + BLOCK;
-        vf s0 = { 0 }, s1 = { 0 };
-        int64_t i = begin;
-        for (; i + 2 * VN <= end; i += 2 * VN) {
-            s0 += vf_exp(vf_load(x + i) - m);
-            s1 += vf_exp(vf_load(x + i + VN) - m);
+    for (; i + DEEP <= rows; i += DEEP)
+        for (int v = 0; v < columns; v++) {
+            const float *from = x + i * step + v * VN;
+            vf t[DEEP];
+            _Pragma("GCC unroll 8") for (int k = 0; k < DEEP; k++) t[k] = map(vf_load_n(from + k * step, n), m[v]);
+            _Pragma("GCC unroll 4") for (int k = 0; k < DEEP / 2; k++) t[k] = join(t[k], t[k + DEEP / 2]);
+            a[v] = join(a[v], join(join(t[0], t[2]), join(t[1], t[3])));
         }
-        for (; i < end; i += VN) {
-            const int64_t left = end - i < VN ? end - i : VN;
-            s0 += vf_exp((left == VN ? vf_load(x + i) : vf_load_part(x + i, left, -__builtin_inff())) - m);
-        }
-        total += (double)vf_sum(s0 + s1);
-    }
-    return total;
+    for (; i < rows; i++)
+        for (int v = 0; v < columns; v++)
+            a[v] = join(a[v], map(vf_load_n(x + i * step + v * VN, n), m[v]));
+    for (int v = 0; v < columns; v++)
+        vf_store_n(r + v * VN, n, a[v]);
 }
 
-static void exp_add(float *r, const float *x, const float *minus, int64_t n)
+/* Rows are taken a few at a time, so that memory is read in its order; of short rows, all. */
+INLINE void fold_columns(float *r, const float *x, const float *about, int64_t rows, int64_t step, int64_t n,
+                         vf_map map, vf_join join)
 {
+    const int64_t deep = n <= WIDE * VN ? rows : DEEP;
+    for (int64_t i = 0; i < rows; i += deep) {
+        const int64_t now = rows - i < deep ? rows - i : deep;
+        int64_t k = 0;
+#define FOLD_BLOCK(columns, lanes)                                                                                     \
+    fold_block(r + k, x + i * step + k, about ? about + k : NULL, now, step, columns, lanes, map, join)
+        for (; k + WIDE * VN <= n; k += WIDE * VN)
+            FOLD_BLOCK(WIDE, VN);
+        for (; k + VN <= n; k += VN)
+            FOLD_BLOCK(1, VN);
+        if (k < n)
+            FOLD_BLOCK(1, n - k);
+    }
+}
+
+/* ---- along the rows ---- */
+
+/* Up to a vector of rows; whole: a vector of rows, each a vector long, without gaps. */
+INLINE vf fold_some(const float *x, const float *about, int64_t rows, int64_t step, int64_t n, bool whole, float fill,
+                    float neutral, vf_map map, vf_join join)
+{
+    vf v[VN];
+#define FOLD_ROW                                                                                                       \
+    const float m = about ? about[k] : 0.0f;                                                                           \
+    v[k] = vf_fold_row(x + k * step, n, m, fill != fill ? m : fill, neutral, map, join);
+    EACH_ROW(whole, rows, FOLD_ROW)
+    for (int64_t k = rows; k < VN; k++)
+        v[k] = vf_set(neutral);
+    return rows == 1 ? vf_set(vf_joined(v[0], join)) : vf_joined_side_by_side(v, join);
+}
+INLINE void fold_rows(float *r, const float *x, const float *about, int64_t rows, int64_t step, int64_t n, float fill,
+                      float neutral, vf_map map, vf_join join)
+{
+    for (int64_t i = 0; i < rows; i += VN) {
+        const int64_t now = rows - i < VN ? rows - i : VN;
+        const float *from = x + i * step, *m = about ? about + i : NULL;
+        if (now == VN && n == VN && step == VN)
+            vf_store(r + i, fold_some(from, m, VN, VN, VN, true, fill, neutral, map, join));
+        else
+            vf_store_n(r + i, now, fold_some(from, m, now, step, n, false, fill, neutral, map, join));
+    }
+}
+
+/* fill: what is taken in place of elements beyond a row's end; NaN: the number that the row is taken about */
+#define FOLD(name, map, join, fill, neutral)                                                                           \
+    static void name##_columns(float *r, const float *x, const float *about, int64_t rows, int64_t step, int64_t n)    \
+    {                                                                                                                  \
+        fold_columns(r, x, about, rows, step, n, map, join);                                                           \
+    }                                                                                                                  \
+    static void name##_rows(float *r, const float *x, const float *about, int64_t rows, int64_t step, int64_t n)       \
+    {                                                                                                                  \
+        fold_rows(r, x, about, rows, step, n, fill, neutral, map, join);                                               \
+    }
+#define INFINITE __builtin_inff()
+FOLD(sum, itself, join_sum, 0.0f, 0.0f)
+FOLD(product, itself, join_product, 1.0f, 1.0f)
+FOLD(max, itself, join_max, -INFINITE, -INFINITE)
+FOLD(min, itself, join_min, INFINITE, INFINITE)
+FOLD(sum_abs, magnitude, join_sum, 0.0f, 0.0f)
+FOLD(max_abs, magnitude, join_max, 0.0f, 0.0f)
+FOLD(min_abs, magnitude, join_min, INFINITE, INFINITE)
+FOLD(sum_square, square, join_sum, __builtin_nanf(""), 0.0f)
+
+/* ---- places of extremes ---- */
+
+/* Where v is greater (less) than best, or the first NaN, it takes its place, and at becomes here. */
+INLINE void follow(vf *best, vf *at, vf v, vi here, bool greatest)
+{
+#if defined(__AVX512F__)
+    const __mmask16 number = _mm512_cmp_ps_mask((__m512)*best, (__m512)*best, _CMP_ORD_Q);
+    const __mmask16 better = greatest ? _mm512_mask_cmp_ps_mask(number, (__m512)v, (__m512)*best, _CMP_NLE_UQ)
+                                      : _mm512_mask_cmp_ps_mask(number, (__m512)v, (__m512)*best, _CMP_NGE_UQ);
+    *best = (vf)_mm512_mask_mov_ps((__m512)*best, better, (__m512)v);
+    *at = (vf)_mm512_mask_mov_ps((__m512)*at, better, (__m512)(vf)here);
+#else
+    const vi better = (greatest ? ~(v <= *best) : ~(v >= *best)) & (*best == *best);
+    *best = vf_select(better, v, *best);
+    *at = vf_select(better, (vf)here, *at);
+#endif
+}
+
+INLINE void place_block(float *best, int32_t *at, const float *x, int32_t first, int64_t rows, int64_t step, int64_t n,
+                        bool greatest)
+{
+    float *const places = (float *)(void *)at; /* as bits */
+    vf b = vf_load_n(best, n), place = vf_load_n(places, n);
+    vi here = vi_set(first);
     int64_t i = 0;
-    for (; i + VN <= n; i += VN)
-        vf_store(r + i, vf_load(r + i) + vf_exp(vf_load(x + i) - vf_load(minus + i)));
-    if (i < n)
-        vf_store_part(r + i, n - i,
-                      vf_load_part(r + i, n - i, 0) +
-                          vf_exp(vf_load_part(x + i, n - i, 0) - vf_load_part(minus + i, n - i, 0)));
+    for (; i + DEEP <= rows; i += DEEP)
+        _Pragma("GCC unroll 8") for (int k = 0; k < DEEP; k++, here += 1)
+            follow(&b, &place, vf_load_n(x + (i + k) * step, n), here, greatest);
+    for (; i < rows; i++, here += 1)
+        follow(&b, &place, vf_load_n(x + i * step, n), here, greatest);
+    vf_store_n(best, n, b);
+    vf_store_n(places, n, place);
+}
+INLINE void place_columns(float *best, int32_t *at, const float *x, int32_t first, int64_t rows, int64_t step,
+                          int64_t n, bool greatest)
+{
+    const int64_t deep = n <= VN ? rows : DEEP;
+    for (int64_t i = 0; i < rows; i += deep) {
+        const int64_t now = rows - i < deep ? rows - i : deep;
+        const int32_t from = first + (int32_t)i;
+        int64_t k = 0;
+        for (; k + VN <= n; k += VN)
+            place_block(best + k, at + k, x + i * step + k, from, now, step, VN, greatest);
+        if (k < n)
+            place_block(best + k, at + k, x + i * step + k, from, now, step, n - k, greatest);
+    }
+}
+static void max_at_columns(float *best, int32_t *at, const float *x, int32_t first, int64_t rows, int64_t step,
+                           int64_t n)
+{
+    place_columns(best, at, x, first, rows, step, n, true);
+}
+static void min_at_columns(float *best, int32_t *at, const float *x, int32_t first, int64_t rows, int64_t step,
+                           int64_t n)
+{
+    place_columns(best, at, x, first, rows, step, n, false);
+}
+
+/* A bit for each of up to 64 elements: it is `wanted`, or NaN. */
+INLINE uint64_t hits(const float *x, int64_t n, float wanted, bool nan)
+{
+    const vf w = vf_set(wanted);
+    uint64_t bits = 0;
+    _Pragma("GCC unroll 16") for (int64_t i = 0; i < n; i += VN)
+    {
+        const vf v = n - i < VN ? vf_load_part(x + i, n - i, 0) : vf_load(x + i);
+        const uint64_t here = vi_bits(nan ? v != v : v == w);
+        bits |= (n - i < VN ? here & (0xffffu >> (16 - (n - i))) : here) << i;
+    }
+    return bits;
+}
+
+/* The first place. Where it is cannot be foretold, so that nothing branches on it: all are looked at, from the end. */
+INLINE int64_t place_in(const float *x, int64_t n, float wanted, bool nan)
+{
+    const int64_t whole = n / 64 * 64;
+    uint64_t bits = hits(x + whole, n - whole, wanted, nan);
+    int64_t at = bits != 0 ? whole + __builtin_ctzll(bits) : 0;
+    for (int64_t i = whole - 64; i >= 0; i -= 64) {
+        bits = hits(x + i, 64, wanted, nan);
+        at = bits != 0 ? i + __builtin_ctzll(bits) : at;
+    }
+    return at;
+}
+INLINE int64_t place_of(const float *x, int64_t n, float wanted)
+{
+    return wanted != wanted ? place_in(x, n, wanted, true) : place_in(x, n, wanted, false);
+}
+static void find(int64_t *at, const float *x, const float *wanted, int64_t rows, int64_t step, int64_t n)
+{
+    if (n == VN)
+        for (int64_t row = 0; row < rows; row++)
+            at[row] = place_of(x + row * step, VN, wanted[row]);
+    else
+        for (int64_t row = 0; row < rows; row++)
+            at[row] = place_of(x + row * step, n, wanted[row]);
 }
 
 /* ---- whole numbers ---- */
@@ -202,15 +269,20 @@ static void add_whole(cbm_dtype dtype, int64_t *r, const void *x, int64_t n)
 
 void CBM_LEVEL(cbm_folds_fill)(cbm_simd *s)
 {
-    s->product = product;
-    s->bottom = bottom;
-    s->bottom_at = bottom_at;
-    s->multiply = multiply;
-    s->lower = lower;
-    s->exp_sum = exp_sum;
-    s->exp_add = exp_add;
+#define FILL(FOLD, name)                                                                                               \
+    s->fold_columns[FOLD] = name##_columns;                                                                            \
+    s->fold_rows[FOLD] = name##_rows
+    FILL(CBM_FOLD_SUM, sum);
+    FILL(CBM_FOLD_PRODUCT, product);
+    FILL(CBM_FOLD_MAX, max);
+    FILL(CBM_FOLD_MIN, min);
+    FILL(CBM_FOLD_SUM_ABS, sum_abs);
+    FILL(CBM_FOLD_MAX_ABS, max_abs);
+    FILL(CBM_FOLD_MIN_ABS, min_abs);
+    FILL(CBM_FOLD_SUM_SQUARE, sum_square);
+    s->max_at = max_at_columns;
+    s->min_at = min_at_columns;
+    s->find = find;
     s->sum_whole = sum_whole;
     s->add_whole = add_whole;
-    s->raise_at = raise_at;
-    s->lower_at = lower_at;
 }

@@ -10,31 +10,6 @@
 
 /* ---- lanes ---- */
 
-/* The halves of a vector as doubles, and back. */
-#if VB == 64
-#define LOWER 0, 1, 2, 3, 4, 5, 6, 7
-#define UPPER 8, 9, 10, 11, 12, 13, 14, 15
-#elif VB == 32
-#define LOWER 0, 1, 2, 3
-#define UPPER 4, 5, 6, 7
-#else
-#define LOWER 0, 1
-#define UPPER 2, 3
-#endif
-INLINE vd vf_lower(vf x)
-{
-    return __builtin_convertvector(__builtin_shufflevector(x, x, LOWER), vd);
-}
-INLINE vd vf_upper(vf x)
-{
-    return __builtin_convertvector(__builtin_shufflevector(x, x, UPPER), vd);
-}
-INLINE vf vf_joined(vd lower, vd upper)
-{
-    const vf_half a = __builtin_convertvector(lower, vf_half), b = __builtin_convertvector(upper, vf_half);
-    return __builtin_shufflevector(a, b, LOWER, UPPER);
-}
-
 static __attribute__((noinline, unused)) vf vf_lanes(vf x, float (*f)(float))
 {
     for (int i = 0; i < VN; i++)
@@ -122,7 +97,7 @@ INLINE vf vf_mod(vf x, vf y)
     const vf quotient = vf_abs(x / y);
     if (vi_some(~(quotient < vf_set(268435456.0f)) | ~(vf_abs(y) < vf_set(__builtin_inff()))))
         return vf_lanes_2(x, y, fmodf);
-    const vf rest = vf_joined(vd_small_mod(vf_lower(x), vf_lower(y)), vd_small_mod(vf_upper(x), vf_upper(y)));
+    const vf rest = vf_of_halves(vd_small_mod(vf_lower(x), vf_lower(y)), vd_small_mod(vf_upper(x), vf_upper(y)));
     return vf_copy_sign(rest, x);
 }
 
@@ -144,7 +119,7 @@ INLINE vi vf_sin_cos(vf x, vf *sine, vf *cosine)
     static const float c_[] = { 0.0416666456f, -0.0013887313f, 2.44327857e-05f };
     const vf magic = vf_set(12582912.0f); /* 1.5 * 2^23 */
     const vf t = x * 0.636619772f + magic, n = t - magic;
-    const vf r = vf_joined(vd_rest_of_turn(vf_lower(x), vf_lower(n)), vd_rest_of_turn(vf_upper(x), vf_upper(n)));
+    const vf r = vf_of_halves(vd_rest_of_turn(vf_lower(x), vf_lower(n)), vd_rest_of_turn(vf_upper(x), vf_upper(n)));
     const vf s = r * r;
     *sine = vf_polynomial(s, s_, 3) * s * r + r;
     *cosine = vf_polynomial(s, c_, 3) * s * s + (1.0f - 0.5f * s);

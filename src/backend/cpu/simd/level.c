@@ -14,12 +14,14 @@ void CBM_LEVEL(cbm_simd_fill)(cbm_simd *s)
     CBM_LEVEL(cbm_random_fill)(s);
     CBM_LEVEL(cbm_rows_fill)(s);
     CBM_LEVEL(cbm_folds_fill)(s);
+    CBM_LEVEL(cbm_softmax_fill)(s);
     CBM_LEVEL(cbm_scan_fill)(s);
     CBM_LEVEL(cbm_matrix_fill)(s);
     CBM_LEVEL(cbm_recurrent_fill)(s);
     CBM_LEVEL(cbm_attention_fill)(s);
     CBM_LEVEL(cbm_transpose_fill)(s);
     CBM_LEVEL(cbm_norms_fill)(s);
+    CBM_LEVEL(cbm_moments_fill)(s);
     CBM_LEVEL(cbm_planes_fill)(s);
     CBM_LEVEL(cbm_channels_fill)(s);
     CBM_LEVEL(cbm_volumes_fill)(s);

@@ -74,6 +74,16 @@ INLINE vf vf_exp(vf x)
     return vf_all_within(x, 87.0f) ? vf_exp_within(x) : vf_exp_beyond(x);
 }
 
+/* e^x, x <= 0, as a term of a sum that holds 1 as well: to a unit in the last place of that 1, and never less than e^-87. */
+INLINE vf vf_exp_term(vf x)
+{
+    const vf magic = vf_set(12582912.0f), d = vf_greater(vf_set(-87.0f), x);
+    const vf t = d * (1.44269504f * EXP_PARTS) + magic, r = d - (t - magic) * (0.693147182f / EXP_PARTS);
+    const vf rest = (EXP_COEFFICIENTS[1] * r + EXP_COEFFICIENTS[0]) * (r * r) + r;
+    const vf power = (vf)(vu_pick(EXP_TABLE, (vu)t) + ((vu)t << (23 - EXP_BITS)));
+    return power * rest + power;
+}
+
 #else
 /* exp(x) = 2^n exp(r), |r| <= ln 2 / 2; the power of two in two factors, so that subnormal results round once. */
 INLINE vf vf_exp(vf x)
@@ -100,6 +110,10 @@ INLINE vf vf_exp(vf x)
 }
 
 INLINE vf vf_exp_within(vf x)
+{
+    return vf_exp(x);
+}
+INLINE vf vf_exp_term(vf x)
 {
     return vf_exp(x);
 }

@@ -2,12 +2,18 @@
    taken in f32 over a few hundred places, about a value near the mean, and joined in f64 in a fixed order. Rests on simd.h. */
 #include "backend/cpu/simd/level.h"
 
-enum { PLACES = 256, COLUMNS = 4, LANES_MOST = COLUMNS * VN };
+enum {
+    PLACES = 256,
+    COLUMNS = 4,
+    LANES_MOST = COLUMNS * VN,
+    CHUNK = 8192, /* elements, which stay in the nearest cache: sums are kept meanwhile */
+    FEW = 1024    /* where nothing has to be kept, memory is read more nearly in its order */
+};
 
-/* Places of so many lanes that a chunk stays in the nearest cache. */
-static int64_t chunk_of(int64_t lanes)
+/* Places of so many lanes that a chunk of them has so many elements. */
+static int64_t chunk_of(int64_t lanes, int64_t elements)
 {
-    const int64_t places = 4096 / lanes;
+    const int64_t places = elements / lanes;
     return places < 1 ? 1 : places > PLACES ? PLACES : places;
 }
 
@@ -27,105 +33,15 @@ static int64_t chunk_of(int64_t lanes)
         }                                                                                                              \
     }
 
-/* ---- statistics ---- */
-
-/* Sums of x - pilot and of its square over the places. One column keeps four pairs of sums, for the adders' sake. */
-INLINE void moments_block(const float *x, int64_t places, int64_t step, int columns, int64_t n, const float *pilot,
-                          float *sum, float *squares)
-{
-    enum { UNROLL = 4 };
-    vf p[COLUMNS], s[COLUMNS], q[COLUMNS];
-    for (int v = 0; v < columns; v++)
-        p[v] = vf_load_n(pilot + v * VN, n);
-    for (int v = 0; v < COLUMNS; v++)
-        s[v] = q[v] = (vf){ 0 };
-    int64_t i = 0;
-    if (columns == 1)
-        for (; i + UNROLL <= places; i += UNROLL)
-            for (int u = 0; u < UNROLL; u++) {
-                const vf d = vf_load_n(x + (i + u) * step, n) - p[0];
-                s[u] += d;
-                q[u] += d * d;
-            }
-    for (; i < places; i++)
-        for (int v = 0; v < columns; v++) {
-            const vf d = vf_load_n(x + i * step + v * VN, n) - p[v];
-            s[v] += d;
-            q[v] += d * d;
-        }
-    if (columns == 1) {
-        s[0] = (s[0] + s[1]) + (s[2] + s[3]);
-        q[0] = (q[0] + q[1]) + (q[2] + q[3]);
-    }
-    for (int v = 0; v < columns; v++) {
-        vf_store_n(sum + v * VN, n, s[v]);
-        vf_store_n(squares + v * VN, n, q[v]);
-    }
-}
-
-/* Joins the places' moments with those of `count` places before (Chan, Golub and LeVeque 1979). The pilot is the mean so
-   far: where it is far from the places' own mean, the distance itself makes up most of the variance. */
-static void norm_moments(double *mean, double *squares, int64_t count, const float *x, int64_t places, int64_t step,
-                         int64_t lanes)
-{
-    const int64_t chunk = chunk_of(lanes);
-    for (int64_t i = 0; i < places; i += chunk) {
-        const int64_t now = places - i < chunk ? places - i : chunk;
-        const float *from = x + i * step;
-        const double n = (double)now, total = (double)(count + i) + n, before = (double)(count + i);
-        float pilot[LANES_MOST], s[LANES_MOST], q[LANES_MOST];
-#define MOMENTS(columns, n_)                                                                                           \
-    do {                                                                                                               \
-        const int64_t width = (columns - 1) * VN + (n_);                                                               \
-        for (int64_t k = 0; k < width; k++)                                                                            \
-            pilot[k] = before > 0 ? (float)mean[l + k] : from[l + k];                                                  \
-        moments_block(from + l, now, step, columns, n_, pilot, s, q);                                                  \
-        for (int64_t k = 0; k < width; k++) {                                                                          \
-            const double shift = (double)s[k] / n, own = (double)q[k] - (double)s[k] * shift;                          \
-            const double delta = before > 0 ? (double)pilot[k] + shift - mean[l + k] : 0;                              \
-            mean[l + k] = before > 0 ? mean[l + k] + delta * (n / total) : (double)pilot[k] + shift;                   \
-            squares[l + k] = (before > 0 ? squares[l + k] : 0) + own + delta * delta * (before * n / total);           \
-        }                                                                                                              \
-    } while (0)
-        EACH_BLOCK(lanes, MOMENTS)
-    }
-}
-
-/* ---- sums ---- */
-
-INLINE void sum_block(double *sums, const float *x, int64_t places, int64_t step, int columns, int64_t n)
-{
-    vf s[COLUMNS];
-    float t[LANES_MOST];
-    int64_t i = 0;
-    for (int v = 0; v < COLUMNS; v++)
-        s[v] = (vf){ 0 };
-    if (columns == 1)
-        for (; i + COLUMNS <= places; i += COLUMNS)
-            for (int u = 0; u < COLUMNS; u++)
-                s[u] += vf_load_n(x + (i + u) * step, n);
-    for (; i < places; i++)
-        for (int v = 0; v < columns; v++)
-            s[v] += vf_load_n(x + i * step + v * VN, n);
-    if (columns == 1)
-        s[0] = (s[0] + s[1]) + (s[2] + s[3]);
-    for (int v = 0; v < columns; v++)
-        vf_store_n(t + v * VN, n, s[v]);
-    for (int64_t k = 0; k < (columns - 1) * VN + n; k++)
-        sums[k] += (double)t[k];
-}
-
-static void lane_sums(double *sums, const float *x, int64_t places, int64_t step, int64_t lanes)
-{
-    const int64_t chunk = chunk_of(lanes);
-    for (int64_t i = 0; i < places; i += chunk) {
-        const int64_t now = places - i < chunk ? places - i : chunk;
-#define LANE_SUMS(columns, n_) sum_block(sums + l, x + i * step + l, now, step, columns, n_)
-        EACH_BLOCK(lanes, LANE_SUMS)
-    }
-}
-
 /* ---- y = (x - about) scale + shift, and what follows it ---- */
+
+INLINE void put(float *r, int64_t n, vf v, bool past_caches)
+{
+    if (past_caches && n == VN)
+        vi_stream(r, (vi)v);
+    else
+        vf_store_n(r, n, v);
+}
 
 INLINE vf finish(vf v, bool relu, vf upper)
 {
@@ -148,13 +64,13 @@ INLINE void forward_block(float *y, const float *x, const float *added, const cb
             vf r = (vf_load_n(x + at, n) - m[v]) * a[v] + b[v];
             if (add)
                 r += vf_load_n(added + at, n);
-            vf_store_n(y + at, n, finish(r, relu, upper));
+            put(y + at, n, finish(r, relu, upper), p->past_caches);
         }
 }
 
 INLINE void forward_chunks(float *y, const float *x, const cbm_norm *p, bool add, bool relu)
 {
-    const int64_t chunk = chunk_of(p->lanes);
+    const int64_t chunk = chunk_of(p->lanes, FEW);
     const float *added = p->added ? p->added : y;
     for (int64_t i = 0; i < p->places; i += chunk) {
         const int64_t now = p->places - i < chunk ? p->places - i : chunk, at = i * p->step;
@@ -186,7 +102,7 @@ INLINE void forward_run(float *y, const float *x, const cbm_norm *p, bool add, b
     vf r = (vf_load_n(x + i, n_) - m) * a + b;                                                                         \
     if (add)                                                                                                           \
         r += vf_load_n(added + i, n_);                                                                                 \
-    vf_store_n(y + i, n_, finish(r, relu, upper))
+    put(y + i, n_, finish(r, relu, upper), p->past_caches)
     for (; i + VN <= p->places; i += VN) {
         FORWARD_RUN(VN);
     }
@@ -222,6 +138,22 @@ INLINE vf gated(vf g, vf d, bool gate, vf scale, vf shift)
 #endif
 }
 
+/* s += g, q += g d, where g counts. */
+INLINE void add_gated(vf *s, vf *q, vf g, vf d, bool gate, vf scale, vf shift)
+{
+#if defined(__AVX512F__)
+    if (gate) {
+        const __mmask16 counts = _mm512_cmp_ps_mask((__m512)(d * scale + shift), _mm512_setzero_ps(), _CMP_NLE_UQ);
+        *s = (vf)_mm512_mask_add_ps((__m512)*s, counts, (__m512)*s, (__m512)g);
+        *q = (vf)_mm512_mask3_fmadd_ps((__m512)g, (__m512)d, (__m512)*q, counts);
+        return;
+    }
+#endif
+    const vf e = gated(g, d, gate, scale, shift);
+    *s += e;
+    *q += e * d;
+}
+
 INLINE void sums_block(double *sums, const float *x, const float *g, const cbm_norm *p, int64_t l, int64_t places,
                        int columns, int64_t n, bool gate)
 {
@@ -239,16 +171,12 @@ INLINE void sums_block(double *sums, const float *x, const float *g, const cbm_n
         for (; i + COLUMNS <= places; i += COLUMNS)
             for (int u = 0; u < COLUMNS; u++) {
                 const vf d = vf_load_n(x + (i + u) * p->step + l, n) - m[0];
-                const vf e = gated(vf_load_n(g + (i + u) * p->step + l, n), d, gate, a[0], b[0]);
-                s[u] += e;
-                q[u] += e * d;
+                add_gated(&s[u], &q[u], vf_load_n(g + (i + u) * p->step + l, n), d, gate, a[0], b[0]);
             }
     for (; i < places; i++)
         for (int v = 0; v < columns; v++) {
             const vf d = vf_load_n(x + i * p->step + l + v * VN, n) - m[v];
-            const vf e = gated(vf_load_n(g + i * p->step + l + v * VN, n), d, gate, a[v], b[v]);
-            s[v] += e;
-            q[v] += e * d;
+            add_gated(&s[v], &q[v], vf_load_n(g + i * p->step + l + v * VN, n), d, gate, a[v], b[v]);
         }
     if (columns == 1) {
         s[0] = (s[0] + s[1]) + (s[2] + s[3]);
@@ -267,7 +195,7 @@ INLINE void sums_block(double *sums, const float *x, const float *g, const cbm_n
 
 INLINE void sums_chunks(double *sums, const float *x, const float *g, const cbm_norm *p, bool gate)
 {
-    const int64_t chunk = chunk_of(p->lanes);
+    const int64_t chunk = chunk_of(p->lanes, CHUNK);
     for (int64_t i = 0; i < p->places; i += chunk) {
         const int64_t now = p->places - i < chunk ? p->places - i : chunk;
 #define SUMS(columns, n_) sums_block(sums, x + i * p->step, g + i * p->step, p, l, now, columns, n_, gate)
@@ -317,7 +245,7 @@ static void norm_sums_run(double *sums, const float *x, const float *g, const cb
 
 /* dx = gain g + (slope (x - about) + rest) */
 INLINE void backward_block(float *dx, const float *x, const float *g, const cbm_norm *p, int64_t l, int64_t places,
-                           int columns, int64_t n, bool gate)
+                           int columns, int64_t n, bool gate, bool past_caches)
 {
     vf m[COLUMNS], a[COLUMNS], b[COLUMNS], c[COLUMNS], k[COLUMNS], o[COLUMNS];
     for (int v = 0; v < columns; v++) {
@@ -332,51 +260,57 @@ INLINE void backward_block(float *dx, const float *x, const float *g, const cbm_
         for (int v = 0; v < columns; v++) {
             const int64_t at = i * p->step + l + v * VN;
             const vf d = vf_load_n(x + at, n) - m[v], e = gated(vf_load_n(g + at, n), d, gate, k[v], o[v]);
-            vf_store_n(dx + at, n, e * a[v] + (d * b[v] + c[v]));
+            put(dx + at, n, e * a[v] + (d * b[v] + c[v]), past_caches);
         }
 }
 
-INLINE void backward_chunks(float *dx, const float *x, const float *g, const cbm_norm *p, bool gate)
+INLINE void backward_chunks(float *dx, const float *x, const float *g, const cbm_norm *p, bool gate, bool past_caches)
 {
-    const int64_t chunk = chunk_of(p->lanes);
+    const int64_t chunk = chunk_of(p->lanes, FEW);
     for (int64_t i = 0; i < p->places; i += chunk) {
         const int64_t now = p->places - i < chunk ? p->places - i : chunk, from = i * p->step;
-#define BACKWARD(columns, n_) backward_block(dx + from, x + from, g + from, p, l, now, columns, n_, gate)
+#define BACKWARD(columns, n_) backward_block(dx + from, x + from, g + from, p, l, now, columns, n_, gate, past_caches)
         EACH_BLOCK(p->lanes, BACKWARD)
     }
 }
 
 static void norm_backward(float *dx, const float *x, const float *g, const cbm_norm *p)
 {
-    if (p->gate)
-        backward_chunks(dx, x, g, p, true);
+    if (p->gate && p->past_caches)
+        backward_chunks(dx, x, g, p, true, true);
+    else if (p->gate)
+        backward_chunks(dx, x, g, p, true, false);
+    else if (p->past_caches)
+        backward_chunks(dx, x, g, p, false, true);
     else
-        backward_chunks(dx, x, g, p, false);
+        backward_chunks(dx, x, g, p, false, false);
 }
 
-INLINE void backward_run(float *dx, const float *x, const float *g, const cbm_norm *p, bool gate)
+INLINE void backward_run(float *dx, const float *x, const float *g, const cbm_norm *p, bool gate, bool past_caches)
 {
     const vf m = vf_set(*p->about), a = vf_set(*p->gain), b = vf_set(*p->slope), c = vf_set(*p->rest);
     const vf k = vf_set(*p->scale), o = vf_set(*p->shift);
     for (int64_t i = 0; i < p->places; i += VN) {
         const int64_t n = p->places - i < VN ? p->places - i : VN;
         const vf d = vf_load_n(x + i, n) - m, e = gated(vf_load_n(g + i, n), d, gate, k, o);
-        vf_store_n(dx + i, n, e * a + (d * b + c));
+        put(dx + i, n, e * a + (d * b + c), past_caches);
     }
 }
 
 static void norm_backward_run(float *dx, const float *x, const float *g, const cbm_norm *p)
 {
-    if (p->gate)
-        backward_run(dx, x, g, p, true);
+    if (p->gate && p->past_caches)
+        backward_run(dx, x, g, p, true, true);
+    else if (p->gate)
+        backward_run(dx, x, g, p, true, false);
+    else if (p->past_caches)
+        backward_run(dx, x, g, p, false, true);
     else
-        backward_run(dx, x, g, p, false);
+        backward_run(dx, x, g, p, false, false);
 }
 
 void CBM_LEVEL(cbm_norms_fill)(cbm_simd *s)
 {
-    s->lane_sums = lane_sums;
-    s->norm_moments = norm_moments;
     s->norm_forward = norm_forward;
     s->norm_forward_run = norm_forward_run;
     s->norm_sums = norm_sums;

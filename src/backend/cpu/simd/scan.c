@@ -1,9 +1,12 @@
 /* scan.c: running sums, products, linear recurrences and places of extremes, in f64 inside. Lanes side by side go on together:
    each step waits for the one before, the lanes do not wait for each other. A row goes on a vector at a time, within which
-   each lane is joined with those 1, 2, 4 lanes before it. Rests on simd.h. */
-#include "backend/cpu/simd/functions.h"
+   each lane is joined with those 1, 2, 4 lanes before it. Rests on simd.h
+   and math.h. */
+#include "backend/cpu/simd/math.h"
 
 #include "backend/cpu/simd/level.h"
+
+enum { DEEP = 8 }; /* rows that lanes go through together */
 
 /* ---- a row ---- */
 
@@ -54,57 +57,134 @@ INLINE void put(float *y, int64_t i, int64_t n, int64_t step, vd v)
             y[(i + k) * step] = f[k];
 }
 
-INLINE void scan_row(cbm_scan_kind kind, float *y, const float *x, const float *factors, int64_t n, int64_t step)
+INLINE void scan_row(cbm_scan_kind kind, float *y, const float *x, const float *factors, int64_t n, int64_t step,
+                     bool past_caches)
 {
     double state = kind == CBM_SCAN_PRODUCT ? 1 : 0;
-    for (int64_t i = 0; i < n; i += VD) {
-        vd a = { 0 }, b = fetch(x, i, n, step);
-        if (kind == CBM_SCAN_LINEAR) {
-            a = fetch(factors, i, n, step);
-            a[0] = i == 0 ? 0 : a[0]; /* the first factor has nothing to go with */
-        }
-        JOIN(kind, a, b, BEFORE_1);
+    for (int64_t i = 0; i < n; i += VN) {
+        vd a[2] = { { 0 } }, b[2];
+        for (int half = 0; half < 2; half++) {
+            const int64_t at = i + half * VD;
+            b[half] = fetch(x, at, n, step);
+            if (kind == CBM_SCAN_LINEAR) {
+                a[half] = fetch(factors, at, n, step);
+                a[half][0] = at == 0 ? 0 : a[half][0]; /* the first factor has nothing to go with */
+            }
+            JOIN(kind, a[half], b[half], BEFORE_1);
 #if VD >= 4
-        JOIN(kind, a, b, BEFORE_2);
+            JOIN(kind, a[half], b[half], BEFORE_2);
 #endif
 #if VD >= 8
-        JOIN(kind, a, b, BEFORE_4);
+            JOIN(kind, a[half], b[half], BEFORE_4);
 #endif
-        b = kind == CBM_SCAN_SUM ? b + state : kind == CBM_SCAN_PRODUCT ? b * state : a * state + b;
-        put(y, i, n, step, b);
-        state = b[VD - 1];
+        }
+        for (int half = 0; half < 2; half++) {
+            b[half] = kind == CBM_SCAN_SUM       ? b[half] + state
+                      : kind == CBM_SCAN_PRODUCT ? b[half] * state
+                                                 : a[half] * state + b[half];
+            state = b[half][VD - 1];
+        }
+        if (past_caches) {
+            vi_stream(y + i, (vi)vf_of_halves(b[0], b[1]));
+        } else {
+            put(y, i, n, step, b[0]);
+            put(y, i + VD, n, step, b[1]);
+        }
     }
 }
 
-/* ---- lanes side by side: state becomes NEXT of state, a and x; of the first element x ---- */
-#define SCAN(name, kind, NEXT)                                                                                         \
+/* ---- lanes side by side ---- */
+
+/* What the state becomes with x; of the first element it is x. */
+INLINE vd next_state(cbm_scan_kind kind, vd state, vd a, vd x)
+{
+    return kind == CBM_SCAN_SUM ? state + x : kind == CBM_SCAN_PRODUCT ? state * x : a * state + x;
+}
+
+/* A vector of lanes, or n of them, through `rows` rows. */
+INLINE void scan_steps(cbm_scan_kind kind, double *state, const cbm_scan *s, int64_t at, int64_t rows, int64_t n,
+                       bool first, bool past_caches)
+{
+    vd r[2] = { vd_load(state), vd_load(state + VD) };
+    _Pragma("GCC unroll 8") for (int64_t row = 0; row < rows; row++, at += s->step)
+    {
+        const vf x = vf_load_n(s->x + at, n), a = kind == CBM_SCAN_LINEAR ? vf_load_n(s->a + at, n) : x;
+        for (int half = 0; half < 2; half++) {
+            const vd now = vf_half_of(x, half);
+            r[half] = first && row == 0 ? now : next_state(kind, r[half], vf_half_of(a, half), now);
+        }
+        if (past_caches)
+            vi_stream(s->y + at, (vi)vf_of_halves(r[0], r[1]));
+        else
+            vf_store_n(s->y + at, n, vf_of_halves(r[0], r[1]));
+    }
+    vd_store(state, r[0]);
+    vd_store(state + VD, r[1]);
+}
+
+INLINE void scan_lanes(cbm_scan_kind kind, const cbm_scan *s, bool past_caches)
+{
+    double state[CBM_SCAN_LANES + VN] = { 0 };
+    for (int64_t i = 0; i < s->length; i += DEEP)
+        for (int64_t k = 0; k < s->lanes; k += VN) {
+            const int64_t at = i * s->step + k, rows = s->length - i;
+            if (s->lanes - k >= VN && rows >= DEEP)
+                scan_steps(kind, state + k, s, at, DEEP, VN, i == 0, past_caches);
+            else if (s->lanes - k >= VN)
+                scan_steps(kind, state + k, s, at, rows, VN, i == 0, past_caches);
+            else
+                scan_steps(kind, state + k, s, at, rows < DEEP ? rows : DEEP, s->lanes - k, i == 0, false);
+        }
+}
+
+INLINE void scan_any(cbm_scan_kind kind, const cbm_scan *s, bool past_caches)
+{
+    if (s->apart == 1)
+        scan_lanes(kind, s, past_caches);
+    else
+        for (int64_t k = 0; k < s->lanes; k++)
+            scan_row(kind, s->y + k * s->apart, s->x + k * s->apart, s->a + k * s->apart, s->length, s->step,
+                     past_caches);
+}
+
+#define SCAN(name, kind)                                                                                               \
     static void name(const cbm_scan *s)                                                                                \
     {                                                                                                                  \
-        double state[CBM_SCAN_LANES];                                                                                  \
-        if (s->apart != 1) {                                                                                           \
-            for (int64_t k = 0; k < s->lanes; k++)                                                                     \
-                scan_row(kind, s->y + k * s->apart, s->x + k * s->apart, s->a + k * s->apart, s->length, s->step);     \
-            return;                                                                                                    \
-        }                                                                                                              \
-        for (int64_t k = 0; k < s->lanes; k++) {                                                                       \
-            state[k] = (double)s->x[k];                                                                                \
-            s->y[k] = s->x[k];                                                                                         \
-        }                                                                                                              \
-        for (int64_t i = 1; i < s->length; i++) {                                                                      \
-            const float *px = s->x + i * s->step, *pa = s->a + i * s->step;                                            \
-            float *y = s->y + i * s->step;                                                                             \
-            for (int64_t k = 0; k < s->lanes; k++) {                                                                   \
-                const double x = (double)px[k], a = (double)pa[k];                                                     \
-                (void)a;                                                                                               \
-                state[k] = NEXT;                                                                                       \
-                y[k] = (float)state[k];                                                                                \
-            }                                                                                                          \
-        }                                                                                                              \
+        if (s->past_caches)                                                                                            \
+            scan_any(kind, s, true);                                                                                   \
+        else                                                                                                           \
+            scan_any(kind, s, false);                                                                                  \
     }
+SCAN(sum, CBM_SCAN_SUM)
+SCAN(product, CBM_SCAN_PRODUCT)
+SCAN(linear, CBM_SCAN_LINEAR)
 
-SCAN(sum, CBM_SCAN_SUM, state[k] + x)
-SCAN(product, CBM_SCAN_PRODUCT, state[k] * x)
-SCAN(linear, CBM_SCAN_LINEAR, a *state[k] + x)
+/* ---- logarithms of sums of exponentials, lanes side by side: the greatest so far, and the sum about it ---- */
+
+INLINE void log_step(float *top, double *sum, float *y, const float *x, int64_t n, bool first)
+{
+    const vf v = vf_load_n(x, n), infinite = vf_set(__builtin_inff());
+    const vf before = first ? v : vf_load_n(top, n), now = vf_max(v, before);
+    const vf middle = vf_select(now == -infinite, (vf){ 0 }, now); /* no difference of infinities */
+    const vf kept = vf_exp_term(before - middle), term = vf_exp_term(v - middle);
+    vd s[2];
+    for (int half = 0; half < 2; half++) {
+        const vd more = vf_half_of(term, half);
+        s[half] = first ? more : vd_load(sum + half * VD) * vf_half_of(kept, half) + more;
+        vd_store(sum + half * VD, s[half]);
+    }
+    vf_store_n(top, n, now);
+    vf_store_n(y, n, vf_select(now == infinite, now, now + vf_log(vf_of_halves(s[0], s[1]))));
+}
+
+/* begins: top and sum hold nothing yet; sum has room for whole vectors */
+static void log_scan(const cbm_scan *s, float *top, double *sum, bool begins)
+{
+    for (int64_t i = 0; i < s->length; i++)
+        for (int64_t k = 0; k < s->lanes; k += VN)
+            log_step(top + k, sum + k, s->y + i * s->step + k, s->x + i * s->step + k,
+                     s->lanes - k < VN ? s->lanes - k : VN, begins && i == 0);
+}
 
 static void scan_place(int64_t *y, const cbm_scan *s, bool greatest)
 {
@@ -129,5 +209,6 @@ void CBM_LEVEL(cbm_scan_fill)(cbm_simd *s)
     s->scan[CBM_SCAN_SUM] = sum;
     s->scan[CBM_SCAN_PRODUCT] = product;
     s->scan[CBM_SCAN_LINEAR] = linear;
+    s->log_scan = log_scan;
     s->scan_place = scan_place;
 }

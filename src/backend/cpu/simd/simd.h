@@ -201,6 +201,35 @@ INLINE vf vf_sqrt(vf x)
 #endif
 }
 
+/* The halves of a vector as doubles, and back. */
+#if VB == 64
+#define LOWER 0, 1, 2, 3, 4, 5, 6, 7
+#define UPPER 8, 9, 10, 11, 12, 13, 14, 15
+#elif VB == 32
+#define LOWER 0, 1, 2, 3
+#define UPPER 4, 5, 6, 7
+#else
+#define LOWER 0, 1
+#define UPPER 2, 3
+#endif
+INLINE vd vf_lower(vf x)
+{
+    return __builtin_convertvector(__builtin_shufflevector(x, x, LOWER), vd);
+}
+INLINE vd vf_upper(vf x)
+{
+    return __builtin_convertvector(__builtin_shufflevector(x, x, UPPER), vd);
+}
+INLINE vf vf_of_halves(vd lower, vd upper)
+{
+    const vf_half a = __builtin_convertvector(lower, vf_half), b = __builtin_convertvector(upper, vf_half);
+    return __builtin_shufflevector(a, b, LOWER, UPPER);
+}
+INLINE vd vf_half_of(vf x, int half)
+{
+    return half == 0 ? vf_lower(x) : vf_upper(x);
+}
+
 /* VN bytes as lanes; and lanes of 0..255 as bytes. */
 INLINE vi vi_load_bytes(const uint8_t *p)
 {
@@ -233,11 +262,21 @@ INLINE void vi_store_bytes(uint8_t *p, vi v)
 #endif
 }
 
+#if VB == 32
+/* All ones in the first n lanes. */
+INLINE vi vi_first(int64_t n)
+{
+    return (vi){ 0, 1, 2, 3, 4, 5, 6, 7 } < vi_set((int32_t)n);
+}
+#endif
 /* The first n < VN lanes from memory, the others fill; and back. */
 INLINE vf vf_load_part(const float *p, int64_t n, float fill)
 {
 #if defined(__AVX512F__)
     return (vf)_mm512_mask_loadu_ps((__m512)vf_set(fill), (__mmask16)((1u << n) - 1u), p);
+#elif defined(__AVX2__)
+    const vi m = vi_first(n);
+    return vf_select(m, (vf)_mm256_maskload_ps(p, (__m256i)m), vf_set(fill));
 #else
     float t[VN];
     for (int64_t i = 0; i < VN; i++)
@@ -251,6 +290,8 @@ INLINE void vf_store_part(float *p, int64_t n, vf v)
 {
 #if defined(__AVX512F__)
     _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1u), (__m512)v);
+#elif defined(__AVX2__)
+    _mm256_maskstore_ps(p, (__m256i)vi_first(n), (__m256)v);
 #else
     float t[VN];
     vf_store(t, v);
@@ -270,20 +311,25 @@ INLINE void vf_store_n(float *p, int64_t n, vf v)
     else
         vf_store_part(p, n, v);
 }
-INLINE bool vi_some(vi m)
+/* A bit a lane. */
+INLINE uint32_t vi_bits(vi m)
 {
 #if defined(__AVX512F__)
-    return _mm512_test_epi32_mask((__m512i)m, (__m512i)m) != 0;
+    return _mm512_test_epi32_mask((__m512i)m, (__m512i)m);
 #elif defined(__AVX__)
-    return _mm256_movemask_ps((__m256)m) != 0;
+    return (uint32_t)_mm256_movemask_ps((__m256)m);
 #elif defined(__SSE2__)
-    return _mm_movemask_ps((__m128)m) != 0;
+    return (uint32_t)_mm_movemask_ps((__m128)m);
 #else
-    int32_t any = 0;
+    uint32_t bits = 0;
     for (int i = 0; i < VN; i++)
-        any |= m[i];
-    return any != 0;
+        bits |= (uint32_t)(m[i] != 0) << i;
+    return bits;
 #endif
+}
+INLINE bool vi_some(vi m)
+{
+    return vi_bits(m) != 0;
 }
 /* |x| <= limit in every lane; false with a NaN. */
 INLINE bool vf_all_within(vf x, float limit)
