@@ -1,6 +1,6 @@
 /* fused_sums.c: sums that a fused pass makes of its values while it has them: over all elements, over the rows of a matrix, of
-   each channel. The pass is cut into parts that are added up by themselves (few columns in f64, others in f32 over some hundred
-   rows) and joined at the end in f64; the cut depends on shapes only, so a sum repeats bit for bit whatever the threads. */
+   each channel. The pass is cut into parts that are added up by themselves (few columns tile by tile in f64, others in f32 over some
+   hundred rows) and joined at the end in f64; the cut depends on shapes only, so a sum repeats bit for bit whatever the threads. */
 #include "backend/cpu/fused.h"
 
 #include <string.h>
@@ -87,6 +87,15 @@ static void add_floats(const cbm_pass_sum *sum, const cbm_simd *simd, float *row
     }
 }
 
+/* Whole rows of a tile, in f32 among themselves. */
+static void add_rows(const cbm_pass_sum *sum, const cbm_simd *simd, double *row, const float *x, int64_t rows)
+{
+    float strip[NARROW] = { 0 };
+    simd->fold_columns[CBM_FOLD_SUM](strip, x, NULL, rows, sum->columns, sum->columns);
+    for (int64_t k = 0; k < sum->columns; k++)
+        row[k] += (double)strip[k];
+}
+
 static void add_doubles(const cbm_pass_sum *sum, const cbm_simd *simd, double *row, const float *x, bool equal,
                         int64_t at, int64_t n)
 {
@@ -97,7 +106,7 @@ static void add_doubles(const cbm_pass_sum *sum, const cbm_simd *simd, double *r
     if (sum->columns == 1 && rows > 0)
         *row += simd->sum(x + i, rows);
     else if (rows > 0)
-        simd->lane_sums(row, x + i, rows, sum->columns, sum->columns);
+        add_rows(sum, simd, row, x + i, rows);
     for (i += rows * sum->columns; i < n; i++, at++)
         row[at] += (double)x[i];
 }
