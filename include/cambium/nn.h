@@ -10,6 +10,7 @@
 #include <cambium/nn/conv.h>
 #include <cambium/nn/pool.h>
 #include <cambium/nn/norm.h>
+#include <cambium/nn/embedding.h>
 #include <cambium/nn/recurrent.h>
 #include <cambium/nn/attention.h>
 #include <cambium/nn/dropout.h>

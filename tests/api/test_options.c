@@ -34,6 +34,7 @@ static void test_defaults(void **state)
     SAME(cbm_nn_pool_options, CBM_NN_POOL_DEFAULTS);
     SAME(cbm_nn_recurrent_options, CBM_NN_RECURRENT_DEFAULTS);
     SAME(cbm_nn_cell_options, CBM_NN_CELL_DEFAULTS);
+    SAME(cbm_nn_embedding_options, CBM_NN_EMBEDDING_DEFAULTS);
     SAME(cbm_nn_upsample_options, CBM_NN_UPSAMPLE_DEFAULTS);
     SAME(cbm_nn_instance_norm_options, CBM_NN_INSTANCE_NORM_DEFAULTS);
     SAME(cbm_nn_group_norm_options, CBM_NN_GROUP_NORM_DEFAULTS);
