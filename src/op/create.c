@@ -1,5 +1,6 @@
 /* create.c: numbers in a row: arange, linspace, and what is made of them (logspace, eye). Rests on op/families.h. */
 #include "op/families.h"
+#include "op/number.h"
 
 #include <math.h>
 
@@ -67,13 +68,19 @@ const cbm_op *const cbm_ops_create[] = { &arange_op, &linspace_op, NULL };
 
 /* ---- public functions ---- */
 
+/* An integer dtype has this whole number, exactly. bool, which has none, is the shape rule's matter. */
+static bool holds(cbm_dtype dtype, double x)
+{
+    return dtype == CBM_BOOL || (fabs(x) <= MOST && (double)cbm_whole_number(dtype, x) == x);
+}
+
 cbm_tensor *cbm_arange(cbm_context *cx, cbm_dtype dtype, double start, double stop, double step)
 {
     const double count = ceil((stop - start) / step);
     if (!isfinite(start) || !isfinite(stop) || !isfinite(step) || step == 0)
         return cbm_fail_tensor(cx, CBM_ERROR_INVALID, "[arange] from %g to %g in steps of %g is no range", start, stop,
                                step);
-    if (count < 0)
+    if (stop != start && (stop > start) != (step > 0))
         return cbm_fail_tensor(cx, CBM_ERROR_INVALID, "[arange] steps of %g do not lead from %g to %g", step, start,
                                stop);
     if (!(count <= MOST))
@@ -82,13 +89,16 @@ cbm_tensor *cbm_arange(cbm_context *cx, cbm_dtype dtype, double start, double st
     if (!cbm_is_floating(dtype) && (start != floor(start) || step != floor(step)))
         return cbm_fail_tensor(cx, CBM_ERROR_INVALID,
                                "[arange] integers from %g in steps of %g: both must be whole numbers", start, step);
+    if (!cbm_is_floating(dtype) && count > 0 && !(holds(dtype, start) && holds(dtype, start + (count - 1) * step)))
+        return cbm_fail_tensor(cx, CBM_ERROR_INVALID, "[arange] %s does not hold the numbers from %g up to %g",
+                               cbm_dtype_name(dtype), start, stop);
     const cbm_row_attributes a = { (int64_t)count, (int64_t)dtype, start, step };
     return cbm_apply(cx, &arange_op, NULL, 0, &a, NULL);
 }
 
 cbm_tensor *cbm_linspace(cbm_context *cx, cbm_dtype dtype, double start, double stop, int64_t count)
 {
-    if (!isfinite(start) || !isfinite(stop))
+    if (!isfinite(start) || !isfinite(stop) || !isfinite(stop - start))
         return cbm_fail_tensor(cx, CBM_ERROR_INVALID, "[linspace] from %g to %g is no range", start, stop);
     const cbm_row_attributes a = { count, (int64_t)dtype, start, stop };
     return cbm_apply(cx, &linspace_op, NULL, 0, &a, NULL);

@@ -49,11 +49,19 @@ cbm_tensor *cbm_normal_like(cbm_tensor *x, double mean, double deviation)
     return cbm_normal(cbm_tensor_context(x), cbm_tensor_dtype(x), cbm_tensor_shape(x), mean, deviation);
 }
 
+/* Uniform in [0, 1), f64, in steps of 2^-48: a draw has steps of 2^-24. */
+static cbm_tensor *fine(cbm_context *cx, cbm_shape shape)
+{
+    cbm_tensor *coarse = cbm_uniform(cx, CBM_F64, shape, 0, 1);
+    return cbm_add(coarse, cbm_mul_scalar(cbm_uniform(cx, CBM_F64, shape, 0, 1), 0x1p-24));
+}
+
 cbm_tensor *cbm_exponential(cbm_context *cx, cbm_dtype dtype, cbm_shape shape, double rate)
 {
     if (!isfinite(rate) || !(rate > 0))
         return cbm_fail_tensor(cx, CBM_ERROR_INVALID, "[exponential] the rate, %g, must be above 0", rate);
-    cbm_tensor *u = cbm_uniform(cx, dtype == CBM_BF16 ? CBM_F32 : dtype, shape, 0, 1);
+    cbm_tensor *u =
+        dtype == CBM_F64 ? fine(cx, shape) : cbm_uniform(cx, dtype == CBM_BF16 ? CBM_F32 : dtype, shape, 0, 1);
     return cbm_cast(cbm_mul_scalar(cbm_log1p(cbm_neg(u)), -1 / rate), dtype);
 }
 
@@ -61,7 +69,7 @@ cbm_tensor *cbm_bernoulli(cbm_context *cx, cbm_dtype dtype, cbm_shape shape, dou
 {
     if (!(p >= 0 && p <= 1))
         return cbm_fail_tensor(cx, CBM_ERROR_INVALID, "[bernoulli] p = %g is not a probability", p);
-    return cbm_cast(cbm_less(cbm_uniform(cx, CBM_F32, shape, 0, 1), cbm_scalar(cx, CBM_F32, p)), dtype);
+    return cbm_cast(cbm_less(fine(cx, shape), cbm_scalar(cx, CBM_F64, p)), dtype);
 }
 
 cbm_tensor *cbm_bernoulli_of(cbm_tensor *p)
@@ -73,17 +81,8 @@ cbm_tensor *cbm_bernoulli_of(cbm_tensor *p)
     if (!cbm_is_floating(dtype))
         return cbm_fail_tensor(cx, CBM_ERROR_DTYPE, "[bernoulli_of] probabilities are floats, not %s",
                                cbm_dtype_name(dtype));
-    const cbm_dtype drawn = dtype == CBM_F64 ? CBM_F64 : CBM_F32;
-    cbm_tensor *u = cbm_uniform(cx, drawn, cbm_tensor_shape(p), 0, 1);
-    cbm_tensor *checked = cbm_apply1(&probabilities_op, cbm_cast(cbm_detach(p), drawn), NULL);
-    return cbm_cast(cbm_less(u, checked), dtype);
-}
-
-/* Uniform in [0, 1), f64, in steps of 2^-48: a draw has steps of 2^-24. */
-static cbm_tensor *fine(cbm_context *cx, cbm_shape shape)
-{
-    cbm_tensor *coarse = cbm_uniform(cx, CBM_F64, shape, 0, 1);
-    return cbm_add(coarse, cbm_mul_scalar(cbm_uniform(cx, CBM_F64, shape, 0, 1), 0x1p-24));
+    cbm_tensor *checked = cbm_apply1(&probabilities_op, cbm_cast(cbm_detach(p), CBM_F64), NULL);
+    return cbm_cast(cbm_less(fine(cx, cbm_tensor_shape(p)), checked), dtype);
 }
 
 cbm_tensor *cbm_randint(cbm_context *cx, cbm_dtype dtype, cbm_shape shape, int64_t low, int64_t high)

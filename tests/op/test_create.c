@@ -101,6 +101,8 @@ static void distributions(void **state)
     distributed(cbm_exponential(cx, CBM_BF16, many, 1), 1, 1, 9, 0, 100);
     distributed(cbm_bernoulli(cx, CBM_F32, many, 0.3), 0.3, 0.21, 0.3 * 0.7 * (1 - 3 * 0.21), 0, 1);
     distributed(cbm_bernoulli(cx, CBM_BOOL, many, 1), 1, 0, 0, 1, 1);
+    /* far below the steps of one draw of 2^-24: of ten million none but with one chance in a hundred */
+    assert_true(cbm_item(cbm_sum(cbm_bernoulli(cx, CBM_F32, CBM_SHAPE(10000000), 1e-9))) == 0);
     distributed(cbm_bernoulli_of(cbm_full(cx, CBM_F64, many, 0.5)), 0.5, 0.25, 0.0625, 0, 1);
     distributed(cbm_bernoulli_of(cbm_zeros(cx, CBM_BF16, many)), 0, 0, 0, 0, 0);
     distributed(cbm_bernoulli_of(cbm_ones(cx, CBM_F32, many)), 1, 0, 0, 1, 1);
@@ -323,6 +325,10 @@ static void errors(void **state)
     fails(cx, cbm_arange(cx, CBM_F32, 0, INFINITY, 1), "is no range");
     fails(cx, cbm_arange(cx, CBM_F32, 0, 1, -1), "[arange] steps of -1 do not lead from 0 to 1");
     fails(cx, cbm_arange(cx, CBM_F32, 0, 1e300, 1e-300), "too many numbers");
+    fails(cx, cbm_arange(cx, CBM_F32, 0, -0.5, 1), "do not lead from 0 to -0.5");
+    fails(cx, cbm_arange(cx, CBM_U8, 0, 300, 1), "[arange] u8 does not hold the numbers from 0 up to 300");
+    fails(cx, cbm_arange(cx, CBM_I64, 1e19, 2e19, 1e18), "[arange] i64 does not hold");
+    fails(cx, cbm_linspace(cx, CBM_F64, -1e308, 1e308, 3), "is no range");
     fails(cx, cbm_arange(cx, CBM_I64, 0, 3, 0.5),
           "[arange] integers from 0 in steps of 0.5: both must be whole numbers");
     fails(cx, cbm_arange(cx, CBM_BOOL, 0, 1, 1), "[arange] the numbers are floats or integers, not bool");
