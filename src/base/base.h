@@ -22,7 +22,7 @@ void cbm_heap_give(cbm_heap *heap, void *memory, size_t size); /* NULL allowed; 
    thread at a time makes: handles, nodes, scopes. Sizes of 1 and more; memory is not NULL. */
 void *cbm_heap_take_own(cbm_heap *heap, size_t size);
 void cbm_heap_give_own(cbm_heap *heap, void *memory, size_t size);
-void cbm_heap_trim(cbm_heap *heap);                            /* cached blocks back to the system */
+void cbm_heap_trim(cbm_heap *heap); /* cached blocks back to the system */
 void cbm_heap_statistics(const cbm_heap *heap,
                          cbm_statistics *s); /* bytes_now, bytes_peak (in use by callers, cached blocks not
     counted), allocations (calls of cbm_heap_take that went to the hooks) */
@@ -46,6 +46,11 @@ bool cbm_array_append(cbm_array *a, const void *elements, size_t count);
 bool cbm_array_reserve(cbm_array *a, size_t capacity);
 void cbm_array_free(cbm_array *a); /* empty and usable again */
 
+static inline bool cbm_is_floating(cbm_dtype dtype)
+{
+    return dtype == CBM_F32 || dtype == CBM_F64 || dtype == CBM_BF16;
+}
+
 /* ---- text.c: locale-independent text ---- */
 typedef struct cbm_text {
     cbm_array chars; /* always ends in 0 after the first append */
@@ -59,7 +64,7 @@ void cbm_text_free(cbm_text *t);
 char *cbm_shape_text(const cbm_shape *s, char *buffer, size_t size);
 /* Shortest text that reads back as the same double, "nan", "inf"; and the reverse. Independent of the locale. */
 char *cbm_double_text(double value, char *buffer, size_t size);
-/* As printf's %.*f, %.*e, %.*g, whatever the locale. */
+/* As printf's %.*f or %.*e (kind: f or e), whatever the locale. */
 void cbm_double_format(double value, char kind, int digits, char *buffer, size_t size);
 bool cbm_double_parse(const char *text, double *value); /* the whole text must be a number */
 bool cbm_int_parse(const char *text, int64_t *value);

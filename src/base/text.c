@@ -155,7 +155,7 @@ char *cbm_double_text(double value, char *buffer, size_t size)
 void cbm_double_format(double value, char kind, int digits, char *buffer, size_t size)
 {
     locale_t before = enter_c_locale();
-    snprintf(buffer, size, kind == 'f' ? "%.*f" : kind == 'e' ? "%.*e" : "%.*g", digits, value);
+    snprintf(buffer, size, kind == 'f' ? "%.*f" : "%.*e", digits, value);
     leave_c_locale(before);
 }
 

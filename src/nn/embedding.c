@@ -19,13 +19,6 @@ static cbm_tensor *bag_forward(cbm_module *self, cbm_tensor *indices)
     return cbm_embedding_bag_with(indices, cbm_layer_parameter(self, 0), &o);
 }
 
-static void add_weight(cbm_module *m, cbm_tensor *value, bool trainable)
-{
-    cbm_tensor *variable = cbm_variable(value, trainable);
-    cbm_add_parameter(m, "weight", variable);
-    cbm_release(variable);
-}
-
 /* Standard normal, but zeros in row `padding`. */
 static cbm_tensor *normal_rows(cbm_context *cx, cbm_dtype dtype, int64_t count, int64_t width, int64_t padding)
 {
@@ -62,7 +55,8 @@ static cbm_module *make(cbm_context *cx, const char *type, cbm_forward_fn forwar
         cbm_fail(cx, CBM_ERROR_INVALID, "[%s] there is no mode %llu", type, (unsigned long long)o->mode);
     else if (is_row(cx, type, o->padding_idx, count)) {
         cbm_scope *scope = cbm_layer_scope(cx);
-        add_weight(&m->module, normal_rows(cx, (cbm_dtype)o->dtype, count, width, o->padding_idx), true);
+        cbm_add_value(&m->module, "weight", normal_rows(cx, (cbm_dtype)o->dtype, count, width, o->padding_idx), false,
+                      true);
         cbm_scope_end(scope);
     }
     return cbm_layer_finish(&m->module);
@@ -95,7 +89,7 @@ cbm_module *cbm_nn_embedding_from(cbm_tensor *weight, bool frozen, int64_t paddi
     else if (cbm_layer_dtype(cx, "embedding", (int64_t)cbm_tensor_dtype(weight)) &&
              is_row(cx, "embedding", padding_idx, cbm_tensor_size(weight, 0))) {
         cbm_scope *scope = cbm_layer_scope(cx);
-        add_weight(&m->module, cbm_detach(weight), !frozen);
+        cbm_add_value(&m->module, "weight", cbm_detach(weight), false, !frozen);
         cbm_scope_end(scope);
     }
     return cbm_layer_finish(&m->module);

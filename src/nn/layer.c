@@ -74,12 +74,18 @@ cbm_scope *cbm_layer_scope(cbm_context *cx)
     return cbm_scope_begin_with(cx, &options);
 }
 
+cbm_status cbm_add_value(cbm_module *m, const char *name, cbm_tensor *value, bool buffer, bool trainable)
+{
+    cbm_tensor *variable = cbm_variable(value, trainable);
+    cbm_status status = buffer ? cbm_add_buffer(m, name, variable) : cbm_add_parameter(m, name, variable);
+    cbm_release(variable);
+    return status;
+}
+
 cbm_status cbm_add_uniform(cbm_module *m, const char *name, cbm_dtype dtype, cbm_shape shape, double bound)
 {
     cbm_scope *scope = cbm_layer_scope(m->cx);
-    cbm_tensor *variable = cbm_variable(cbm_uniform(m->cx, dtype, shape, -bound, bound), true);
-    cbm_status status = cbm_add_parameter(m, name, variable);
-    cbm_release(variable);
+    cbm_status status = cbm_add_value(m, name, cbm_uniform(m->cx, dtype, shape, -bound, bound), false, true);
     cbm_scope_end(scope);
     return status;
 }
@@ -87,9 +93,7 @@ cbm_status cbm_add_uniform(cbm_module *m, const char *name, cbm_dtype dtype, cbm
 cbm_status cbm_add_full(cbm_module *m, const char *name, cbm_dtype dtype, cbm_shape shape, double value, bool buffer)
 {
     cbm_scope *scope = cbm_layer_scope(m->cx);
-    cbm_tensor *variable = cbm_variable(cbm_full(m->cx, dtype, shape, value), !buffer);
-    cbm_status status = buffer ? cbm_add_buffer(m, name, variable) : cbm_add_parameter(m, name, variable);
-    cbm_release(variable);
+    cbm_status status = cbm_add_value(m, name, cbm_full(m->cx, dtype, shape, value), buffer, !buffer);
     cbm_scope_end(scope);
     return status;
 }

@@ -41,6 +41,8 @@ bool cbm_layer_kernel(cbm_context *cx, const char *who, int64_t n, int64_t kerne
 cbm_tensor *cbm_typed_call_wrong(cbm_module *m, cbm_tensor *x, cbm_forward_fn forward, const char *wrong,
                                  const void *options, uint64_t have, uint64_t want);
 
+/* Adds a parameter or buffer that begins with value. Made within a layer's scope. */
+cbm_status cbm_add_value(cbm_module *m, const char *name, cbm_tensor *value, bool buffer, bool trainable);
 /* Adds a parameter uniform in [-bound, bound]. */
 cbm_status cbm_add_uniform(cbm_module *m, const char *name, cbm_dtype dtype, cbm_shape shape, double bound);
 /* Adds a parameter or buffer of one value. */

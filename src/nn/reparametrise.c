@@ -140,12 +140,7 @@ static void add_part(cbm_module *m, const char *ending, cbm_tensor *value, bool 
 {
     char name[2 * CBM_PART_NAME];
     snprintf(name, sizeof name, "%s_%s", m->parts->reparametrisation->name, ending);
-    cbm_tensor *variable = cbm_variable(value, trainable);
-    if (buffer)
-        cbm_add_buffer(m, name, variable);
-    else
-        cbm_add_parameter(m, name, variable);
-    cbm_release(variable);
+    cbm_add_value(m, name, value, buffer, trainable);
 }
 
 /* The weight at place and its axis, checked; NULL: refused. */

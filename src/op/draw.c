@@ -110,11 +110,6 @@ cbm_tensor *cbm_randperm(cbm_context *cx, int64_t n)
 
 /* ---- multinomial ---- */
 
-static double weight_at(const void *data, cbm_dtype dtype, int64_t i)
-{
-    return dtype == CBM_F64 ? ((const double *)data)[i] : (double)((const float *)data)[i];
-}
-
 /* Every row has weights to draw `count` categories by. */
 static bool may_draw(cbm_tensor *weights, int64_t count, bool replacement)
 {
@@ -126,7 +121,7 @@ static bool may_draw(cbm_tensor *weights, int64_t count, bool replacement)
     for (int64_t r = 0; r < rows; r++) {
         int64_t above = 0;
         for (int64_t c = 0; c < columns; c++) {
-            const double w = weight_at(data, cbm_tensor_dtype(weights), r * columns + c);
+            const double w = cbm_element_number(data, cbm_tensor_dtype(weights), r * columns + c);
             above += w > 0;
             if (!isfinite(w) || w < 0) {
                 cbm_fail_tensor(cx, CBM_ERROR_INVALID, "[multinomial] weight %lld of row %lld is %g", (long long)c,

@@ -25,22 +25,13 @@ static int64_t *take_numbers(cbm_context *cx, int64_t count, size_t *bytes)
     return cbm_heap_take(cx->heap, *bytes);
 }
 
-static int64_t whole_at(const void *data, cbm_dtype dtype, int64_t i)
-{
-    switch (dtype) {
-    case CBM_I64: return ((const int64_t *)data)[i];
-    case CBM_I32: return ((const int32_t *)data)[i];
-    default: return ((const uint8_t *)data)[i];
-    }
-}
-
 int64_t cbm_number_above(cbm_tensor *x, int64_t least)
 {
     const void *data = cbm_tensor_data(x);
     const int64_t count = cbm_tensor_count(x);
     int64_t above = least;
     for (int64_t i = 0; data && i < count; i++) {
-        const int64_t v = whole_at(data, cbm_tensor_dtype(x), i);
+        const int64_t v = cbm_element_whole(data, cbm_tensor_dtype(x), i);
         above = v < above ? above : v == INT64_MAX ? -1 : v + 1;
         if (above < 0)
             return -1;
@@ -172,7 +163,7 @@ cbm_tensor *cbm_repeat_interleave_each(cbm_tensor *x, int64_t axis, cbm_tensor *
     if (!data)
         return cbm_no_result(x, "repeat_interleave");
     for (int64_t i = 0; i < want.v[1]; i++) {
-        const int64_t n = whole_at(data, dtype, i);
+        const int64_t n = cbm_element_whole(data, dtype, i);
         if (n < 0 || __builtin_add_overflow(total, n, &total) || total > INT64_MAX / 16)
             return cbm_fail_tensor(cx, CBM_ERROR_RANGE, "[repeat_interleave] count %lld at position %lld", (long long)n,
                                    (long long)i);
@@ -180,7 +171,7 @@ cbm_tensor *cbm_repeat_interleave_each(cbm_tensor *x, int64_t axis, cbm_tensor *
     size_t bytes;
     int64_t *places = take_numbers(cx, total, &bytes), next = 0;
     for (int64_t i = 0; places && i < want.v[1]; i++)
-        for (int64_t n = whole_at(data, dtype, i); n > 0; n--)
+        for (int64_t n = cbm_element_whole(data, dtype, i); n > 0; n--)
             places[next++] = i;
     return cbm_index_select(x, place, leaf_of(cx, CBM_SHAPE(total), places, bytes));
 }
@@ -195,7 +186,7 @@ static bool same(const void *data, cbm_dtype dtype, int64_t i)
     case CBM_F64: return ((const double *)data)[i] == ((const double *)data)[i - 1];
     case CBM_BF16:
         return cbm_bf16_widen(((const uint16_t *)data)[i]) == cbm_bf16_widen(((const uint16_t *)data)[i - 1]);
-    default: return whole_at(data, dtype, i) == whole_at(data, dtype, i - 1);
+    default: return cbm_element_whole(data, dtype, i) == cbm_element_whole(data, dtype, i - 1);
     }
 }
 

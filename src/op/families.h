@@ -128,7 +128,6 @@ extern const cbm_op cbm_op_ctc_loss; /* log-probabilities, targets, lengths -> l
     }
 
 /* ---- for shape rules; on failure each has reported it and returns false ---- */
-bool cbm_is_floating(cbm_dtype dtype);
 /* Inputs first to n_in - 1 have one dtype; it becomes output 0's. */
 bool cbm_rule_same_dtype(cbm_infer *infer, size_t first);
 /* The same for pointwise operations, where f32 and bf16 also go together: operands without dimensions give way to others,

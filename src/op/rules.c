@@ -6,11 +6,6 @@
 
 #define SHAPE_TEXT 160
 
-bool cbm_is_floating(cbm_dtype dtype)
-{
-    return dtype == CBM_F32 || dtype == CBM_F64 || dtype == CBM_BF16;
-}
-
 bool cbm_rule_same_dtype(cbm_infer *infer, size_t first)
 {
     for (size_t i = first + 1; i < infer->n_in; i++)

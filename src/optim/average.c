@@ -37,11 +37,6 @@ static cbm_average *make(cbm_context *cx, size_t count)
     return NULL;
 }
 
-static bool is_float(cbm_dtype dtype)
-{
-    return dtype == CBM_F32 || dtype == CBM_F64 || dtype == CBM_BF16;
-}
-
 static void fill_items(cbm_average *a, const cbm_module *net, bool use_buffers)
 {
     cbm_scope *scope = cbm_quiet_scope(a->cx);
@@ -51,7 +46,7 @@ static void fill_items(cbm_average *a, const cbm_module *net, bool use_buffers)
         memcpy(item->name, named.name, sizeof item->name);
         item->original = cbm_retain(named.tensor);
         item->average = cbm_variable(cbm_detach(named.tensor), false);
-        item->copied = named.buffer && !(use_buffers && is_float(cbm_tensor_dtype(named.tensor)));
+        item->copied = named.buffer && !(use_buffers && cbm_is_floating(cbm_tensor_dtype(named.tensor)));
     }
     cbm_scope_end(scope);
 }

@@ -259,7 +259,7 @@ static int32_t missing(cbm_build *b, const cbm_unit *u, int32_t self)
 static bool needed(const cbm_build *b, const cbm_unit *u)
 {
     size_t sums;
-    cbm_sums_of(b, (int32_t)(u - (const cbm_unit *)b->units.data), &sums);
+    cbm_sums_of(b, u, &sums);
     if (sums)
         return true;
     for (int32_t m = 0; m < u->count; m++) {

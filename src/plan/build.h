@@ -83,6 +83,7 @@ void cbm_window_of(const cbm_value *v, cbm_buffer *w); /* plain and contiguous *
 /* layouts.c: gives units their layouts; then, of one unit, how it takes operand k of its node n and makes a result; and
    how a pass in a layout sees an operand's window. */
 bool cbm_choose_layouts(cbm_build *b);
+int64_t cbm_layout_block(cbm_layout layout); /* channels side by side in a block; 1: no blocks */
 cbm_layout cbm_layout_taken(const cbm_unit *u, const cbm_node *n, size_t k);
 cbm_layout cbm_layout_made(const cbm_unit *u, int32_t result);
 void cbm_layout_window(cbm_layout layout, const cbm_buffer *w, cbm_buffer *out);
@@ -90,10 +91,10 @@ void cbm_layout_window(cbm_layout layout, const cbm_buffer *w, cbm_buffer *out);
 /* absorb.c: passes that a kernel can do to its result before writing it become part of the kernel's unit. */
 void cbm_absorb_passes(cbm_build *b);
 
-/* sums.c: sums of a pass's values over all elements, over rows or over all but channels become part of the pass. And those of a unit: the first
-   one's number, and how many. */
+/* sums.c: sums of a pass's values over all elements, over rows or over all but channels become part of the pass. And those of a
+   unit: the first one's number, and how many. */
 bool cbm_absorb_sums(cbm_build *b);
-size_t cbm_sums_of(const cbm_build *b, int32_t unit, size_t *count);
+size_t cbm_sums_of(const cbm_build *b, const cbm_unit *unit, size_t *count);
 bool cbm_sum_takes(const cbm_sum *sum, cbm_layout layout);          /* of the pass */
 cbm_fused_output cbm_sum_in(const cbm_sum *sum, cbm_layout layout); /* how elements go with results then */
 

@@ -102,7 +102,7 @@ static bool units_agree(cbm_build *b)
         const cbm_unit *unit = &CBM_AT(&b->units, cbm_unit, u);
         const int32_t *members = &CBM_AT(&b->members, int32_t, unit->first);
         const cbm_unit *pass = unit->absorbs ? &CBM_AT(&b->units, cbm_unit, unit->absorbs - 1) : NULL;
-        size_t sums, first = cbm_sums_of(b, (int32_t)u, &sums);
+        size_t sums, first = cbm_sums_of(b, unit, &sums);
         int32_t constant = constant_members(b, unit) + (pass ? constant_members(b, pass) : 0);
         for (size_t i = first; i < first + sums; i++)
             constant += b->constant[CBM_AT(&b->sums, cbm_sum, i).node];

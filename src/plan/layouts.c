@@ -38,14 +38,14 @@ static bool is_picture(const cbm_shape *shape)
     return shape->v[0] >= 3 && shape->v[0] <= 5;
 }
 
-static int64_t block_of(cbm_layout layout)
+int64_t cbm_layout_block(cbm_layout layout)
 {
     return layout == CBM_LAYOUT_BLOCKED_16 ? 16 : layout == CBM_LAYOUT_BLOCKED_8 ? 8 : 1;
 }
 
 static bool sums_take(const cbm_build *b, const cbm_unit *u, cbm_layout layout)
 {
-    size_t count, first = cbm_sums_of(b, (int32_t)(u - (const cbm_unit *)b->units.data), &count);
+    size_t count, first = cbm_sums_of(b, u, &count);
     bool take = true;
     for (size_t i = first; i < first + count; i++)
         take = take && cbm_sum_takes(&CBM_AT(&b->sums, cbm_sum, i), layout);
@@ -60,7 +60,7 @@ static void consider_pass(const cbm_build *b, const cbm_unit *u, choice *c)
     for (int32_t m = 0; m < u->count; m++)
         fits = fits && !(node_at(b, member_at(b, u, m))->op->flags & CBM_OP_RANDOM);
     for (int k = 0; k < CANDIDATES && fits; k++)
-        c[k].fits = shape->v[2] % block_of(candidates[k]) == 0 && sums_take(b, u, candidates[k]);
+        c[k].fits = shape->v[2] % cbm_layout_block(candidates[k]) == 0 && sums_take(b, u, candidates[k]);
 }
 
 static void consider_kernel(const cbm_build *b, const cbm_unit *u, choice *c)
@@ -253,7 +253,7 @@ void cbm_layout_window(cbm_layout layout, const cbm_buffer *w, cbm_buffer *out)
     *out = *w;
     if (layout == CBM_LAYOUT_PLAIN)
         return;
-    const int64_t block = block_of(layout);
+    const int64_t block = cbm_layout_block(layout);
     for (int64_t d = 1; d + 1 < w->rank && block == 1; d++) { /* the channels, axis 1, come last */
         out->shape[d] = w->shape[d + 1];
         out->stride[d] = w->stride[d + 1];

@@ -138,7 +138,7 @@ static const char *why_kept(maker *m, int32_t base)
 static const cbm_node *made_by(const maker *m, size_t s, size_t k)
 {
     const cbm_step *step = step_at(m, s);
-    size_t sums, first = cbm_sums_of(m->b, m->b->unit_of[step->node], &sums);
+    size_t sums, first = cbm_sums_of(m->b, unit_at(m, step->node), &sums);
     if (!cbm_is_sum(step, k))
         return node_at(m, step->node);
     return node_at(m, CBM_AT(&m->b->sums, cbm_sum, first + sums + k - step->n_out).node);
@@ -249,7 +249,7 @@ static const char *does_text(maker *m, const cbm_step *step, const cbm_unit *u)
     cbm_text t = cbm_text_open(m->b->heap);
     for (int32_t i = 0; !is_own(step) && i < u->count; i++)
         cbm_text_append(&t, "%s%s", i ? " " : "", node_at(m, CBM_AT(&m->b->members, int32_t, u->first + i))->op->name);
-    size_t sums, first = cbm_sums_of(m->b, m->b->unit_of[step->node], &sums);
+    size_t sums, first = cbm_sums_of(m->b, unit_at(m, step->node), &sums);
     for (size_t i = first; step->fused && !is_own(step) && i < first + sums; i++)
         cbm_text_append(&t, " %s", node_at(m, CBM_AT(&m->b->sums, cbm_sum, i).node)->op->name);
     const cbm_unit *tail = absorbed_by(m, step, u);

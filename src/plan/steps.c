@@ -490,7 +490,7 @@ static bool list_made(cbm_build *b, const cbm_unit *u, cbm_array *made)
         if (b->read[ref] || b->results[ref] >= 0)
             ok = cbm_array_push(made, &stored) != NULL;
     }
-    size_t sums, first = cbm_sums_of(b, (int32_t)(u - (const cbm_unit *)b->units.data), &sums);
+    size_t sums, first = cbm_sums_of(b, u, &sums);
     for (size_t i = first; i < first + sums && ok; i++) {
         const cbm_sum *s = &CBM_AT(&b->sums, cbm_sum, i);
         const cbm_made sum = { .ref = CBM_REF_NODE(s->node, 0), .of = s->of, .as = cbm_sum_in(s, u->layout) };

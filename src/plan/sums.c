@@ -1,8 +1,9 @@
-/* sums.c: which sums and means a pass makes itself, while it has the elements: those over everything (a loss), over all axes but
-   the last ones, and over all but the channels (the gradient of what was broadcast, a bias). Nothing else a sum reads can come from behind the pass, so
-   joining them makes no circle. Rests on build.h. */
+/* sums.c: which sums and means a pass makes itself, while it has the elements: those over everything (a loss), over all axes
+   but the last ones, and over all but the channels (the gradient of what was broadcast, a bias). Nothing else a sum reads can
+   come from behind the pass, so joining them makes no circle. Rests on build.h. */
 #include "op/families.h"
 #include "plan/build.h"
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -80,10 +81,7 @@ bool cbm_sum_takes(const cbm_sum *sum, cbm_layout layout)
 
 cbm_fused_output cbm_sum_in(const cbm_sum *sum, cbm_layout layout)
 {
-    const int64_t columns = layout == CBM_LAYOUT_PLAIN        ? 1
-                            : layout == CBM_LAYOUT_BLOCKED_16 ? 16
-                            : layout == CBM_LAYOUT_BLOCKED_8  ? 8
-                                                              : sum->channels;
+    const int64_t columns = layout == CBM_LAYOUT_CHANNELS_LAST ? sum->channels : cbm_layout_block(layout);
     cbm_fused_output as = { .rows = sum->rows, .run = INT64_MAX, .blocks = 1, .factor = sum->factor };
     if (sum->channels) {
         as.blocks = sum->channels / columns;
@@ -92,14 +90,10 @@ cbm_fused_output cbm_sum_in(const cbm_sum *sum, cbm_layout layout)
     return as;
 }
 
-/* By unit; within one as recorded. */
-static void insert(cbm_array *sums)
+static int by_unit(const void *a, const void *b)
 {
-    cbm_sum *s = sums->data, last = s[sums->count - 1];
-    size_t at = sums->count - 1;
-    for (; at > 0 && s[at - 1].unit > last.unit; at--)
-        s[at] = s[at - 1];
-    s[at] = last;
+    const cbm_sum *x = a, *y = b;
+    return x->unit != y->unit ? x->unit - y->unit : x->node - y->node;
 }
 
 bool cbm_absorb_sums(cbm_build *b)
@@ -113,16 +107,18 @@ bool cbm_absorb_sums(cbm_build *b)
         cbm_unit *own = &CBM_AT(&b->units, cbm_unit, b->unit_of[i]);
         if (!cbm_array_push(&b->sums, &sum))
             return false;
-        insert(&b->sums);
         own->absorbed = own->done = true;
         b->unit_of[i] = sum.unit;
         b->read[sum.of] = b->read[sum.of] < UINT8_MAX ? (uint8_t)(b->read[sum.of] - 1) : UINT8_MAX;
     }
+    if (b->sums.count)
+        qsort(b->sums.data, b->sums.count, sizeof(cbm_sum), by_unit);
     return true;
 }
 
-size_t cbm_sums_of(const cbm_build *b, int32_t unit, size_t *count)
+size_t cbm_sums_of(const cbm_build *b, const cbm_unit *of, size_t *count)
 {
+    const int32_t unit = (int32_t)(of - (const cbm_unit *)b->units.data);
     size_t low = 0, high = b->sums.count;
     while (low < high) {
         const size_t middle = (low + high) / 2;

@@ -199,19 +199,23 @@ cbm_status cbm_read(cbm_tensor *t, void *out, size_t size)
     return cbm_close_error(cx);
 }
 
-static double element(const cbm_value *v, int64_t i)
+int64_t cbm_element_whole(const void *data, cbm_dtype dtype, int64_t i)
 {
-    const void *data = v->storage->data;
-    switch ((cbm_dtype)v->dtype) {
+    switch (dtype) {
+    case CBM_I64: return ((const int64_t *)data)[i];
+    case CBM_I32: return ((const int32_t *)data)[i];
+    default: return ((const uint8_t *)data)[i];
+    }
+}
+
+double cbm_element_number(const void *data, cbm_dtype dtype, int64_t i)
+{
+    switch (dtype) {
     case CBM_F32: return (double)((const float *)data)[i];
     case CBM_F64: return ((const double *)data)[i];
-    case CBM_I64: return (double)((const int64_t *)data)[i];
-    case CBM_I32: return ((const int32_t *)data)[i];
-    case CBM_U8:
-    case CBM_BOOL: return ((const uint8_t *)data)[i];
     case CBM_BF16: return (double)cbm_bf16_widen(((const uint16_t *)data)[i]);
+    default: return (double)cbm_element_whole(data, dtype, i);
     }
-    return NAN;
 }
 
 double cbm_item(cbm_tensor *t)
@@ -226,7 +230,7 @@ double cbm_item(cbm_tensor *t)
         cbm_close_error(cx);
         return NAN;
     }
-    return computed(t) ? element(t->value, 0) : NAN;
+    return computed(t) ? cbm_element_number(t->value->storage->data, (cbm_dtype)t->value->dtype, 0) : NAN;
 }
 
 const void *cbm_tensor_data(cbm_tensor *t)

@@ -151,7 +151,9 @@ void cbm_node_settle(cbm_node *node);      /* a shell, if nothing can ask for it
    made from stays. */
 void cbm_drop_pending(cbm_context *cx);
 
-/* access.c: a handle on host data; takes storage (NULL: no memory) */
+/* access.c: element i of host data as a number, and of integers and bool as they are; a handle on host data; takes storage (NULL: no memory) */
+double cbm_element_number(const void *data, cbm_dtype dtype, int64_t i);
+int64_t cbm_element_whole(const void *data, cbm_dtype dtype, int64_t i);
 cbm_tensor *cbm_leaf_handle(cbm_context *cx, cbm_dtype dtype, const cbm_shape *shape, cbm_storage *storage);
 
 /* handle.c */

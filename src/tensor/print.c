@@ -2,7 +2,6 @@
    apart from their neighbours, exponents for all of them where magnitudes differ much, lines of at most 75 letters, "..." for
    the middle of what has more than 1000 elements. Rests on access.c. */
 #include "tensor/context.h"
-#include "base/bf16.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -32,28 +31,6 @@ typedef struct printer {
     cbm_text text;
     char line[LINE];
 } printer;
-
-/* ---- elements ---- */
-
-static double float_at(const cbm_value *v, int64_t i)
-{
-    const void *data = v->storage->data;
-    switch ((cbm_dtype)v->dtype) {
-    case CBM_F32: return (double)((const float *)data)[i];
-    case CBM_BF16: return (double)cbm_bf16_widen(((const uint16_t *)data)[i]);
-    default: return ((const double *)data)[i];
-    }
-}
-
-static int64_t whole_at(const cbm_value *v, int64_t i)
-{
-    const void *data = v->storage->data;
-    switch ((cbm_dtype)v->dtype) {
-    case CBM_I64: return ((const int64_t *)data)[i];
-    case CBM_I32: return ((const int32_t *)data)[i];
-    default: return ((const uint8_t *)data)[i];
-    }
-}
 
 /* The fewest digits (and the power of ten of the first) that are x and no other number of its dtype. */
 static int digits_of(const cbm_value *v, double x, int *power)
@@ -145,29 +122,26 @@ static void put_float(const printer *p, double x, char *word)
     put_between(s->left - left, digits, 0, word);
 }
 
-static bool is_float(cbm_dtype dtype)
-{
-    return dtype == CBM_F32 || dtype == CBM_F64 || dtype == CBM_BF16;
-}
-
 static void put_word(const printer *p, int64_t i, char *word)
 {
     char text[WORD];
-    if (is_float((cbm_dtype)p->v->dtype)) {
-        put_float(p, float_at(p->v, i), word);
+    if (cbm_is_floating((cbm_dtype)p->v->dtype)) {
+        put_float(p, cbm_element_number(p->v->storage->data, (cbm_dtype)p->v->dtype, i), word);
         return;
     }
     if (p->v->dtype == CBM_BOOL)
-        snprintf(text, sizeof text, "%s", whole_at(p->v, i) ? "True" : "False");
+        snprintf(text, sizeof text, "%s",
+                 cbm_element_whole(p->v->storage->data, (cbm_dtype)p->v->dtype, i) ? "True" : "False");
     else
-        snprintf(text, sizeof text, "%lld", (long long)whole_at(p->v, i));
+        snprintf(text, sizeof text, "%lld",
+                 (long long)cbm_element_whole(p->v->storage->data, (cbm_dtype)p->v->dtype, i));
     put_between(p->style.left - (int)strlen(text), text, 0, word);
 }
 
 /* A lone number: as many digits as it has, and always something behind the point. */
 static void put_scalar(const cbm_value *v, char *word)
 {
-    const double x = float_at(v, 0), size = fabs(x);
+    const double x = cbm_element_number(v->storage->data, (cbm_dtype)v->dtype, 0), size = fabs(x);
     if (!isfinite(x)) {
         put_odd(x, word);
         return;
@@ -215,7 +189,7 @@ typedef struct extremes {
 static void find_extremes(printer *p, int64_t i, void *user)
 {
     extremes *e = user;
-    const double x = fabs(float_at(p->v, i));
+    const double x = fabs(cbm_element_number(p->v->storage->data, (cbm_dtype)p->v->dtype, i));
     if (!isfinite(x) || x == 0)
         return;
     e->least = x < e->least ? x : e->least;
@@ -230,7 +204,7 @@ static int larger(int a, int b)
 static void widen_for(printer *p, int64_t i, void *user)
 {
     style *s = &p->style;
-    const double x = float_at(p->v, i);
+    const double x = cbm_element_number(p->v->storage->data, (cbm_dtype)p->v->dtype, i);
     char text[WORD];
     (void)user;
     if (!isfinite(x))
@@ -248,7 +222,7 @@ static void widen_for(printer *p, int64_t i, void *user)
 static void widen_for_odd(printer *p, int64_t i, void *user)
 {
     style *s = &p->style;
-    const double x = float_at(p->v, i);
+    const double x = cbm_element_number(p->v->storage->data, (cbm_dtype)p->v->dtype, i);
     (void)user;
     if (!isfinite(x))
         s->left = larger(s->left, (isinf(x) && x < 0 ? 4 : 3) - (s->right + (s->exponents ? 2 + s->power : 0) + 1));
@@ -258,7 +232,9 @@ static void widen_for_whole(printer *p, int64_t i, void *user)
 {
     char text[WORD];
     (void)user;
-    p->style.left = larger(p->style.left, snprintf(text, sizeof text, "%lld", (long long)whole_at(p->v, i)));
+    p->style.left =
+        larger(p->style.left, snprintf(text, sizeof text, "%lld",
+                                       (long long)cbm_element_whole(p->v->storage->data, (cbm_dtype)p->v->dtype, i)));
 }
 
 /* NumPy 2.3's rule, reckoned in the tensor's own precision: above the whole numbers that its digits are good for (10^6 in f32,
@@ -278,7 +254,7 @@ static void choose_style(printer *p)
         p->style.left = 5;
         return;
     }
-    if (!is_float((cbm_dtype)p->v->dtype)) {
+    if (!cbm_is_floating((cbm_dtype)p->v->dtype)) {
         each_shown(p, 0, 0, count, widen_for_whole, NULL);
         return;
     }
@@ -349,7 +325,7 @@ static void put_tensor(printer *p)
         choose_style(p);
         put_axis(p, 0, 0, p->v->count);
     } else {
-        if (is_float((cbm_dtype)p->v->dtype))
+        if (cbm_is_floating((cbm_dtype)p->v->dtype))
             put_scalar(p->v, word);
         else
             put_word(p, 0, word);

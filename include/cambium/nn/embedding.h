@@ -1,4 +1,5 @@
-/* nn/embedding.h: tables of vectors that are looked up by number, alone and in bags. See nn.h for what holds for all modules. */
+/* nn/embedding.h: tables of vectors that are looked up by number, alone and in bags. See nn.h for what holds for all
+   modules. */
 #ifndef CAMBIUM_NN_EMBEDDING_H
 #define CAMBIUM_NN_EMBEDDING_H
 

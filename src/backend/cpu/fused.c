@@ -425,7 +425,7 @@ static int64_t worker_count(const cbm_pass *p, int64_t threads)
 {
     const int64_t work = p->count * (1 + 2 * (int64_t)p->n_heavy);
     int64_t workers = work / CBM_CPU_GRAIN;
-    const int64_t unit = p->part ? p->part : p->tile, units = (p->count + unit - 1) / unit;
+    const int64_t units = cbm_pass_units(p);
     workers = workers > threads ? threads : workers;
     workers = workers > units ? units : workers;
     return workers < 1 ? 1 : workers;

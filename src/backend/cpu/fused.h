@@ -94,6 +94,16 @@ typedef struct cbm_pass {
     char *uniform_memory; /* CBM_TILE_UNIFORM bytes each */
 } cbm_pass;
 
+/* The elements that a thread takes at least, and how many such pieces there are: tiles, or the parts of sums. */
+static inline int64_t cbm_pass_unit(const cbm_pass *p)
+{
+    return p->part ? p->part : p->tile;
+}
+static inline int64_t cbm_pass_units(const cbm_pass *p)
+{
+    return (p->count + cbm_pass_unit(p) - 1) / cbm_pass_unit(p);
+}
+
 /* fused_sums.c: how the pass is cut for its sums, by shapes only; returns the workspace's bytes. Then, during a run: n elements
    of an output's value from number `first` on (equal: all like the first), and after the run the parts' sums joined. */
 size_t cbm_pass_cut(cbm_pass *p, const cbm_fused_launch *shapes);

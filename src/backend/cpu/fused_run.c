@@ -405,7 +405,7 @@ static void run_workers(void *user, int64_t begin, int64_t end)
     const run *r = user;
     const cbm_pass *p = r->pass;
     char on_stack[CBM_PASS_STACK] __attribute__((aligned(64)));
-    const int64_t unit = p->part ? p->part : p->tile, units = (p->count + unit - 1) / unit;
+    const int64_t unit = cbm_pass_unit(p), units = cbm_pass_units(p);
     for (int64_t w = begin; w < end; w++) {
         char *scratch = p->scratch_memory ? p->scratch_memory + (size_t)w * p->scratch : on_stack;
         const int64_t from = w * units / r->workers * unit, to = (w + 1) * units / r->workers * unit;

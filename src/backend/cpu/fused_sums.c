@@ -1,6 +1,7 @@
 /* fused_sums.c: sums that a fused pass makes of its values while it has them: over all elements, over the rows of a matrix, of
-   each channel. The pass is cut into parts that are added up by themselves (few columns tile by tile in f64, others in f32 over some
-   hundred rows) and joined at the end in f64; the cut depends on shapes only, so a sum repeats bit for bit whatever the threads. */
+   each channel. The pass is cut into parts that are added up by themselves (few columns tile by tile in f64, others in f32 over
+   some hundred rows) and joined at the end in f64; the cut depends on shapes only, so a sum repeats bit for bit whatever the
+   threads. */
 #include "backend/cpu/fused.h"
 
 #include <string.h>

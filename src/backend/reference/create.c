@@ -8,7 +8,7 @@
 
 static cbm_number number_of(cbm_dtype dtype, double v)
 {
-    return cbm_is_float(dtype) ? (cbm_number){ .f = v } : (cbm_number){ .i = (int64_t)v };
+    return cbm_is_floating(dtype) ? (cbm_number){ .f = v } : (cbm_number){ .i = (int64_t)v };
 }
 
 static cbm_status arange(const cbm_launch *l)

@@ -47,7 +47,7 @@ static cbm_number of_double(cbm_dtype dtype, double v)
 
 static cbm_number cast(cbm_dtype from, cbm_dtype to, cbm_number v)
 {
-    if (cbm_is_float(from))
+    if (cbm_is_floating(from))
         return of_double(to, v.f);
     if (to == CBM_F32)
         return (cbm_number){ .f = (double)(float)v.i };
@@ -179,7 +179,7 @@ static cbm_number instruction(const element *e, const cbm_fused_instruction *cod
     default: break;
     }
     cbm_number x = v[in->x], y = cbm_expr_arguments(in->code) == 1 ? x : v[in->y];
-    bool floats = cbm_is_float((cbm_dtype)code[in->x].dtype);
+    bool floats = cbm_is_floating((cbm_dtype)code[in->x].dtype);
     if (cbm_expr_compares(in->code))
         return (cbm_number){ .i = floats ? float_comparison(in->code, x.f, y.f) : int_comparison(in->code, x.i, y.i) };
     if (floats)

@@ -6,7 +6,7 @@
 static cbm_status one_hot(const cbm_launch *launch) /* indices -> (..., classes) */
 {
     const cbm_one_hot_attributes *a = launch->attributes;
-    bool floats = cbm_is_float(launch->out[0].dtype);
+    bool floats = cbm_is_floating(launch->out[0].dtype);
     cbm_numbers c;
     cbm_numbers_unpack(launch, &c);
     for (int64_t k = 0; k < launch->in[0].count; k++) {
@@ -51,7 +51,7 @@ static cbm_status scatter_add(const cbm_launch *launch) /* x, index, source -> y
 {
     const cbm_axis_attributes *a = launch->attributes;
     const cbm_buffer *x = &launch->in[0], *index = &launch->in[1], *source = &launch->in[2];
-    bool floats = cbm_is_float(x->dtype);
+    bool floats = cbm_is_floating(x->dtype);
     cbm_numbers c;
     cbm_numbers_unpack(launch, &c);
     for (int64_t k = 0; k < x->count; k++)

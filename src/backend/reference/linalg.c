@@ -28,7 +28,7 @@ static void widen(const cbm_launch *launch, in_double *to)
     for (size_t i = 0; i < launch->n_in + launch->n_out; i++) {
         cbm_buffer *b = &to->buffers[i];
         *b = i < launch->n_in ? launch->in[i] : launch->out[i - launch->n_in];
-        b->dtype = cbm_is_float(b->dtype) ? CBM_F64 : b->dtype;
+        b->dtype = cbm_is_floating(b->dtype) ? CBM_F64 : b->dtype;
         b->data = NULL;
         b->contiguous = 1;
         cbm_row_major(b->rank, b->shape, b->stride);
@@ -84,7 +84,7 @@ static cbm_status run(const cbm_launch *launch)
     if (status != CBM_OK)
         return status;
     for (size_t i = 0; i < launch->n_out; i++)
-        if (!cbm_is_float(launch->out[i].dtype))
+        if (!cbm_is_floating(launch->out[i].dtype))
             widen_whole(c.out[i], launch->out[i].count);
     cbm_numbers_pack(launch, &c);
     return CBM_OK;

@@ -51,7 +51,7 @@ static cbm_status matmul(const cbm_launch *launch)
     cbm_walk a_walk = cbm_walk_over(batch_rank, y->shape, a_stride);
     cbm_walk b_walk = cbm_walk_over(batch_rank, y->shape, b_stride);
     for (int64_t i = 0; i < batches; i++) {
-        product(cbm_is_float(y->dtype), m, k, n, c.in[0] + a_walk.offset * m * k, c.in[1] + b_walk.offset * k * n,
+        product(cbm_is_floating(y->dtype), m, k, n, c.in[0] + a_walk.offset * m * k, c.in[1] + b_walk.offset * k * n,
                 c.out[0] + i * m * n);
         cbm_walk_next(&a_walk);
         cbm_walk_next(&b_walk);

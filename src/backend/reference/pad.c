@@ -31,7 +31,7 @@ static cbm_status moved(const cbm_launch *launch, place_fn place, double value)
         const int64_t from = source(launch, place, w.at, y->rank, x->stride);
         if (from >= 0)
             cbm_reference_copy(y, k, x, from);
-        else if (cbm_is_float(y->dtype))
+        else if (cbm_is_floating(y->dtype))
             cbm_number_store(y->data, y->dtype, k, (cbm_number){ .f = value });
         else
             cbm_number_store(y->data, y->dtype, k, (cbm_number){ .i = cbm_whole_number(y->dtype, value) });

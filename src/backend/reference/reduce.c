@@ -65,7 +65,7 @@ static cbm_status fold(const cbm_launch *launch, cbm_number start, join_fn join)
 {
     const cbm_reduce_attributes *a = launch->attributes;
     const cbm_buffer *x = &launch->in[0];
-    const bool floats = cbm_is_float(x->dtype);
+    const bool floats = cbm_is_floating(x->dtype);
     cbm_numbers c;
     cbm_numbers_unpack(launch, &c);
     for (int64_t k = 0; k < launch->out[0].count; k++)
@@ -79,7 +79,7 @@ static cbm_status fold(const cbm_launch *launch, cbm_number start, join_fn join)
 
 static cbm_number number(const cbm_launch *launch, double f, int64_t i)
 {
-    return cbm_is_float(launch->in[0].dtype) ? (cbm_number){ .f = f } : (cbm_number){ .i = i };
+    return cbm_is_floating(launch->in[0].dtype) ? (cbm_number){ .f = f } : (cbm_number){ .i = i };
 }
 
 static cbm_status sum(const cbm_launch *launch)
@@ -140,7 +140,7 @@ static cbm_status place(const cbm_launch *launch, bool (*better)(bool floats, cb
     const cbm_buffer *x = &launch->in[0];
     cbm_numbers c;
     cbm_numbers_unpack(launch, &c);
-    bool floats = cbm_is_float(x->dtype);
+    bool floats = cbm_is_floating(x->dtype);
     bool flat = a->axes.v[0] != 1; /* all axes: the index counts through the flattened tensor */
     cbm_lanes l = flat ? (cbm_lanes){ 1, x->count, 1 } : cbm_lanes_of(x, a->axes.v[1]);
     for (int64_t o = 0; o < l.outer; o++)

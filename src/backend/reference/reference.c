@@ -7,30 +7,14 @@
 #include <stdio.h>
 #include <string.h>
 
-static const cbm_kernel *const tables[] = { cbm_reference_reduce,
-                                            cbm_reference_matmul,
-                                            cbm_reference_conv,
-                                            cbm_reference_pool,
-                                            cbm_reference_norm,
-                                            cbm_reference_softmax,
-                                            cbm_reference_move,
-                                            cbm_reference_index,
-                                            cbm_reference_loss,
-                                            cbm_reference_recurrent,
-                                            cbm_reference_adaptive,
-                                            cbm_reference_layer_norm,
-                                            cbm_reference_ctc,
-                                            cbm_reference_attention,
-                                            cbm_reference_pad,
-                                            cbm_reference_window,
-                                            cbm_reference_diagonal,
-                                            cbm_reference_create,
-                                            cbm_reference_scatter,
-                                            cbm_reference_sort,
-                                            cbm_reference_embedding,
-                                            cbm_reference_scan,
-                                            cbm_reference_linalg,
-                                            NULL };
+static const cbm_kernel *const tables[] = { cbm_reference_reduce,    cbm_reference_matmul,    cbm_reference_conv,
+                                            cbm_reference_pool,      cbm_reference_norm,      cbm_reference_softmax,
+                                            cbm_reference_move,      cbm_reference_index,     cbm_reference_loss,
+                                            cbm_reference_recurrent, cbm_reference_adaptive,  cbm_reference_layer_norm,
+                                            cbm_reference_ctc,       cbm_reference_attention, cbm_reference_pad,
+                                            cbm_reference_window,    cbm_reference_diagonal,  cbm_reference_create,
+                                            cbm_reference_scatter,   cbm_reference_sort,      cbm_reference_embedding,
+                                            cbm_reference_scan,      cbm_reference_linalg,    NULL };
 
 const cbm_backend cbm_backend_reference = {
     .name = "reference",

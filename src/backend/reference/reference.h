@@ -4,17 +4,13 @@
 #define CAMBIUM_REFERENCE_H
 
 #include "backend/backend.h"
+#include "base/base.h"
 
 /* One element: f of a floating dtype, i of an integer or bool. */
 typedef union cbm_number {
     double f;
     int64_t i;
 } cbm_number;
-
-static inline bool cbm_is_float(cbm_dtype dtype)
-{
-    return dtype == CBM_F32 || dtype == CBM_F64 || dtype == CBM_BF16;
-}
 
 /* The element `offset` elements after data; and a cell into that place, rounded or wrapped to the dtype. */
 cbm_number cbm_number_load(const void *data, cbm_dtype dtype, int64_t offset);
@@ -60,9 +56,9 @@ double cbm_log_plus(double a, double b);
 extern const cbm_kernel cbm_reference_reduce[], cbm_reference_matmul[], cbm_reference_conv[], cbm_reference_pool[],
     cbm_reference_norm[], cbm_reference_softmax[], cbm_reference_move[], cbm_reference_index[], cbm_reference_loss[],
     cbm_reference_recurrent[], cbm_reference_adaptive[], cbm_reference_layer_norm[], cbm_reference_ctc[],
-    cbm_reference_attention[], cbm_reference_pad[], cbm_reference_window[], cbm_reference_diagonal[], cbm_reference_create[],
-    cbm_reference_scatter[], cbm_reference_sort[], cbm_reference_embedding[], cbm_reference_scan[],
-    cbm_reference_linalg[];
+    cbm_reference_attention[], cbm_reference_pad[], cbm_reference_window[], cbm_reference_diagonal[],
+    cbm_reference_create[], cbm_reference_scatter[], cbm_reference_sort[], cbm_reference_embedding[],
+    cbm_reference_scan[], cbm_reference_linalg[];
 
 /* fused.c */
 cbm_status cbm_reference_fused_prepare(const cbm_fused_launch *shapes, void **state, size_t *workspace);

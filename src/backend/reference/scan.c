@@ -28,7 +28,7 @@ static cbm_status scan(const cbm_launch *launch, lane_fn lane)
         for (int64_t i = 0; i < l.inner; i++) {
             const int64_t begin = o * l.length * l.inner + i;
             const int64_t from = at->reverse ? begin + (l.length - 1) * l.inner : begin;
-            lane(cbm_is_float(b->dtype), c.in[0] + from, c.in[launch->n_in - 1] + from, c.out[0] + from, l.length,
+            lane(cbm_is_floating(b->dtype), c.in[0] + from, c.in[launch->n_in - 1] + from, c.out[0] + from, l.length,
                  at->reverse ? -l.inner : l.inner);
         }
     cbm_numbers_pack(launch, &c);
@@ -178,7 +178,7 @@ static cbm_status kth_index(const cbm_launch *launch)
         for (int64_t i = 0; i < l.inner; i++) {
             const cbm_number *lane = c.in[0] + o * l.length * l.inner + i;
             for (int64_t k = 0; k < l.length; k++)
-                row[k] = (ranked){ lane[k * l.inner], k, cbm_is_float(b->dtype) };
+                row[k] = (ranked){ lane[k * l.inner], k, cbm_is_floating(b->dtype) };
             c.out[0][o * l.inner + i].i = place_in_order(row, l.length, a->k, a->nan_wins != 0);
         }
     free(row);

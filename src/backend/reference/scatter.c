@@ -77,7 +77,7 @@ static cbm_status scatter_reduce(const cbm_launch *launch) /* x, index, source -
 {
     const cbm_scatter_reduce_attributes *a = launch->attributes;
     const cbm_buffer *x = &launch->in[0], *index = &launch->in[1];
-    const bool floats = cbm_is_float(x->dtype);
+    const bool floats = cbm_is_floating(x->dtype);
     cbm_numbers c;
     cbm_numbers_unpack(launch, &c);
     int64_t *count = (int64_t *)(void *)(c.out[0] + launch->out[0].count);
@@ -162,7 +162,7 @@ static void take_one(const cbm_launch *launch, cbm_numbers *c, int64_t at, int64
 
 static void add_one(const cbm_launch *launch, cbm_numbers *c, int64_t at, int64_t k)
 {
-    c->out[0][at] = joined(CBM_SCATTER_SUM, cbm_is_float(launch->in[0].dtype), c->out[0][at], c->in[2][k]);
+    c->out[0][at] = joined(CBM_SCATTER_SUM, cbm_is_floating(launch->in[0].dtype), c->out[0][at], c->in[2][k]);
 }
 
 static void put_one(const cbm_launch *launch, cbm_numbers *c, int64_t at, int64_t k)
@@ -177,7 +177,7 @@ static void fill_one(const cbm_launch *launch, cbm_numbers *c, int64_t at, int64
     const cbm_dtype dtype = launch->in[0].dtype;
     (void)k;
     c->out[0][at] =
-        cbm_is_float(dtype) ? (cbm_number){ .f = value } : (cbm_number){ .i = cbm_whole_number(dtype, value) };
+        cbm_is_floating(dtype) ? (cbm_number){ .f = value } : (cbm_number){ .i = cbm_whole_number(dtype, value) };
 }
 
 static cbm_status index_select(const cbm_launch *launch)

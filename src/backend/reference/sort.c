@@ -65,7 +65,7 @@ static cbm_status order(const cbm_launch *launch, int64_t axis, int64_t k, bool 
 {
     const cbm_buffer *x = &launch->in[0];
     const cbm_lanes l = cbm_lanes_of(x, axis);
-    const bool floats = cbm_is_float(x->dtype);
+    const bool floats = cbm_is_floating(x->dtype);
     cbm_numbers c;
     cbm_numbers_unpack(launch, &c);
     int64_t *places = (int64_t *)(void *)(c.out[1] + launch->out[1].count), *room = places + l.length;
@@ -102,7 +102,8 @@ static cbm_status topk(const cbm_launch *launch)
 static cbm_status searchsorted(const cbm_launch *launch) /* sequences, values -> y */
 {
     const cbm_buffer *x = &launch->in[0], *values = &launch->in[1];
-    const bool right = ((const cbm_search_attributes *)launch->attributes)->right != 0, floats = cbm_is_float(x->dtype);
+    const bool right = ((const cbm_search_attributes *)launch->attributes)->right != 0,
+               floats = cbm_is_floating(x->dtype);
     const int64_t n = x->shape[x->rank - 1];
     cbm_numbers c;
     cbm_numbers_unpack(launch, &c);

@@ -1,5 +1,6 @@
 /* attention.c: what attention does to a block of scores: scale and mask, exponentials about a running largest, dropout; and
-   in backward the probabilities again, and the scores' gradient. Rests on simd.h and math.h. */
+   in backward the probabilities again, and the scores' gradient. Rests on folds.h and math.h. */
+#include "backend/cpu/simd/folds.h"
 #include "backend/cpu/simd/math.h"
 
 #include "backend/cpu/simd/level.h"
@@ -91,7 +92,7 @@ static void attention_forward(const cbm_attention_tile *t)
             vf_store_n(row + s, n, x);
             top = vf_max(first_lanes(x, n), top);
         });
-        const float before = t->largest[r], here = vf_top(top);
+        const float before = t->largest[r], here = vf_joined(top, join_max);
         const float largest = here > before || here != here ? here : before;
         const vf about = vf_set(largest == low ? 0.0f : largest);
         EACH(seen, {

@@ -367,17 +367,5 @@ INLINE float vf_sum(vf v)
     v += __builtin_shufflevector(v, v, TURN_1);
     return v[0];
 }
-INLINE float vf_top(vf v)
-{
-#if VB >= 64
-    v = vf_max(v, __builtin_shufflevector(v, v, TURN_8));
-#endif
-#if VB >= 32
-    v = vf_max(v, __builtin_shufflevector(v, v, TURN_4));
-#endif
-    v = vf_max(v, __builtin_shufflevector(v, v, TURN_2));
-    v = vf_max(v, __builtin_shufflevector(v, v, TURN_1));
-    return v[0];
-}
 
 #endif
