@@ -61,6 +61,7 @@ typedef struct cbm_launch {
     int64_t threads;
     char *message;                /* on failure: 256 bytes for the reason */
     const struct cbm_post *after; /* built-in kernels that take one: what is done to the first result; NULL: nothing */
+    const cbm_buffer *bias;       /* what is added to each row of it then, if after says so */
     const cbm_buffer *added;      /* what is added to it then; NULL: what its memory holds */
 } cbm_launch;
 typedef cbm_status (*cbm_kernel_fn)(const cbm_launch *launch);

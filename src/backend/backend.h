@@ -10,12 +10,14 @@ enum {
     CBM_KERNEL_STRIDED = 1, /* takes any strides on inputs (outputs are always contiguous) */
     CBM_KERNEL_POST = 2,    /* does what launch->after says to its first result before it is written */
     CBM_KERNEL_ADDS = 4,    /* and adds what lies at launch->added, in the result's layout, rather than in its memory */
-    CBM_KERNEL_SURE = 8     /* its launch never fails */
+    CBM_KERNEL_SURE = 8,    /* its launch never fails */
+    CBM_KERNEL_BIAS = 16    /* and adds launch->bias to each of its rows */
 };
 
-/* y = act(y + (add ? what launch->added, or y's memory, holds : 0)) with act(x) = max(x, 0) for relu, at most upper if upper > 0. */
+/* y = act(y + (bias ? launch->bias, as long as y's last axis : 0) + (add ? what launch->added, or y's memory, holds : 0)) with
+   act(x) = max(x, 0) for relu, at most upper if upper > 0. */
 typedef struct cbm_post {
-    bool add, relu;
+    bool bias, add, relu;
     float upper;
 } cbm_post;
 

@@ -27,6 +27,12 @@ static bool joint_weight(const multihead *m)
 
 /* ---- projections ---- */
 
+/* Of what holds q's, k's and v's rows below one another those of count of them. */
+static cbm_tensor *rows_of(const multihead *m, cbm_tensor *all, int64_t first, int64_t count)
+{
+    return count == 3 ? all : cbm_slice(all, 0, first * m->width, (first + count) * m->width, 1);
+}
+
 /* Parameters: in_proj_weight or the three weights, then the bias. */
 static cbm_tensor *bias_of(const multihead *m, int64_t first, int64_t count)
 {
@@ -34,7 +40,7 @@ static cbm_tensor *bias_of(const multihead *m, int64_t first, int64_t count)
     if (!m->bias)
         return NULL;
     cbm_tensor *all = cbm_layer_parameter(self, joint_weight(m) ? 1 : 3);
-    return cbm_slice(cbm_for_product(all), 0, first * m->width, (first + count) * m->width, 1);
+    return rows_of(m, cbm_for_product(all), first, count);
 }
 
 /* Projections first, first + 1, ... (0: q, 1: k, 2: v) of one input, side by side. */
@@ -43,7 +49,7 @@ static cbm_tensor *project(const multihead *m, cbm_tensor *x, int64_t first, int
     cbm_module *self = (cbm_module *)(uintptr_t)&m->module;
     cbm_tensor *weight = cbm_for_product(cbm_layer_parameter(self, joint_weight(m) ? 0 : (size_t)first));
     if (joint_weight(m))
-        weight = cbm_slice(weight, 0, first * m->width, (first + count) * m->width, 1);
+        weight = rows_of(m, weight, first, count);
     cbm_tensor *y = cbm_matmul(x, cbm_transpose(weight, 0, 1)), *bias = bias_of(m, first, count);
     return bias ? cbm_add(y, bias) : y;
 }
@@ -54,9 +60,7 @@ static void project_all(const multihead *m, cbm_tensor *const *in, cbm_tensor **
     for (int64_t first = 0, count; first < 3; first += count) {
         for (count = 1; joint_weight(m) && first + count < 3 && in[first + count] == in[first];)
             count++;
-        cbm_tensor *side = project(m, in[first], first, count);
-        for (int64_t i = 0; i < count; i++)
-            out[first + i] = cbm_slice(side, -1, i * m->width, (i + 1) * m->width, 1);
+        cbm_split_by(project(m, in[first], first, count), -1, m->width, out + first, (size_t)count);
     }
 }
 

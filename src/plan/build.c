@@ -249,9 +249,11 @@ static int32_t missing(cbm_build *b, const cbm_unit *u, int32_t self)
             }
         }
     }
-    if (u->absorbs && u->after.add && u->added >= 0) {
-        int32_t v = b->unit_of[u->added / CBM_MAX_OUTPUTS];
-        return CBM_AT(&b->units, cbm_unit, v).done ? -1 : v;
+    const cbm_ref more[] = { u->after.bias ? u->bias : -1, u->after.add ? u->added : -1 };
+    for (int k = 0; k < 2 && u->absorbs; k++) {
+        const int32_t v = more[k] < 0 ? -1 : b->unit_of[more[k] / CBM_MAX_OUTPUTS];
+        if (v >= 0 && !CBM_AT(&b->units, cbm_unit, v).done)
+            return v;
     }
     return -1;
 }

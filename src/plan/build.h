@@ -15,7 +15,7 @@ typedef struct cbm_unit {
     int32_t absorbs;
     bool absorbed;           /* this pass is done by a kernel */
     cbm_post after;          /* what the kernel does then */
-    cbm_ref added;           /* what it adds, if after.add */
+    cbm_ref bias, added;     /* what it adds, if after.bias, after.add */
     cbm_ref absorbed_result; /* the value it makes instead of its own */
 } cbm_unit;
 

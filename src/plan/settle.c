@@ -60,6 +60,8 @@ static bool repeat_step(cbm_build *b, const cbm_step *of, const cbm_event *e, cb
     step->launch.in = step->buffers;
     step->launch.n_out = 1;
     step->launch.out = step->buffers + step->n_in;
+    if (of->launch.bias)
+        step->launch.bias = step->buffers + (of->launch.bias - of->buffers);
     if (of->launch.added)
         step->launch.added = step->buffers + (of->launch.added - of->buffers);
     return true;

@@ -390,6 +390,27 @@ static bool give_home_with_addend(cbm_build *b, const cbm_unit *u, int32_t i, co
     return copy_step(b, i, &added, &home, "a kernel adds to its result what is read again later");
 }
 
+/* What a kernel adds to its result, besides the operands of its operation. */
+typedef struct additions {
+    cbm_spot bias, addend;
+    bool has_bias, has_addend; /* the addend lies in its own memory */
+} additions;
+
+static bool take_additions(cbm_build *b, const cbm_unit *u, int32_t i, const cbm_kernel *kernel, additions *more)
+{
+    *more = (additions){ .has_bias = u->absorbs && u->after.bias };
+    if (more->has_bias) {
+        if (!spot_in(b, i, u->bias, CBM_LAYOUT_PLAIN, &more->bias) || !make_contiguous(b, i, &more->bias))
+            return false;
+    }
+    if (!u->absorbs || !u->after.add)
+        return true;
+    more->has_addend = (kernel->flags & CBM_KERNEL_ADDS) != 0;
+    if (!spot_in(b, i, u->added, cbm_layout_made(u, 0), &more->addend))
+        return false;
+    return more->has_addend ? make_contiguous(b, i, &more->addend) : give_home_with_addend(b, u, i, &more->addend);
+}
+
 static bool build_kernel(cbm_build *b, const cbm_unit *u, int32_t i)
 {
     cbm_node *n = node_at(b, i);
@@ -423,11 +444,8 @@ static bool build_kernel(cbm_build *b, const cbm_unit *u, int32_t i)
         cbm_locate(b->cx, n->file, n->line);
         return false;
     }
-    const bool add = u->absorbs && u->after.add, reads_addend = add && (kernel->flags & CBM_KERNEL_ADDS);
-    cbm_spot addend;
-    if (add && !spot_in(b, i, u->added, cbm_layout_made(u, 0), &addend))
-        return false;
-    if (add && !reads_addend && !give_home_with_addend(b, u, i, &addend))
+    additions more;
+    if (!take_additions(b, u, i, kernel, &more))
         return false;
     if (u->absorbs) {
         step.after = cbm_plan_take(b->plan, sizeof *step.after);
@@ -435,18 +453,25 @@ static bool build_kernel(cbm_build *b, const cbm_unit *u, int32_t i)
             return false;
         *step.after = u->after;
     }
-    if (!step_buffers(b, &step, n->n_in + reads_addend, n->n_out))
+    const size_t at_bias = n->n_in, at_addend = more.has_bias ? at_bias + 1 : at_bias;
+    const size_t n_in = more.has_addend ? at_addend + 1 : at_addend;
+    if (!step_buffers(b, &step, n_in, n->n_out))
         return false;
     for (size_t k = 0; k < n->n_in; k++)
         set_buffer(&step, k, &spots[k]);
-    if (reads_addend)
-        set_buffer(&step, n->n_in, &addend);
+    if (more.has_bias)
+        set_buffer(&step, at_bias, &more.bias);
+    if (more.has_addend)
+        set_buffer(&step, at_addend, &more.addend);
     for (size_t k = 0; k < n->n_out; k++) {
         const cbm_ref ref = k == 0 && u->absorbs ? u->absorbed_result : CBM_REF_NODE(i, (int32_t)k);
-        const bool has_home = k == 0 && add && !reads_addend;
+        const bool has_home = k == 0 && u->absorbs && u->after.add && !more.has_addend;
         if (!has_home && !give_home(b, ref, cbm_layout_made(u, (int32_t)k)))
             return false;
-        set_buffer(&step, step.n_in + k, cbm_spot_of(b, ref));
+        cbm_spot home = *cbm_spot_of(b, ref);
+        home.window = cbm_spot_of(b, CBM_REF_NODE(i, (int32_t)k))->window; /* in the kernel's extents */
+        home.window.layout = (int32_t)cbm_layout_made(u, (int32_t)k);
+        set_buffer(&step, step.n_in + k, &home);
     }
     step.launch = (cbm_launch){ .op = op,
                                 .attributes = step.attributes,
@@ -456,7 +481,8 @@ static bool build_kernel(cbm_build *b, const cbm_unit *u, int32_t i)
                                 .out = step.buffers + step.n_in,
                                 .threads = b->cx->threads,
                                 .after = step.after,
-                                .added = reads_addend ? step.buffers + n->n_in : NULL };
+                                .bias = more.has_bias ? step.buffers + at_bias : NULL,
+                                .added = more.has_addend ? step.buffers + at_addend : NULL };
     size_t workspace = 0;
     if (!prepare_kernel(b, n, &step, kernel, &workspace))
         return false;

@@ -27,7 +27,8 @@ double cbm_step_flops(const cbm_step *step)
     cbm_cost cost = { 0, 0 };
     step->launch.op->cost(&step->launch, &cost);
     if (step->after)
-        cost.flops += (double)(step->after->add + step->after->relu) * (double)step->buffers[step->n_in].count;
+        cost.flops += (double)(step->after->bias + step->after->add + step->after->relu) *
+                      (double)step->buffers[step->n_in].count;
     return cost.flops;
 }
 

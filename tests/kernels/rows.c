@@ -1,9 +1,10 @@
 /* rows.c: functions of elements one after the other, random numbers, small products, transposes. Rests on check.h. */
 #include "check.h"
 
-enum { SUM, SQUARES, DOT, ADD, MULTIPLY_ADD, SCALE_SHIFT, EXP };
-static const char *const names[] = { "sum",          "sum of squares", "dot product", "add", "multiply and add",
-                                     "scale, shift", "exp scaled" };
+enum { SUM, SQUARES, DOT, ADD, MULTIPLY_ADD, SCALE_SHIFT, EXP, FINISH, FINISH_ALL };
+static const char *const names[] = { "sum",        "sum of squares",   "dot product",
+                                     "add",        "multiply and add", "scale, shift",
+                                     "exp scaled", "add, relu",        "add two, relu6" };
 
 static void make_row(check_case *c)
 {
@@ -13,7 +14,7 @@ static void make_row(check_case *c)
     double size = 0;
     for (int64_t k = 0; k < n; k++)
         size += fabs((double)x[k]);
-    if (which == DOT)
+    if (which == DOT || which >= FINISH)
         check_floats(c, 1, n, -2, 2);
     c->bytes = (double)n * 4 * (which >= DOT ? 2 : 1);
     if (which <= DOT)
@@ -22,7 +23,7 @@ static void make_row(check_case *c)
         check_out(c, 0, CBM_F32, n, 4e-6, 1e-30);
     else
         check_out(c, 0, CBM_F32, n, 1e-6, 1e-6);
-    if (which == ADD || which == MULTIPLY_ADD) {
+    if (which == ADD || which == MULTIPLY_ADD || which >= FINISH) {
         float *r = check_start(c, 0);
         for (int64_t k = 0; k < n; k++)
             r[k] = (float)(int)(32 * check_uniform(c)) - 16;
@@ -44,7 +45,9 @@ static void reference_row(check_case *c)
         case ADD: r[k] += x[k]; break;
         case MULTIPLY_ADD: r[k] = (float)((double)r[k] + v * 0.75); break;
         case SCALE_SHIFT: r[k] = (float)((v - 0.25) * 1.5 + 0.125); break;
-        default: r[k] = (float)(exp(v - 3) * 0.5); break;
+        case EXP: r[k] = (float)(exp(v - 3) * 0.5); break;
+        case FINISH: r[k] = fmaxf(r[k] + x[k], 0); break;
+        default: r[k] = fminf(fmaxf(r[k] + x[k] + y[k], 0), 6); break;
         }
     }
     if (c->kernel->variant[0] <= DOT)
@@ -64,7 +67,9 @@ static void run_row(const cbm_simd *s, check_case *c)
     case ADD: s->add(r, x, n); break;
     case MULTIPLY_ADD: s->multiply_add(r, x, 0.75f, n); break;
     case SCALE_SHIFT: s->scale_shift(r, x, 0.25f, 1.5f, 0.125f, n); break;
-    default: s->exp_scaled(r, x, 3.0f, 0.5f, n); break;
+    case EXP: s->exp_scaled(r, x, 3.0f, 0.5f, n); break;
+    case FINISH: s->finish(r, NULL, x, true, 0, n); break;
+    default: s->finish(r, x, y, true, 6, n); break;
     }
 }
 
@@ -171,7 +176,7 @@ static void run_transpose(const cbm_simd *s, check_case *c)
 
 void check_rows(void)
 {
-    for (int i = 0; i <= EXP; i++) {
+    for (int i = 0; i <= FINISH_ALL; i++) {
         check_kernel k = { .make = make_row, .reference = reference_row, .run = run_row };
         k.variant[0] = i;
         snprintf(k.name, sizeof k.name, "row %s", names[i]);

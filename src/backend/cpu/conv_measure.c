@@ -10,7 +10,8 @@
 #include <string.h>
 
 enum { LEAST_RUNS = 3, MOST_RUNS = 20 };
-static const double ENOUGH = 0.02; /* seconds for one algorithm */
+static const double ENOUGH = 0.02; /* seconds for an algorithm */
+static const double NEVER = 1e30;  /* seconds of what did not run */
 static const double CLOSE = 1.05;  /* times the fastest: among these the one with the least workspace is taken */
 
 /* Only convolutions in two dimensions have several algorithms. */
@@ -34,34 +35,47 @@ static float *room(size_t bytes)
     return p;
 }
 
-/* Seconds of the fastest run; a very long time if it cannot run. */
-static double seconds_of(const cbm_dnn_conv *c, cbm_conv_algorithm algorithm, int64_t threads, size_t *scratch)
+/* One algorithm on trial. */
+typedef struct trial {
+    cbm_convolution *made; /* NULL: it does not suit, or could not be made */
+    size_t scratch, weights;
+    double seconds; /* of the fastest run */
+} trial;
+
+static size_t most(size_t a, size_t b)
 {
-    double best = 1e30, begun = cbm_seconds();
-    cbm_convolution *made = cbm_convolution_open(c, algorithm, threads);
-    if (!made)
-        return best;
-    const size_t weights = (size_t)(c->out_channels * (c->channels / c->groups) * c->kernel[1] * c->kernel[2]) * 4;
-    const size_t packed = c->packed_weight ? cbm_convolution_packed_bytes(made) : 0;
+    return a > b ? a : b;
+}
+
+/* In turn, so that what else the machine does meets all of them. */
+static void race(const cbm_dnn_conv *c, trial trials[CBM_CONV_ALGORITHMS])
+{
+    size_t weights = (size_t)(c->out_channels * (c->channels / c->groups) * c->kernel[1] * c->kernel[2]) * 4;
+    size_t scratch = 0;
+    int racing = 0;
+    for (int a = 0; a < CBM_CONV_ALGORITHMS; a++) {
+        weights = most(weights, trials[a].weights);
+        scratch = most(scratch, trials[a].scratch);
+        racing += trials[a].made != NULL;
+    }
     float *x = room((size_t)(c->batch * c->channels * c->in[1] * c->in[2]) * 4);
     float *y = room((size_t)(c->batch * c->out_channels * c->out[1] * c->out[2]) * 4);
-    float *weight = room(packed > weights ? packed : weights), *bias = room((size_t)c->out_channels * 4);
-    *scratch = cbm_convolution_workspace(made);
-    void *workspace = room(*scratch);
-    bool ok = x && y && weight && bias && workspace;
-    for (int i = 0; ok && i < MOST_RUNS && (i < LEAST_RUNS || cbm_seconds() - begun < ENOUGH); i++) {
-        const double start = cbm_seconds();
-        ok = cbm_convolution_run(made, x, weight, y, bias, workspace);
-        const double took = cbm_seconds() - start;
-        best = ok && took < best ? took : best;
-    }
+    float *weight = room(weights), *bias = room((size_t)c->out_channels * 4), *workspace = room(scratch);
+    const bool ok = x && y && weight && bias && workspace;
+    const double begun = cbm_seconds();
+    for (int i = 0; ok && i < MOST_RUNS && (i < LEAST_RUNS || cbm_seconds() - begun < ENOUGH * racing); i++)
+        for (int a = 0; a < CBM_CONV_ALGORITHMS; a++) {
+            const double start = cbm_seconds();
+            if (!trials[a].made || !cbm_convolution_run(trials[a].made, x, weight, y, bias, workspace))
+                continue;
+            const double took = cbm_seconds() - start;
+            trials[a].seconds = took < trials[a].seconds ? took : trials[a].seconds;
+        }
     free(x);
     free(y);
     free(weight);
     free(bias);
     free(workspace);
-    cbm_convolution_free(made);
-    return best;
 }
 
 static bool known_choice(const cbm_dnn_conv *c, const char *key, cbm_conv_algorithm *choice)
@@ -88,16 +102,25 @@ cbm_conv_algorithm cbm_conv_measured(const cbm_dnn_conv *c, int64_t threads)
     cbm_conv_algorithm best = cbm_conv_rule(c);
     if (known_choice(c, key, &best))
         return best;
-    double seconds[CBM_CONV_ALGORITHMS], fastest = 1e29;
-    size_t scratch[CBM_CONV_ALGORITHMS] = { 0 }, least = SIZE_MAX;
+    trial trials[CBM_CONV_ALGORITHMS] = { 0 };
+    double fastest = NEVER;
+    size_t least = SIZE_MAX;
     for (int a = 0; a < CBM_CONV_ALGORITHMS; a++) {
-        const bool suits = cbm_conv_suits(c, (cbm_conv_algorithm)a);
-        seconds[a] = suits ? seconds_of(c, (cbm_conv_algorithm)a, threads, &scratch[a]) : 1e30;
-        fastest = seconds[a] < fastest ? seconds[a] : fastest;
+        cbm_convolution *made =
+            cbm_conv_suits(c, (cbm_conv_algorithm)a) ? cbm_convolution_open(c, (cbm_conv_algorithm)a, threads) : NULL;
+        trials[a] = (trial){ .made = made,
+                             .scratch = made ? cbm_convolution_workspace(made) : 0,
+                             .weights = made && c->packed_weight ? cbm_convolution_packed_bytes(made) : 0,
+                             .seconds = NEVER };
+    }
+    race(c, trials);
+    for (int a = 0; a < CBM_CONV_ALGORITHMS; a++) {
+        cbm_convolution_free(trials[a].made);
+        fastest = trials[a].seconds < fastest ? trials[a].seconds : fastest;
     }
     for (int a = 0; a < CBM_CONV_ALGORITHMS; a++)
-        if (seconds[a] <= CLOSE * fastest && scratch[a] < least) {
-            least = scratch[a];
+        if (trials[a].seconds < NEVER && trials[a].seconds <= CLOSE * fastest && trials[a].scratch < least) {
+            least = trials[a].scratch;
             best = (cbm_conv_algorithm)a;
         }
     cbm_tuning_add(key, cbm_conv_algorithm_names[best]);

@@ -11,9 +11,8 @@ const char *const cbm_conv_algorithm_names[CBM_CONV_ALGORITHMS] = { "direct", "l
 struct cbm_convolution {
     cbm_dnn *dnn;
     cbm_winograd *winograd;
-    int64_t gated; /* elements of y that are gated after oneDNN, whose own gates turn NaN into 0; 0: none */
-    float upper;
-    int64_t threads;
+    cbm_post gate; /* of y, count elements, after oneDNN, whose own gates turn NaN into 0 */
+    int64_t count, threads;
 };
 
 static bool three_by_three(const cbm_dnn_conv *c)
@@ -79,8 +78,8 @@ cbm_convolution *cbm_convolution_open(const cbm_dnn_conv *c, cbm_conv_algorithm 
         if (c->relu && !c->packed_weight && !c->y_bf16) { /* training must see what has become NaN */
             exact.relu = false;
             exact.upper = 0;
-            *made = (cbm_convolution){ .gated = c->batch * c->out_channels * out_places(c),
-                                       .upper = c->upper,
+            *made = (cbm_convolution){ .gate = { .relu = true, .upper = c->upper },
+                                       .count = c->batch * c->out_channels * out_places(c),
                                        .threads = threads };
         }
         made->dnn = cbm_dnn_convolution(&exact, threads);
@@ -96,42 +95,6 @@ size_t cbm_convolution_workspace(const cbm_convolution *c)
     return c->winograd ? cbm_winograd_workspace(c->winograd) : cbm_dnn_workspace(c->dnn);
 }
 
-/* min(max(y, 0), upper) in place, groups begin to end; NaN stays. */
-typedef struct gate {
-    float lower[CBM_TILE_GROUP], upper[CBM_TILE_GROUP]; /* as the tile functions take numbers */
-    float *y;
-    bool bounded;
-} gate;
-
-static void pass_gate(void *user, int64_t begin, int64_t end)
-{
-    enum { TILE = 64 }; /* groups: what is bounded below is still near when it is bounded above */
-    const gate *g = user;
-    const cbm_simd *simd = cbm_simd_get();
-    for (int64_t at = begin; at < end; at += TILE) {
-        float *y = g->y + at * CBM_TILE_GROUP;
-        const cbm_tile_operand low[3] = { { (const char *)y, 1 }, { (const char *)g->lower, 0 } };
-        const cbm_tile_operand high[3] = { { (const char *)y, 1 }, { (const char *)g->upper, 0 } };
-        const int64_t n = (end - at < TILE ? end - at : TILE) * CBM_TILE_GROUP;
-        simd->tile[CBM_EXPR_MAX][CBM_LANE_F32](n, y, low);
-        if (g->bounded)
-            simd->tile[CBM_EXPR_MIN][CBM_LANE_F32](n, y, high);
-    }
-}
-
-static void gate_all(const cbm_convolution *c, float *y)
-{
-    gate g __attribute__((aligned(64))) = { .y = y, .bounded = c->upper > 0 };
-    for (int i = 0; i < CBM_TILE_GROUP; i++)
-        g.upper[i] = c->upper;
-    const int64_t groups = c->gated / CBM_TILE_GROUP;
-    cbm_parallel_for(groups, CBM_CPU_GRAIN / CBM_TILE_GROUP, c->threads, pass_gate, &g);
-    for (int64_t i = groups * CBM_TILE_GROUP; i < c->gated; i++) {
-        y[i] = y[i] < 0 ? 0 : y[i];
-        y[i] = g.bounded && y[i] > c->upper ? c->upper : y[i];
-    }
-}
-
 bool cbm_convolution_run(cbm_convolution *c, void *x, void *weight, void *y, void *bias, void *workspace)
 {
     if (c->winograd) {
@@ -141,8 +104,7 @@ bool cbm_convolution_run(cbm_convolution *c, void *x, void *weight, void *y, voi
     void *const pointers[] = { x, weight, y, bias };
     if (!cbm_dnn_run(c->dnn, pointers, workspace))
         return false;
-    if (c->gated)
-        gate_all(c, y);
+    cbm_post_run(&c->gate, y, c->count, NULL, 1, NULL, c->threads);
     return true;
 }
 

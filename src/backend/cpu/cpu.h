@@ -230,6 +230,8 @@ typedef struct cbm_simd {
     /* (x - about) scale + shift */
     void (*scale_shift)(float *r, const float *x, float about, float scale, float shift, int64_t n);
     void (*exp_scaled)(float *r, const float *x, float minus, float factor, int64_t n); /* exp(x - minus) factor */
+    /* max(r + bias + added, 0), at most upper, each part if it is there; relu false: no bounds. NaN stays. */
+    void (*finish)(float *r, const float *bias, const float *added, bool relu, float upper, int64_t n);
 
     /* folds.c: of x, rows of n elements, `step` apart: columns joined with what r holds, rows joined to one number each. x is
        taken about a number for each column or row; NULL: about 0. */
@@ -410,6 +412,10 @@ void cbm_cpu_fused_release(void *state);
 
 /* reorder.c: the elements of `from` into `to`, of the same shape and dtype, each in its own layout; both without gaps. */
 void cbm_cpu_reorder(const cbm_buffer *from, const cbm_buffer *to, int64_t threads);
+
+/* post.c: y, count elements, with what `post` adds to it (bias to each run of `columns`) and its bounds. NaN stays. */
+void cbm_post_run(const cbm_post *post, float *y, int64_t count, const float *bias, int64_t columns, const float *added,
+                  int64_t threads);
 
 /* widened.c: runs a kernel for f32 on bf16 operands; NULL: no operand is bf16, or there is no such kernel */
 const cbm_kernel *cbm_cpu_widened(const cbm_launch *shapes);

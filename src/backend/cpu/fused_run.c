@@ -148,7 +148,17 @@ static size_t lane_size(cbm_dtype dtype)
     return dtype == CBM_F64 || dtype == CBM_I64 ? 8 : 4;
 }
 
-/* A repeated row: once by fetch, then copies of what is there, twice as much each time. */
+/* Copies the first `done` bytes on and on until there are n, twice as much each time. */
+static void repeat(char *to, size_t done, size_t n)
+{
+    while (done < n) {
+        const size_t more = done < n - done ? done : n - done;
+        memcpy(to + done, to, more);
+        done += more;
+    }
+}
+
+/* A repeated row: once by fetch, then copies of what is there. */
 static void fetch_period(const cbm_simd *simd, char *to, const char *data, const cbm_pass_input *in, int64_t first,
                          int64_t n)
 {
@@ -161,11 +171,7 @@ static void fetch_period(const cbm_simd *simd, char *to, const char *data, const
         fetch_row(simd, to + (size_t)done * lane, data, in->dtype, 1, rest);
         done += rest;
     }
-    while (done < n) {
-        const int64_t more = done < n - done ? done : n - done;
-        memcpy(to + (size_t)done * lane, to, (size_t)more * lane);
-        done += more;
-    }
+    repeat(to, (size_t)done * lane, (size_t)n * lane);
 }
 
 /* Whole rows of the last axis, which lies across: `rows` of them, whose first elements follow each other. */
@@ -260,15 +266,8 @@ static void store_to(const run *r, const cbm_pass_step *s, char *to, const char 
             memset(to, *x, (size_t)n);
         return;
     }
-    if (dtype == CBM_BF16) {
-        const float *x = (const float *)(const void *)from;
-        uint16_t *y = (uint16_t *)(void *)to;
-        if (s->step[0]) {
-            r->pass->simd->narrow_bf16(y, x, n);
-            return;
-        }
-        for (int64_t i = 0; i < n; i++)
-            y[i] = cbm_bf16_round(*x);
+    if (dtype == CBM_BF16 && s->step[0]) {
+        r->pass->simd->narrow_bf16((uint16_t *)(void *)to, (const float *)(const void *)from, n);
         return;
     }
     if (s->step[0]) {
@@ -276,8 +275,13 @@ static void store_to(const run *r, const cbm_pass_step *s, char *to, const char 
             memcpy(to, from, (size_t)n * size);
         return;
     }
-    for (int64_t i = 0; i < n; i++)
-        memcpy(to + (size_t)i * size, from, size);
+    if (dtype == CBM_BF16) {
+        const uint16_t y = cbm_bf16_round(*(const float *)(const void *)from);
+        memcpy(to, &y, size);
+    } else {
+        memcpy(to, from, size);
+    }
+    repeat(to, size, (size_t)n * size);
 }
 
 static void store(const run *r, const cbm_pass_step *s, const char *from, char *scratch, int64_t first, int64_t n)

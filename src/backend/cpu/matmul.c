@@ -25,6 +25,7 @@ typedef struct plan {
     int64_t batches;
     size_t a_bytes, b_bytes; /* packed copies, rounded up */
     cbm_dnn *dnn;
+    cbm_post after;            /* of the whole result, once it is there */
     bool half;                 /* bf16 */
     const cbm_kernel *instead; /* of a product of bf16 that does not pay */
     void *instead_state;
@@ -130,8 +131,26 @@ static size_t packed_bytes(const plan *p, int64_t rows, int64_t columns)
     return ((size_t)rows * (size_t)columns * element(p) + 63) / 64 * 64;
 }
 
+/* What is done to the result: by oneDNN on the way where it makes all of the result at once and `sure` says that its ReLU may
+   lose NaN, else afterwards. */
+static cbm_dnn *product_of(plan *p, const cbm_dnn_product *d, bool gates, int64_t threads)
+{
+    const bool whole = p->batches == (d->rank == 3 ? d->batch : 1) && (p->after.bias || p->after.add || p->after.relu);
+    cbm_dnn_product all = *d;
+    all.bias = p->after.bias;
+    all.add = p->after.add;
+    all.relu = gates && p->after.relu;
+    all.upper = gates ? p->after.upper : 0;
+    cbm_dnn *made = whole && (all.bias || all.add || all.relu) ? cbm_dnn_matmul(&all, threads) : NULL;
+    if (!made)
+        return cbm_dnn_matmul(d, threads);
+    p->after.bias = p->after.add = false;
+    p->after.relu = p->after.relu && !gates;
+    return made;
+}
+
 /* Hands the product to oneDNN, the innermost batch axis with it. */
-static void try_onednn(plan *p, int64_t threads)
+static void try_onednn(plan *p, bool gates, int64_t threads)
 {
     const int64_t q = p->batch_rank - 1;
     cbm_dnn_product d = { .rank = 2,
@@ -151,20 +170,24 @@ static void try_onednn(plan *p, int64_t threads)
         d.a_stride[0] = p->a_batch[q];
         d.b_stride[0] = p->b_batch[q];
         d.c_stride[0] = p->c_batch[q];
-        p->dnn = cbm_dnn_matmul(&d, threads);
+        p->dnn = product_of(p, &d, gates, threads);
         if (p->dnn) {
             drop_last_batch(p);
             return;
         }
         d.rank = 2;
+        d.batch = 1;
     }
-    p->dnn = cbm_dnn_matmul(&d, threads);
+    p->dnn = product_of(p, &d, gates, threads);
 }
 
-static void make_plan(plan *p, const cbm_launch *l, int64_t threads)
+/* gates: the second operand is a weight of inference, where a ReLU that loses NaN will do (see cbm_relu). */
+static void make_plan(plan *p, const cbm_launch *l, bool gates, int64_t threads)
 {
     int64_t rows;
     *p = (plan){ .half = l->out[0].dtype == CBM_BF16 };
+    if (l->after)
+        p->after = *l->after;
     matrix_of(&l->in[0], false, &p->m, &p->k, &p->a_row, &p->a_column);
     matrix_of(&l->in[1], true, &rows, &p->n, &p->b_row, &p->b_column);
     settle(p->m, p->k, &p->a_row, &p->a_column);
@@ -199,7 +222,7 @@ static void make_plan(plan *p, const cbm_launch *l, int64_t threads)
         p->b_bytes = packed_bytes(p, p->k, p->n);
     }
     if (p->how == BY_ONEDNN)
-        try_onednn(p, threads);
+        try_onednn(p, gates, threads);
     if (p->how == BY_ONEDNN && !p->dnn)
         p->how = BY_BLOCKS;
 }
@@ -232,7 +255,7 @@ static cbm_status prepare(cbm_prepare *pr)
     plan *p = malloc(sizeof *p);
     if (!p)
         return CBM_ERROR_MEMORY;
-    make_plan(p, pr->launch, pr->threads);
+    make_plan(p, pr->launch, pr->constant >> 1 & 1, pr->threads);
     if (p->half && !p->dnn && pr->launch->out[0].count > 0 && p->k > 0)
         return prepare_instead(p, pr);
     pr->workspace = p->a_bytes + p->b_bytes + (p->dnn ? cbm_dnn_workspace(p->dnn) : 0);
@@ -405,20 +428,13 @@ static cbm_status one_product(const plan *p, const cbm_launch *l, int64_t batch)
         run_blocks(p, l, a, b, c);
         return CBM_OK;
     }
-    void *const pointers[] = { (void *)(uintptr_t)first, (void *)(uintptr_t)second, result };
+    void *const pointers[] = { (void *)(uintptr_t)first, (void *)(uintptr_t)second, result,
+                               l->bias ? l->bias->data : NULL, l->added ? l->added->data : NULL };
     return cbm_dnn_run(p->dnn, pointers, work) ? CBM_OK : CBM_ERROR_MEMORY;
 }
 
-static cbm_status matmul(const cbm_launch *l)
+static cbm_status multiply(const plan *p, const cbm_launch *l)
 {
-    const plan *p = l->state;
-    if (p->instead) {
-        cbm_launch in_f32 = *l;
-        in_f32.state = p->instead_state;
-        return p->instead->launch(&in_f32);
-    }
-    if (l->out[0].count == 0)
-        return CBM_OK;
     if (p->k == 0) {
         memset(l->out[0].data, 0, (size_t)l->out[0].count * element(p));
         return CBM_OK;
@@ -431,6 +447,22 @@ static cbm_status matmul(const cbm_launch *l)
     cbm_status status = CBM_OK;
     for (int64_t i = 0; i < p->batches && status == CBM_OK; i++)
         status = one_product(p, l, i);
+    return status;
+}
+
+static cbm_status matmul(const cbm_launch *l)
+{
+    const plan *p = l->state;
+    if (p->instead) {
+        cbm_launch in_f32 = *l;
+        in_f32.state = p->instead_state;
+        return p->instead->launch(&in_f32);
+    }
+    const cbm_buffer *y = &l->out[0];
+    const cbm_status status = y->count > 0 ? multiply(p, l) : CBM_OK;
+    if (status == CBM_OK && y->count > 0)
+        cbm_post_run(&p->after, y->data, y->count, l->bias ? l->bias->data : NULL, l->bias ? l->bias->count : 1,
+                     l->added ? l->added->data : NULL, l->threads);
     return status;
 }
 
@@ -449,7 +481,7 @@ static bool supports(const cbm_launch *l)
 
 const cbm_kernel cbm_cpu_matmul[] = {
     { .op = "matmul",
-      .flags = CBM_KERNEL_STRIDED,
+      .flags = CBM_KERNEL_STRIDED | CBM_KERNEL_POST | CBM_KERNEL_ADDS | CBM_KERNEL_BIAS,
       .supports = supports,
       .prepare = prepare,
       .launch = matmul,

@@ -23,8 +23,11 @@ typedef struct cbm_dnn_product {
     /* Operands in bf16; the others are f32. Products are of bf16, sums in f32, where a or b is bf16: the other is converted
        then, as master weights in f32 are. NULL without cbm_dnn_bf16. */
     bool a_bf16, b_bf16, c_bf16;
+    /* c = act(a b + (bias: a row of n) + (add: as c lies)), f32 only. The activation makes 0 of NaN. */
+    bool bias, add, relu;
+    float upper; /* > 0: the activation is min(max(c, 0), upper) */
 } cbm_dnn_product;
-/* NULL: oneDNN does not serve it well. */
+/* The pointers of a run: a, b, c, bias, what is added. NULL: oneDNN does not serve it well. */
 cbm_dnn *cbm_dnn_matmul(const cbm_dnn_product *p, int64_t threads);
 
 typedef enum cbm_dnn_direction { CBM_DNN_FORWARD, CBM_DNN_INPUT_GRAD, CBM_DNN_WEIGHT_GRAD } cbm_dnn_direction;

@@ -110,30 +110,10 @@ static bool has_bias(const cbm_dnn_conv *c)
     return c->bias && c->direction == CBM_DNN_FORWARD;
 }
 
-static bool append_post_ops(dnnl_post_ops_t ops, const cbm_dnn_conv *c)
-{
-    if (c->add && !cbm_dnn_append_sum(ops))
-        return false;
-    if (c->upper > 0)
-        return cbm_dnn_append_eltwise(ops, dnnl_eltwise_clip, 0, c->upper);
-    return !c->relu || cbm_dnn_append_eltwise(ops, dnnl_eltwise_relu, 0, 0);
-}
-
 static dnnl_primitive_attr_t attributes_of(const cbm_dnn_conv *c)
 {
-    dnnl_primitive_attr_t attr = cbm_dnn_attributes();
-    if (!attr || c->direction != CBM_DNN_FORWARD)
-        return attr;
-    dnnl_post_ops_t ops;
-    bool ok = dnnl_post_ops_create(&ops) == dnnl_success;
-    if (ok) {
-        ok = append_post_ops(ops, c) && dnnl_primitive_attr_set_post_ops(attr, ops) == dnnl_success;
-        dnnl_post_ops_destroy(ops);
-    }
-    if (ok)
-        return attr;
-    dnnl_primitive_attr_destroy(attr);
-    return NULL;
+    const cbm_dnn_post post = { .sum = c->add, .relu = c->relu, .upper = c->upper };
+    return c->direction == CBM_DNN_FORWARD ? cbm_dnn_post_attributes(&post) : cbm_dnn_attributes();
 }
 
 static dnnl_primitive_desc_t try_layouts(const cbm_dnn_conv *c, pair p, dnnl_alg_kind_t algorithm)

@@ -70,44 +70,69 @@ static const char *wanted_code(const cbm_dnn_product *p)
 
 /* ---- the sequence ---- */
 
-static bool add_matmul(cbm_dnn *d, dnnl_primitive_desc_t pd, const matrix own[3], const cbm_dnn_desc own_desc[3],
+enum { A, B, C, BIAS, ADDED, OPERANDS }; /* the caller's pointers */
+
+static bool add_matmul(cbm_dnn *d, dnnl_primitive_desc_t pd, const matrix own[3], const cbm_dnn_desc own_desc[OPERANDS],
                        const cbm_dnn_desc wanted[3])
 {
-    static const int names[] = { DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST };
-    dnnl_exec_arg_t arguments[3];
+    static const int names[] = { DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST, DNNL_ARG_BIAS,
+                                 DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1 };
+    dnnl_exec_arg_t arguments[OPERANDS];
     dnnl_memory_t back = NULL;
+    int count = 3;
     for (int i = 0; i < 3; i++) {
         arguments[i].arg = names[i];
         arguments[i].memory = cbm_dnn_operand(d, own_desc[i], wanted[i], own[i].pointer, i < 2, i < 2 ? NULL : &back);
         if (!arguments[i].memory)
             return false;
     }
+    for (int i = BIAS; i < OPERANDS; i++) {
+        if (!own_desc[i])
+            continue;
+        arguments[count] = (dnnl_exec_arg_t){ names[i], cbm_dnn_memory(d, own_desc[i], i) };
+        if (!arguments[count++].memory)
+            return false;
+    }
     snprintf(d->description, sizeof d->description, "%s%s", cbm_dnn_implementation(pd),
              own[0].pointer == 0 ? "" : " transposed");
-    return cbm_dnn_stage_add(d, pd, arguments, 3) && (!back || cbm_dnn_reorder(d, arguments[2].memory, back));
+    return cbm_dnn_stage_add(d, pd, arguments, count) && (!back || cbm_dnn_reorder(d, arguments[2].memory, back));
 }
 
-static bool fill_sequence(cbm_dnn *d, const matrix own[3], const matrix inner[3], const char *code)
+/* The product is by the wanted code, if any, or adds nothing: another code that does would lose more than it gains. */
+static bool serves(const_dnnl_primitive_desc_t pd, const cbm_dnn_product *p, const char *code)
 {
-    cbm_dnn_desc own_desc[3], wanted[3];
-    bool ok = true;
+    const char *name = cbm_dnn_implementation(pd);
+    return strncmp(name, "ref", 3) != 0 && (!code || !(p->bias || p->add || p->relu) || strstr(name, code));
+}
+
+static bool fill_sequence(cbm_dnn *d, const cbm_dnn_product *p, const matrix own[3], const matrix inner[3])
+{
+    cbm_dnn_desc own_desc[OPERANDS] = { NULL }, wanted[3];
+    matrix row = dense(own[C], true, false);
+    row.rows = row.batch = 1;
+    row.stride[0] = row.columns;
+    own_desc[BIAS] = p->bias ? desc_of(&row) : NULL;
+    own_desc[ADDED] = p->add ? desc_of(&own[C]) : NULL;
+    bool ok = (own_desc[BIAS] || !p->bias) && (own_desc[ADDED] || !p->add);
     for (int i = 0; i < 3; i++) {
         own_desc[i] = desc_of(&own[i]);
         wanted[i] = desc_of(&inner[i]);
         ok = ok && own_desc[i] && wanted[i];
     }
-    dnnl_primitive_attr_t attr = cbm_dnn_attributes();
+    const char *code = wanted_code(p);
+    const cbm_dnn_post post = { .relu = p->relu, .upper = p->upper, .added = own_desc[ADDED] };
+    dnnl_primitive_attr_t attr = cbm_dnn_post_attributes(&post);
     dnnl_primitive_desc_t pd =
-        ok && attr ? cbm_dnn_matmul_primitive(wanted[0], wanted[1], wanted[2], attr, code) : NULL;
-    ok = pd && strncmp(cbm_dnn_implementation(pd), "ref", 3) != 0 && add_matmul(d, pd, own, own_desc, wanted);
+        ok && attr ? cbm_dnn_matmul_primitive(wanted[A], wanted[B], own_desc[BIAS], wanted[C], attr, code) : NULL;
+    ok = pd && serves(pd, p, code) && add_matmul(d, pd, own, own_desc, wanted);
     if (pd)
         dnnl_primitive_desc_destroy(pd);
     if (attr)
         dnnl_primitive_attr_destroy(attr);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < OPERANDS; i++)
         cbm_dnn_desc_free(own_desc[i]);
+    for (int i = 0; i < 3; i++)
         cbm_dnn_desc_free(wanted[i]);
-    }
     return ok;
 }
 
@@ -122,6 +147,8 @@ cbm_dnn *cbm_dnn_matmul(const cbm_dnn_product *p, int64_t threads)
         { p->rank, p->batch, p->m, p->n, { p->c_stride[0], p->c_stride[1], p->c_stride[2] }, p->c_bf16, 2 },
     };
     const bool bf16 = p->a_bf16 || p->b_bf16, swap = swap_pays(p);
+    if (swap && (p->bias || p->add || p->relu))
+        return cbm_dnn_end(d, false);
     if (swap) {
         const matrix a = own[0];
         own[0] = transposed(own[1]);
@@ -130,5 +157,5 @@ cbm_dnn *cbm_dnn_matmul(const cbm_dnn_product *p, int64_t threads)
     }
     const matrix inner[3] = { converted(&own[0], bf16), converted(&own[1], bf16),
                               swap ? dense(own[2], true, false) : converted(&own[2], bf16 && p->c_bf16) };
-    return cbm_dnn_end(d, fill_sequence(d, own, inner, wanted_code(p)));
+    return cbm_dnn_end(d, fill_sequence(d, p, own, inner));
 }

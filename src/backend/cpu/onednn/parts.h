@@ -18,7 +18,7 @@ typedef const_dnnl_memory_desc_t cbm_dnn_desc;
 enum {
     CBM_DNN_STAGES = 5,
     CBM_DNN_MEMORIES = 16,
-    CBM_DNN_ARGUMENTS = 5, /* four operands and the scratchpad */
+    CBM_DNN_ARGUMENTS = 6, /* five operands and the scratchpad */
     CBM_DNN_DIMS = 6,      /* of an operand at most */
     CBM_DNN_BUFFER = -1,   /* in place of a pointer's number: kept in the workspace for the whole run */
     CBM_DNN_SCRATCH = -2   /* in the workspace, shared by all stages */
@@ -77,13 +77,21 @@ void cbm_dnn_desc_free(cbm_dnn_desc desc);
 
 bool cbm_dnn_append_sum(dnnl_post_ops_t ops);
 bool cbm_dnn_append_eltwise(dnnl_post_ops_t ops, dnnl_alg_kind_t algorithm, float alpha, float beta);
+/* Attributes with these post operations: sum adds what the result's memory holds, added another operand of this description
+   (NULL: none), then max(x, 0), or min(max(x, 0), upper) with upper > 0. */
+typedef struct cbm_dnn_post {
+    bool sum, relu;
+    float upper;
+    cbm_dnn_desc added;
+} cbm_dnn_post;
+dnnl_primitive_attr_t cbm_dnn_post_attributes(const cbm_dnn_post *post);
 
 /* bias may be NULL, and is ignored backward. */
 dnnl_primitive_desc_t cbm_dnn_conv_primitive(const cbm_dnn_conv *c, dnnl_alg_kind_t algorithm, cbm_dnn_desc x,
                                              cbm_dnn_desc weight, cbm_dnn_desc bias, cbm_dnn_desc y,
                                              const_dnnl_primitive_attr_t attr);
-/* The first implementation whose name contains `code`, else (and with NULL) oneDNN's first. */
-dnnl_primitive_desc_t cbm_dnn_matmul_primitive(cbm_dnn_desc a, cbm_dnn_desc b, cbm_dnn_desc c,
+/* The first implementation whose name contains `code`, else (and with NULL) oneDNN's first. bias may be NULL. */
+dnnl_primitive_desc_t cbm_dnn_matmul_primitive(cbm_dnn_desc a, cbm_dnn_desc b, cbm_dnn_desc bias, cbm_dnn_desc c,
                                                const_dnnl_primitive_attr_t attr, const char *code);
 
 #endif

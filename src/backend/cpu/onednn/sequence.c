@@ -152,6 +152,32 @@ dnnl_primitive_attr_t cbm_dnn_attributes(void)
     return attr;
 }
 
+static bool append(dnnl_post_ops_t ops, const cbm_dnn_post *p)
+{
+    if (p->sum && !cbm_dnn_append_sum(ops))
+        return false;
+    if (p->added && dnnl_post_ops_append_binary(ops, dnnl_binary_add, p->added) != dnnl_success)
+        return false;
+    if (p->upper > 0)
+        return cbm_dnn_append_eltwise(ops, dnnl_eltwise_clip, 0, p->upper);
+    return !p->relu || cbm_dnn_append_eltwise(ops, dnnl_eltwise_relu, 0, 0);
+}
+
+dnnl_primitive_attr_t cbm_dnn_post_attributes(const cbm_dnn_post *post)
+{
+    dnnl_primitive_attr_t attr = cbm_dnn_attributes();
+    dnnl_post_ops_t ops;
+    bool ok = attr && dnnl_post_ops_create(&ops) == dnnl_success;
+    if (ok) {
+        ok = append(ops, post) && dnnl_primitive_attr_set_post_ops(attr, ops) == dnnl_success;
+        dnnl_post_ops_destroy(ops);
+    }
+    if (ok || !attr)
+        return attr;
+    dnnl_primitive_attr_destroy(attr);
+    return NULL;
+}
+
 bool cbm_dnn_reorder(cbm_dnn *d, dnnl_memory_t from, dnnl_memory_t to)
 {
     cbm_dnn_desc from_desc, to_desc;

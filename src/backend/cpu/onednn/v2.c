@@ -91,11 +91,11 @@ static dnnl_primitive_desc_t primitive_named(const void *op_desc, const_dnnl_pri
     return pd;
 }
 
-dnnl_primitive_desc_t cbm_dnn_matmul_primitive(cbm_dnn_desc a, cbm_dnn_desc b, cbm_dnn_desc c,
+dnnl_primitive_desc_t cbm_dnn_matmul_primitive(cbm_dnn_desc a, cbm_dnn_desc b, cbm_dnn_desc bias, cbm_dnn_desc c,
                                                const_dnnl_primitive_attr_t attr, const char *code)
 {
     dnnl_matmul_desc_t desc;
-    if (dnnl_matmul_desc_init(&desc, a, b, NULL, c) != dnnl_success)
+    if (dnnl_matmul_desc_init(&desc, a, b, bias, c) != dnnl_success)
         return NULL;
     dnnl_primitive_desc_t pd = code ? primitive_named(&desc, attr, code) : NULL;
     return pd ? pd : primitive_of(&desc, attr);

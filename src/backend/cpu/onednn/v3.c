@@ -59,21 +59,21 @@ dnnl_primitive_desc_t cbm_dnn_conv_primitive(const cbm_dnn_conv *c, dnnl_alg_kin
     return status == dnnl_success ? pd : NULL;
 }
 
-static dnnl_primitive_desc_t first_matmul(cbm_dnn_desc a, cbm_dnn_desc b, cbm_dnn_desc c,
+static dnnl_primitive_desc_t first_matmul(cbm_dnn_desc a, cbm_dnn_desc b, cbm_dnn_desc bias, cbm_dnn_desc c,
                                           const_dnnl_primitive_attr_t attr)
 {
     dnnl_primitive_desc_t pd;
-    return dnnl_matmul_primitive_desc_create(&pd, cbm_dnn_engine(), a, b, NULL, c, attr) == dnnl_success ? pd : NULL;
+    return dnnl_matmul_primitive_desc_create(&pd, cbm_dnn_engine(), a, b, bias, c, attr) == dnnl_success ? pd : NULL;
 }
 
-dnnl_primitive_desc_t cbm_dnn_matmul_primitive(cbm_dnn_desc a, cbm_dnn_desc b, cbm_dnn_desc c,
+dnnl_primitive_desc_t cbm_dnn_matmul_primitive(cbm_dnn_desc a, cbm_dnn_desc b, cbm_dnn_desc bias, cbm_dnn_desc c,
                                                const_dnnl_primitive_attr_t attr, const char *code)
 {
-    dnnl_primitive_desc_t pd = first_matmul(a, b, c, attr);
+    dnnl_primitive_desc_t pd = first_matmul(a, b, bias, c, attr);
     while (pd && code && !strstr(cbm_dnn_implementation(pd), code))
         if (dnnl_primitive_desc_next_impl(pd) != dnnl_success) {
             dnnl_primitive_desc_destroy(pd);
-            return first_matmul(a, b, c, attr);
+            return first_matmul(a, b, bias, c, attr);
         }
     return pd;
 }

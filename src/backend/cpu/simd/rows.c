@@ -87,6 +87,22 @@ static void exp_scaled(float *r, const float *x, float minus, float factor, int6
     const vf m = vf_set(minus), f = vf_set(factor);
     EACH(vf_exp(vf_load(x + i) - m) * f, vf_exp(vf_load_part(x + i, n - i, 0) - m) * f);
 }
+
+INLINE vf finished(vf v, const float *bias, const float *added, int64_t at, int64_t n, bool relu, vf upper)
+{
+    if (bias)
+        v += vf_load_n(bias + at, n);
+    if (added)
+        v += vf_load_n(added + at, n);
+    return relu ? vf_less(upper, vf_greater((vf){ 0 }, v)) : v;
+}
+static void finish(float *r, const float *bias, const float *added, bool relu, float upper, int64_t n)
+{
+    const vf most = vf_set(upper > 0 ? upper : __builtin_inff());
+    EACH(finished(vf_load(r + i), bias, added, i, VN, relu, most),
+         finished(vf_load_part(r + i, n - i, 0), bias, added, i, n - i, relu, most));
+}
+
 void CBM_LEVEL(cbm_rows_fill)(cbm_simd *s)
 {
     s->sum = sum;
@@ -96,4 +112,5 @@ void CBM_LEVEL(cbm_rows_fill)(cbm_simd *s)
     s->multiply_add = multiply_add;
     s->scale_shift = scale_shift;
     s->exp_scaled = exp_scaled;
+    s->finish = finish;
 }
