@@ -36,15 +36,59 @@ typedef struct conv {
     cbm_module module;
     cbm_tensor *(*operation)(cbm_tensor *x, cbm_tensor *weight, cbm_tensor *bias, const cbm_conv_options *options);
     cbm_conv_options options;
+    cbm_shape before, after; /* what is padded before it; none where the operation pads with zeros itself */
+    cbm_pad_options padding;
 } conv;
 
 static cbm_tensor *conv_forward(cbm_module *self, cbm_tensor *x)
 {
     const conv *m = (conv *)self;
+    if (m->before.v[0] > 0)
+        x = cbm_pad_with(x, m->before, m->after, &m->padding);
     return m->operation(x, cbm_layer_parameter(self, 0), cbm_layer_parameter(self, 1), &m->options);
 }
 
 CBM_OPTIONS_INIT(cbm_nn_conv_options, CBM_NN_CONV_DEFAULTS)
+
+static int64_t entry(const cbm_shape *list, int64_t i)
+{
+    return list->v[list->v[0] == 1 ? 1 : i];
+}
+
+static bool is_list(const cbm_shape *list, int64_t n)
+{
+    return list->v[0] == 1 || list->v[0] == n;
+}
+
+/* Padding with something else than zeros is an operation of its own; of `same`'s places the odd one is behind. false:
+   reported. */
+static bool pad_before(conv *m, const char *who, const cbm_shape *kernel, const cbm_nn_conv_options *o)
+{
+    const int64_t n = kernel->v[0];
+    const bool fits = is_list(&o->padding, n) && is_list(&o->dilation, n) && is_list(&o->stride, n);
+    if (o->padding_mode == CBM_PAD_CONSTANT)
+        return true;
+    if (o->padding_mode > CBM_PAD_CIRCULAR || !fits) {
+        cbm_fail(m->module.cx, CBM_ERROR_INVALID,
+                 "[%s] padding_mode must be a cbm_pad_mode, and padding, stride and dilation hold one value or %lld",
+                 who, (long long)n);
+        return false;
+    }
+    m->before.v[0] = m->after.v[0] = n;
+    for (int64_t i = 1; i <= n; i++) {
+        const int64_t whole = entry(&o->dilation, i) * (kernel->v[i] - 1), p = entry(&o->padding, i);
+        if (o->same && entry(&o->stride, i) != 1) {
+            cbm_fail(m->module.cx, CBM_ERROR_INVALID, "[%s] same goes with strides of 1 only", who);
+            return false;
+        }
+        m->before.v[i] = o->same ? whole / 2 : p;
+        m->after.v[i] = o->same ? whole - whole / 2 : p;
+    }
+    m->padding = (cbm_pad_options){ .struct_size = sizeof m->padding, .mode = o->padding_mode };
+    m->options.padding = CBM_SHAPE(0);
+    m->options.same = 0;
+    return true;
+}
 
 static cbm_module *make_conv(cbm_context *cx, int64_t n, int64_t in, int64_t out, int64_t kernel,
                              const cbm_nn_conv_options *o)
@@ -67,6 +111,8 @@ static cbm_module *make_conv(cbm_context *cx, int64_t n, int64_t in, int64_t out
                                      .dilation = o->dilation,
                                      .groups = o->groups,
                                      .same = o->same };
+    if (!pad_before(m, who, &k, o))
+        return cbm_layer_finish(&m->module);
     add_parameters(&m->module, &k, out, in / o->groups, out, o->bias != 0, (cbm_dtype)o->dtype);
     return cbm_layer_finish(&m->module);
 }

@@ -103,6 +103,59 @@ cbm_tensor *cbm_transformer_call_with(cbm_module *module, cbm_tensor *x, const c
     return cbm_call_as(module, x, is_layer ? layer_forward_with : stack_forward_with, (void *)(uintptr_t)o);
 }
 
+/* ---- encoder and decoder ---- */
+
+typedef struct pair {
+    cbm_module module;
+    cbm_module *encoder, *decoder;
+} pair;
+
+typedef struct pair_call {
+    cbm_tensor *target;
+    const cbm_encode_decode_options *o;
+} pair_call;
+
+static cbm_tensor *pair_forward(cbm_module *self, cbm_tensor *x)
+{
+    (void)x;
+    return cbm_fail_tensor(self->cx, CBM_ERROR_INVALID,
+                           "[transformer] it needs a target beside its source. HINT: cbm_encode_decode");
+}
+
+static cbm_tensor *pair_forward_with(cbm_module *self, cbm_tensor *x, void *user)
+{
+    const pair *m = (pair *)self;
+    const pair_call *call = user;
+    const cbm_encode_decode_options *o = call->o;
+    const cbm_transformer_call_options source = { .struct_size = sizeof source,
+                                                  .mask = o->source_mask,
+                                                  .key_padding_mask = o->source_key_padding_mask,
+                                                  .causal = o->source_causal };
+    const cbm_transformer_call_options target = { .struct_size = sizeof target,
+                                                  .mask = o->target_mask,
+                                                  .key_padding_mask = o->target_key_padding_mask,
+                                                  .causal = o->target_causal,
+                                                  .memory = cbm_transformer_call_with(m->encoder, x, &source),
+                                                  .memory_mask = o->memory_mask,
+                                                  .memory_key_padding_mask = o->memory_key_padding_mask,
+                                                  .memory_causal = o->memory_causal };
+    return cbm_transformer_call_with(m->decoder, call->target, &target);
+}
+
+cbm_tensor *cbm_encode_decode_with(cbm_module *transformer, cbm_tensor *source, cbm_tensor *target,
+                                   const cbm_encode_decode_options *o)
+{
+    cbm_tensor *bad =
+        cbm_typed_call_wrong(transformer, source, pair_forward, "[encode_decode] the module is no transformer", o,
+                             o ? o->struct_size : 0, sizeof *o);
+    if (bad)
+        return bad;
+    if (!cbm_usable(transformer->cx, target))
+        return &transformer->cx->failed;
+    pair_call call = { target, o };
+    return cbm_call_as(transformer, source, pair_forward_with, &call);
+}
+
 /* ---- making ---- */
 
 CBM_OPTIONS_INIT(cbm_nn_transformer_options, CBM_NN_TRANSFORMER_DEFAULTS)
@@ -222,6 +275,27 @@ cbm_module *cbm_nn_transformer_decoder_with(cbm_context *cx, int64_t width, int6
                                             const cbm_nn_transformer_options *o)
 {
     return make_stack(cx, "transformer_decoder", true, width, heads, layers, o);
+}
+
+cbm_module *cbm_nn_transformer_with(cbm_context *cx, int64_t width, int64_t heads, int64_t encoder_layers,
+                                    int64_t decoder_layers, const cbm_nn_transformer_options *o)
+{
+    pair *m = cbm_layer_new(cx, sizeof *m, "transformer", pair_forward);
+    if (!m)
+        return cbm_module_failed(cx);
+    if (cbm_options_wrong(cx, "transformer", o, o ? o->struct_size : 0, sizeof *o))
+        return cbm_layer_finish(&m->module);
+    cbm_nn_transformer_options with_norm = *o;
+    with_norm.final_norm = 1;
+    m->encoder =
+        add(&m->module, "encoder", cbm_nn_transformer_encoder_with(cx, width, heads, encoder_layers, &with_norm));
+    m->decoder =
+        add(&m->module, "decoder", cbm_nn_transformer_decoder_with(cx, width, heads, decoder_layers, &with_norm));
+    cbm_named p;
+    for (size_t i = 0; cbm_context_status(cx) == CBM_OK && cbm_parameter_at(&m->module, i, &p); i++)
+        if (cbm_tensor_rank(p.tensor) > 1)
+            cbm_init_xavier_uniform(p.tensor, 1);
+    return cbm_layer_finish(&m->module);
 }
 
 /* ---- positions ---- */

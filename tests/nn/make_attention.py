@@ -89,14 +89,32 @@ TRANSFORMERS = {
     "decoder": transformer(lambda: stack(nn.TransformerDecoder, layer(DECODER, batch_first=True), 2, False),
                            [(N, L, E), (N, S, E)], {"tgt_mask": causal(L)}, tgt_is_causal=True),
 }
+
+
+def whole(**args):
+    net = nn.Transformer(E, H, 2, 1, FF, 0.0, **args)
+    with torch.no_grad():
+        for p in net.parameters():
+            p.add_(0.1 * torch.randn_like(p))
+    return net
+
+
+PAIRS = {
+    "transformer": transformer(lambda: whole(batch_first=True), [(N, S, E), (N, L, E)], {"tgt_mask": causal(L)}),
+    "transformer_masks": transformer(lambda: whole(norm_first=True, activation="gelu"), [(S, N, E), (L, N, E)],
+                                     {"src_mask": some(S, S), "tgt_mask": torch.randn(L, L).double(), "memory_mask": some(L, S),
+                                      "src_key_padding_mask": padding(S, 4, 2), "tgt_key_padding_mask": padding(L, 4, 5),
+                                      "memory_key_padding_mask": padding(S, 2, 4)}),
+}
 NAMES = {"src_mask": "mask", "tgt_mask": "mask", "src_key_padding_mask": "key_padding_mask",
          "tgt_key_padding_mask": "key_padding_mask"}
 
 
-def run(name, make, multihead):
+def run(name, make, inputs_named):
     net, shapes, masks, call = make()
+    multihead = isinstance(net, nn.MultiheadAttention)
     inputs = [torch.randn(*s).requires_grad_() for s in shapes]
-    out = dict(zip(("x", "key", "value") if multihead else ("x", "memory"), inputs))
+    out = dict(zip(inputs_named, inputs))
     if multihead:
         key = out.get("key", out["x"])
         result = net(out["x"], key, out.get("value", key), **masks, **call)
@@ -105,7 +123,8 @@ def run(name, make, multihead):
     output, probabilities = result if multihead else (result, None)
     sum((t * weights(t)).sum() for t in (output, probabilities) if t is not None).backward()
     out.update({"grad_" + key: t.grad for key, t in list(out.items())})
-    out.update({NAMES.get(key, key): m.long() if m.dtype == torch.bool else m for key, m in masks.items()})
+    names = {} if isinstance(net, nn.Transformer) else NAMES
+    out.update({names.get(key, key): m.long() if m.dtype == torch.bool else m for key, m in masks.items()})
     out.update({"output": output, "weights": probabilities})
     for key, p in net.named_parameters():
         out["init." + key], out["grad." + key] = p, p.grad
@@ -118,9 +137,11 @@ def main():
     torch.manual_seed(11)
     tensors = {"positions.output": positions(7, 5)}
     for name, make in MHA.items():
-        tensors.update(run(name, make, True))
+        tensors.update(run(name, make, ("x", "key", "value")))
     for name, make in TRANSFORMERS.items():
-        tensors.update(run(name, make, False))
+        tensors.update(run(name, make, ("x", "memory")))
+    for name, make in PAIRS.items():
+        tensors.update(run(name, make, ("x", "target")))
     write(os.path.join(HERE, "data", "attention.safetensors"), tensors)
 
 

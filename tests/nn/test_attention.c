@@ -36,6 +36,11 @@ MAKER(decoder_norm_first,
 MAKER(decoder, cbm_nn_transformer_decoder(cx, WIDTH, HEADS, 2, .dim_feedforward = FF, .dropout = 0, .dtype = t,
                                           .batch_first = true))
 
+MAKER(transformer,
+      cbm_nn_transformer(cx, WIDTH, HEADS, 2, 1, .dim_feedforward = FF, .dropout = 0, .dtype = t, .batch_first = true))
+MAKER(transformer_norm_first, cbm_nn_transformer(cx, WIDTH, HEADS, 2, 1, .dim_feedforward = FF, .dropout = 0,
+                                                 .dtype = t, .norm_first = true, .activation = CBM_TRANSFORMER_GELU))
+
 typedef struct stored {
     const char *name;
     cbm_module *(*make)(cbm_context *cx, int64_t dtype);
@@ -62,6 +67,11 @@ static const stored transformers[] = {
     { "decoder_layer", decoder_layer, false, false, false },
     { "decoder_norm_first", decoder_norm_first, false, false, false },
     { "decoder", decoder, true, false, false },
+};
+
+static const stored pairs[] = {
+    { "transformer", transformer, true, false, false },
+    { "transformer_masks", transformer_norm_first, false, false, false },
 };
 
 static cbm_tensor *mask(module_case *c, const char *name)
@@ -109,6 +119,25 @@ static void follow_transformer(const stored *s, const char *device, cbm_dtype dt
     module_case_close(&c);
 }
 
+static void follow_pair(const stored *s, const char *device, cbm_dtype dtype, double limit)
+{
+    static const char *const names[] = { "x", "target" };
+    module_case c = module_case_open(DATA, s->name, device, dtype, limit);
+    cbm_module *net = s->make(c.cx, dtype);
+    module_case_load(&c, net);
+    cbm_tensor *const in[] = { module_case_tensor(&c, "x"), module_case_tensor(&c, "target") };
+    cbm_tensor *y = cbm_encode_decode(
+        net, in[0], in[1], .source_mask = mask(&c, "src_mask"),
+        .source_key_padding_mask = mask(&c, "src_key_padding_mask"),
+        .target_mask = s->causal ? NULL : mask(&c, "tgt_mask"), .target_causal = s->causal,
+        .target_key_padding_mask = mask(&c, "tgt_key_padding_mask"), .memory_mask = mask(&c, "memory_mask"),
+        .memory_key_padding_mask = mask(&c, "memory_key_padding_mask"));
+    good(c.cx);
+    module_case_output(&c, "output", y);
+    module_case_backward(&c, net, names, in, 2);
+    module_case_close(&c);
+}
+
 static void agrees_with_pytorch(void **state)
 {
     (void)state;
@@ -125,6 +154,8 @@ static void agrees_with_pytorch(void **state)
             follow_attention(&attentions[i], modes[k].device, modes[k].dtype, modes[k].limit);
         for (size_t i = 0; i < sizeof transformers / sizeof *transformers; i++)
             follow_transformer(&transformers[i], modes[k].device, modes[k].dtype, modes[k].limit);
+        for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+            follow_pair(&pairs[i], modes[k].device, modes[k].dtype, modes[k].limit);
     }
 }
 
@@ -463,6 +494,16 @@ static void errors_of_modules(void **state)
     REFUSED(cbm_transformer_call(linear, x), CBM_ERROR_INVALID, "no encoder, decoder or layer of them");
     REFUSED(cbm_transformer_call(NULL, x), CBM_ERROR_INVALID, "the module is NULL");
     REFUSED(cbm_transformer_call_with(first, x, NULL), CBM_ERROR_INVALID, "the options are NULL");
+    cbm_module *whole = cbm_nn_transformer(cx, 6, 3, 1, 1);
+    REFUSED(cbm_call(whole, x), CBM_ERROR_INVALID, "it needs a target beside its source");
+    REFUSED(cbm_encode_decode(first, x, x), CBM_ERROR_INVALID, "the module is no transformer");
+    REFUSED(cbm_encode_decode(whole, x, NULL), CBM_ERROR_INVALID, "an operand is NULL");
+    REFUSED(cbm_encode_decode(whole, x, zeros(cx, S(5, 3, 6))), CBM_ERROR_SHAPE, "of as many sequences as the query");
+    REFUSED(cbm_encode_decode_with(whole, x, x, NULL), CBM_ERROR_INVALID, "the options are NULL");
+    REFUSED(cbm_nn_transformer(cx, 6, 4, 1, 1), CBM_ERROR_INVALID, "6 features in 4 heads");
+    REFUSED(cbm_nn_transformer(cx, 6, 3, 1, 0), CBM_ERROR_INVALID, "[transformer_decoder] 0 layers");
+    REFUSED(cbm_nn_transformer_with(cx, 6, 3, 1, 1, NULL), CBM_ERROR_INVALID, "the options are NULL");
+    assert_int_equal(cbm_parameter_count(whole), 34);
     cbm_module *places = cbm_nn_positional_encoding(cx, 6, .max_length = 4);
     REFUSED(cbm_call(places, x), CBM_ERROR_SHAPE,
             "the input (5, 2, 6) is not (T, N, E) or (T, E) with T up to 4 and E = 6");

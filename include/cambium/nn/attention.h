@@ -95,6 +95,26 @@ typedef struct cbm_transformer_call_options {
 CBM_API cbm_tensor *cbm_transformer_call_with(cbm_module *module, cbm_tensor *x,
                                               const cbm_transformer_call_options *options);
 
+/* A whole transformer: encoder, a stack of encoder_layers, and decoder, one of decoder_layers, both with a norm at the end
+   whatever .final_norm says; weights uniform in Xavier's bounds. */
+CBM_API cbm_module *cbm_nn_transformer_with(cbm_context *cx, int64_t width, int64_t heads, int64_t encoder_layers,
+                                            int64_t decoder_layers, const cbm_nn_transformer_options *options);
+/* decoder(target, encoder(source)), in the target's shape; the masks as in cbm_attention_call. */
+typedef struct cbm_encode_decode_options {
+    uint64_t struct_size;
+    cbm_tensor *source_mask CBM_DEFAULT(NULL);             /* PyTorch's src_mask */
+    cbm_tensor *source_key_padding_mask CBM_DEFAULT(NULL); /* src_key_padding_mask */
+    uint64_t source_causal CBM_DEFAULT(0);
+    cbm_tensor *target_mask CBM_DEFAULT(NULL);             /* tgt_mask */
+    cbm_tensor *target_key_padding_mask CBM_DEFAULT(NULL); /* tgt_key_padding_mask */
+    uint64_t target_causal CBM_DEFAULT(0);
+    cbm_tensor *memory_mask CBM_DEFAULT(NULL);
+    cbm_tensor *memory_key_padding_mask CBM_DEFAULT(NULL);
+    uint64_t memory_causal CBM_DEFAULT(0);
+} cbm_encode_decode_options;
+CBM_API cbm_tensor *cbm_encode_decode_with(cbm_module *transformer, cbm_tensor *source, cbm_tensor *target,
+                                           const cbm_encode_decode_options *options);
+
 /* (length, width): sin(position / 10000^(2 i / width)) in column 2 i, the cosine in column 2 i + 1 (Vaswani et al. 2017).
    dtype f32 or f64. */
 CBM_API cbm_tensor *cbm_sinusoidal_positions(cbm_context *cx, cbm_dtype dtype, int64_t length, int64_t width);
@@ -156,6 +176,17 @@ CBM_END_DECLS
 /* cbm_transformer_call(decoder, y, .memory = encoded, .causal = true) */
 #define cbm_transformer_call(...)                                                                                      \
     cbm_at(CBM_TRANSFORMER_CALL_(__VA_ARGS__, .struct_size = sizeof(cbm_transformer_call_options)), __FILE__, __LINE__)
+#define CBM_NN_TRANSFORMER_PAIR_(cx, width, heads, encoder, decoder, ...)                                              \
+    CBM_OPTIONS_(cbm_nn_transformer_options, cbm_nn_transformer_with(cx, width, heads, encoder, decoder, &cbm_o_),     \
+                 CBM_NN_TRANSFORMER_DEFAULTS, __VA_ARGS__)
+/* cbm_nn_transformer(cx, 512, 8, 6, 6, .batch_first = true) */
+#define cbm_nn_transformer(...) CBM_NN_TRANSFORMER_PAIR_(__VA_ARGS__, .struct_size = sizeof(cbm_nn_transformer_options))
+#define CBM_ENCODE_DECODE_(transformer, source, target, ...)                                                           \
+    CBM_OPTIONS_(cbm_encode_decode_options, cbm_encode_decode_with(transformer, source, target, &cbm_o_),              \
+                 .memory_causal = 0, __VA_ARGS__)
+/* cbm_encode_decode(net, source, target, .target_causal = true) */
+#define cbm_encode_decode(...)                                                                                         \
+    cbm_at(CBM_ENCODE_DECODE_(__VA_ARGS__, .struct_size = sizeof(cbm_encode_decode_options)), __FILE__, __LINE__)
 #define CBM_NN_POSITIONAL_ENCODING_DEFAULTS .max_length = 5000, .dtype = CBM_F32
 #define CBM_NN_POSITIONAL_ENCODING_(cx, width, ...)                                                                    \
     CBM_OPTIONS_(cbm_nn_positional_encoding_options, cbm_nn_positional_encoding_with(cx, width, &cbm_o_),              \
@@ -181,12 +212,20 @@ CBM_CPP_MODULE_(cbm_nn_transformer_decoder, cbm_nn_transformer_options,
                 (cbm_context * cx, int64_t width, int64_t heads, int64_t layers,
                  const cbm_nn_transformer_options &options = {}),
                 (cx, width, heads, layers, &o))
+CBM_CPP_MODULE_(cbm_nn_transformer, cbm_nn_transformer_options,
+                (cbm_context * cx, int64_t width, int64_t heads, int64_t encoder_layers, int64_t decoder_layers,
+                 const cbm_nn_transformer_options &options = {}),
+                (cx, width, heads, encoder_layers, decoder_layers, &o))
 CBM_CPP_MODULE_(cbm_nn_positional_encoding, cbm_nn_positional_encoding_options,
                 (cbm_context * cx, int64_t width, const cbm_nn_positional_encoding_options &options = {}),
                 (cx, width, &o))
 CBM_CPP_OPTIONS_(cbm_transformer_call, cbm_transformer_call_options,
                  (cbm_module * module, cbm_tensor *x, const cbm_transformer_call_options &options = {}),
                  (module, x, &o))
+CBM_CPP_OPTIONS_(cbm_encode_decode, cbm_encode_decode_options,
+                 (cbm_module * transformer, cbm_tensor *source, cbm_tensor *target,
+                  const cbm_encode_decode_options &options = {}),
+                 (transformer, source, target, &o))
 static inline cbm_attention_result cbm_attention_call(cbm_module *module, cbm_tensor *query,
                                                       const cbm_attention_call_options &options = {})
 {

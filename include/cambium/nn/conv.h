@@ -3,12 +3,14 @@
 #define CAMBIUM_NN_CONV_H
 
 #include <cambium/nn/module.h>
+#include <cambium/ops/move.h>
 
 CBM_BEGIN_DECLS
 
 /* cbm_conv1d, cbm_conv2d, cbm_conv3d with a weight (out, in / groups, kernel, ..) and a bias (out), uniform in
    +-1/sqrt(fan in). .kernel = CBM_SHAPE(3, 5) makes it oblong; lists hold one value, or one for each dimension (depth, height,
-   width). same: as many places as the input (strides of 1). */
+   width). same: as many places as the input (strides of 1). padding_mode, a cbm_pad_mode: what stands in the padding; of
+   CONSTANT zeros, of the others what cbm_pad puts there. */
 typedef struct cbm_nn_conv_options {
     uint64_t struct_size;
     cbm_shape kernel CBM_DEFAULT({});
@@ -19,6 +21,7 @@ typedef struct cbm_nn_conv_options {
     uint64_t bias CBM_DEFAULT(1);
     int64_t dtype CBM_DEFAULT(CBM_F32);
     uint64_t same CBM_DEFAULT(0);
+    uint64_t padding_mode CBM_DEFAULT(CBM_PAD_CONSTANT);
 } cbm_nn_conv_options;
 CBM_API void cbm_nn_conv_options_init(cbm_nn_conv_options *options);
 CBM_API cbm_module *cbm_nn_conv1d_with(cbm_context *cx, int64_t in, int64_t out, int64_t kernel,
@@ -54,7 +57,7 @@ CBM_END_DECLS
 #ifndef __cplusplus
 #define CBM_NN_CONV_DEFAULTS                                                                                           \
     .stride = { { 1, 1 } }, .padding = { { 1, 0 } }, .dilation = { { 1, 1 } }, .groups = 1, .bias = 1,                 \
-    .dtype = CBM_F32, .same = 0
+    .dtype = CBM_F32, .same = 0, .padding_mode = CBM_PAD_CONSTANT
 #define CBM_NN_CONV_(function, cx, in, out, kernel, ...)                                                               \
     CBM_OPTIONS_(cbm_nn_conv_options, function(cx, in, out, kernel, &cbm_o_), CBM_NN_CONV_DEFAULTS, __VA_ARGS__)
 /* cbm_nn_conv2d(cx, 1, 32, 3), cbm_nn_conv2d(cx, 3, 64, 3, .stride = CBM_SHAPE(2), .padding = CBM_SHAPE(1)) */
