@@ -140,7 +140,7 @@ static void vjp_by_decomposition(cbm_vjp *v)
                 total = total ? cbm_add(total, part) : part;
             }
     cx->scope->no_grad = outer;
-    if (total && asked) {
+    if (total && asked && cbm_tensor_requires_grad(total)) { /* otherwise it depends on none of them */
         cbm_grad_options g = { .struct_size = sizeof g, .create_graph = !outer, .retain_graph = 1 };
         cbm_grad_with(total, xs, asked, grads, &g);
         for (size_t k = 0; k < asked; k++)

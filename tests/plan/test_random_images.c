@@ -1,5 +1,5 @@
 /* test_random_images.c: networks on images, lines and volumes drawn at random (convolutions of every kind, pooling,
-   normalisation, interpolation, sums, gates, residual additions, joins and cuts of channels, gradients, updates of weights,
+   normalisation, interpolation, products, sums, what lies in another order, gates, residual additions, joins and cuts of channels, gradients, updates of weights,
    reads in random places) give the same numbers planned on the fast device, with its layouts, absorbed passes and algorithms, as op by op on the reference.
    Exact programs hold small whole numbers and take direct algorithms only, so that gates and maxima cannot flip; smooth ones
    take every algorithm. And searching for less memory, with whatever may be made again made again, changes no bit. A failure names the seed and the shortest failing prefix; `test_plan_random_images SEED` runs that
@@ -201,12 +201,33 @@ static cbm_tensor *same_shape(program *p, cbm_tensor **pool, int count, cbm_tens
     return x;
 }
 
+/* A linear layer over the last axis: the rows of all pictures are those of one product. */
+static cbm_tensor *linear(program *p, cbm_tensor *x, int *at)
+{
+    const int64_t out = 1 + draw(p, 9);
+    cbm_tensor *y = cbm_matmul(x, next_weight(p, at, CBM_SHAPE(cbm_tensor_size(x, -1), out)));
+    y = draw(p, 3) ? cbm_add(y, next_weight(p, at, CBM_SHAPE(out))) : y;
+    return draw(p, 3) ? gated(p, y) : y;
+}
+
+/* x and something of its shape that lies in another order. */
+static cbm_tensor *crossed(program *p, cbm_tensor *x)
+{
+    const int64_t rank = cbm_tensor_rank(x), axis = draw(p, (int)rank);
+    cbm_shape shape = cbm_tensor_shape(x);
+    const int64_t last = shape.v[rank];
+    shape.v[rank] = shape.v[1 + axis];
+    shape.v[1 + axis] = last;
+    cbm_tensor *y = cbm_add(x, cbm_transpose(host(p, 2000 + (uint64_t)draw(p, 1 << 20), shape, true), axis, -1));
+    return draw(p, 2) ? gated(p, y) : y;
+}
+
 static cbm_tensor *operation(program *p, cbm_tensor **pool, int count, int *at)
 {
     cbm_tensor *x = pool[draw(p, 3) ? count - 1 : draw(p, count)];
     if (cbm_tensor_failed(x))
         return x;
-    switch (draw(p, 14)) {
+    switch (draw(p, 17)) {
     case 0:
     case 1:
     case 2:
@@ -222,6 +243,9 @@ static cbm_tensor *operation(program *p, cbm_tensor **pool, int count, int *at)
     }
     case 11: return transposed(p, x, at);
     case 12: return resized(p, x);
+    case 13: return linear(p, x, at);
+    case 14: return crossed(p, x);
+    case 15: return crossed(p, normalised(p, x, at));
     case 10: return cbm_tensor_size(x, 1) > 2 ? cbm_slice(x, 1, 0, cbm_tensor_size(x, 1) - 1, 1) : x;
     default: return cbm_add(x, next_weight(p, at, shape_like(x, 1, cbm_tensor_size(x, 1), 1)));
     }

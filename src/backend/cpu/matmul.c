@@ -193,6 +193,9 @@ static void make_plan(plan *p, const cbm_launch *l, bool gates, int64_t threads)
     settle(p->m, p->k, &p->a_row, &p->a_column);
     settle(p->k, p->n, &p->b_row, &p->b_column);
     find_batches(p, l);
+    p->how = BY_BLOCKS;
+    if (l->out[0].count == 0) /* of no matrices, perhaps: there is nothing to fold */
+        return;
     fold_batch(p);
     const bool small = p->m * p->n * p->k <= SMALL;
     if (p->half && (small || !cbm_cpu_bf16()))
@@ -200,7 +203,6 @@ static void make_plan(plan *p, const cbm_launch *l, bool gates, int64_t threads)
     if ((p->m == 1 || p->n == 1) && !small && !p->half) {
         p->how = BY_VECTOR;
     } else if (small) {
-        p->how = BY_BLOCKS;
         return; /* takes all strides */
     } else {
         p->how = BY_ONEDNN;
