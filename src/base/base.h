@@ -62,6 +62,9 @@ const char *cbm_text_get(const cbm_text *t); /* "" when empty */
 void cbm_text_free(cbm_text *t);
 /* "(64, 1, 28, 28)" into buffer of size bytes; returns buffer. */
 char *cbm_shape_text(const cbm_shape *s, char *buffer, size_t size);
+
+/* vsnprintf, whatever the locale. */
+int cbm_format_v(char *to, size_t size, const char *format, va_list arguments);
 /* Shortest text that reads back as the same double, "nan", "inf"; and the reverse. Independent of the locale. */
 char *cbm_double_text(double value, char *buffer, size_t size);
 /* As printf's %.*f or %.*e (kind: f or e), whatever the locale. */

@@ -35,6 +35,14 @@ static void leave_c_locale(locale_t before)
         uselocale(before);
 }
 
+int cbm_format_v(char *to, size_t size, const char *format, va_list arguments)
+{
+    locale_t before = enter_c_locale();
+    const int printed = vsnprintf(to, size, format, arguments);
+    leave_c_locale(before);
+    return printed;
+}
+
 cbm_text cbm_text_open(cbm_heap *heap)
 {
     return (cbm_text){ CBM_ARRAY(heap, char) };

@@ -19,7 +19,7 @@ bool cbm_refuse(cbm_problem *problem, cbm_status status, const char *format, ...
     problem->status = status;
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(problem->text, sizeof problem->text, format, arguments);
+    cbm_format_v(problem->text, sizeof problem->text, format, arguments);
     va_end(arguments);
     return false;
 }

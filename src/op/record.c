@@ -21,7 +21,7 @@ bool cbm_infer_fail(cbm_infer *infer, cbm_status status, const char *format, ...
     char reason[CBM_MESSAGE_SIZE - 64];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(reason, sizeof reason, format, arguments);
+    cbm_format_v(reason, sizeof reason, format, arguments);
     va_end(arguments);
     cbm_fail(infer->cx, status, "[%s] %s", infer->op->name, reason);
     return false;

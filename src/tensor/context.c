@@ -135,7 +135,7 @@ cbm_status cbm_fail_v(cbm_context *cx, cbm_status status, const char *format, va
         return cx->status;
     cx->status = status;
     cx->located = false;
-    vsnprintf(cx->message, sizeof cx->message, format, arguments);
+    cbm_format_v(cx->message, sizeof cx->message, format, arguments);
     cbm_context_log(cx, CBM_LOG_ERROR, "%s", cx->message);
     return status;
 }
@@ -178,7 +178,7 @@ void cbm_context_log(cbm_context *cx, cbm_log_level level, const char *format, .
     char line[CBM_MESSAGE_SIZE];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(line, sizeof line, format, arguments);
+    cbm_format_v(line, sizeof line, format, arguments);
     va_end(arguments);
     cx->log(level, line, cx->log_user);
 }

@@ -1,5 +1,5 @@
 /* Arrays, text, numbers as text, names and shapes, hashing. */
-#include "base/base.h"
+#include "tensor/context.h"
 
 #include <limits.h>
 #include <locale.h>
@@ -137,6 +137,10 @@ static void test_numbers_under_a_locale(void **state)
     assert_string_equal(cbm_text_get(&t), "1.50");
     cbm_text_free(&t);
     cbm_heap_close(heap);
+    cbm_context *cx = cbm_open(NULL);
+    cbm_fail(cx, CBM_ERROR_INVALID, "[test] %g is too little", 0.5);
+    assert_string_equal(cbm_message(cx), "[test] 0.5 is too little");
+    cbm_close(cx);
     setlocale(LC_ALL, "C");
 }
 
