@@ -53,6 +53,30 @@ static void rows(void **state)
 }
 
 /* A range whose start moves is one plan. */
+/* What threads share is what one makes on the reference; of wrong probabilities the first is named. */
+static void long_rows(void **state)
+{
+    (void)state;
+    enum { N = 300001 };
+    static double number[2][4][N];
+    for (int device = 0; device < 2; device++) {
+        cbm_context *cx = cbm_open_with(.device = device ? "cpu" : "reference", .threads = 3);
+        cbm_tensor *const rows[] = { cbm_arange(cx, CBM_F32, -7, N - 7, 1), cbm_arange(cx, CBM_I64, 3 * N, 0, -3),
+                                     cbm_linspace(cx, CBM_F64, -1, 2, N), cbm_arange(cx, CBM_I32, 0, N, 1) };
+        for (int i = 0; i < 4; i++)
+            assert_int_equal(cbm_read(cbm_cast(rows[i], CBM_F64), number[device][i], sizeof number[device][i]), CBM_OK);
+        for (int wide = 0; wide < 2; wide++) {
+            cbm_tensor *i = cbm_arange(cx, wide ? CBM_F64 : CBM_F32, 0, N, 1);
+            cbm_tensor *p = cbm_mul_scalar(i, 1 / 200000.0); /* above 1 from 200001 on */
+            assert_true(isnan(cbm_item(cbm_sum(cbm_cast(cbm_bernoulli_of(p), CBM_F64)))));
+            assert_non_null(strstr(cbm_message(cx), "at position 200001 is not a probability"));
+            cbm_clear(cx);
+        }
+        cbm_close(cx);
+    }
+    assert_memory_equal(number[0], number[1], sizeof number[0]);
+}
+
 static void one_plan(void **state)
 {
     (void)state;
@@ -376,16 +400,10 @@ static void errors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rows),
-        cmocka_unit_test(one_plan),
-        cmocka_unit_test(distributions),
-        cmocka_unit_test(permutations),
-        cmocka_unit_test(categories),
-        cmocka_unit_test(by_seed),
-        cmocka_unit_test(no_probabilities),
-        cmocka_unit_test(errors),
-        cmocka_unit_test(replays),
-        cmocka_unit_test(extreme_weights),
+        cmocka_unit_test(rows),          cmocka_unit_test(long_rows),        cmocka_unit_test(one_plan),
+        cmocka_unit_test(distributions), cmocka_unit_test(permutations),     cmocka_unit_test(categories),
+        cmocka_unit_test(by_seed),       cmocka_unit_test(no_probabilities), cmocka_unit_test(errors),
+        cmocka_unit_test(replays),       cmocka_unit_test(extreme_weights),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

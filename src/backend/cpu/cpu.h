@@ -443,6 +443,7 @@ extern const cbm_kernel cbm_cpu_recurrent[];
 extern const cbm_kernel cbm_cpu_attention[];
 
 extern const cbm_kernel cbm_cpu_pad[];
+extern const cbm_kernel cbm_cpu_create[];
 extern const cbm_kernel cbm_cpu_window[];
 extern const cbm_kernel cbm_cpu_diagonal[];
 extern const cbm_kernel cbm_cpu_scatter[];
