@@ -1,16 +1,9 @@
 /* lenet5.c: handwritten digits by the network that began it: LeNet-5 (LeCun, Bottou, Bengio and Haffner 1998). */
 #include "recipe.h"
 
-/* Tanh units, and pooling without weights; every feature map of the third layer sees all of the second. */
 static cbm_module *model(cbm_context *cx, cbm_dtype dtype)
 {
-    return cbm_sequential(cx, cbm_nn_conv2d(cx, 1, 6, 5, .padding = CBM_SHAPE(2), .dtype = dtype), cbm_nn_tanh(cx),
-                          cbm_nn_avg_pool2d(cx, 2),                                     /* (N, 6, 14, 14) */
-                          cbm_nn_conv2d(cx, 6, 16, 5, .dtype = dtype), cbm_nn_tanh(cx), /* (N, 16, 10, 10) */
-                          cbm_nn_avg_pool2d(cx, 2),                                     /* (N, 16, 5, 5) */
-                          cbm_nn_flatten(cx), cbm_nn_linear(cx, 400, 120, .dtype = dtype), cbm_nn_tanh(cx),
-                          cbm_nn_linear(cx, 120, 84, .dtype = dtype), cbm_nn_tanh(cx),
-                          cbm_nn_linear(cx, 84, 10, .dtype = dtype), CBM_END);
+    return cbm_network(cx, "lenet5", .dtype = dtype);
 }
 
 static cbm_optimizer *optimizer(cbm_module *net, const cbm_recipe_settings *s)

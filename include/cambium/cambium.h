@@ -11,6 +11,7 @@
 #include <cambium/ops.h>
 #include <cambium/autograd.h>
 #include <cambium/nn.h>
+#include <cambium/networks.h>
 #include <cambium/optim.h>
 #include <cambium/schedule.h>
 #include <cambium/average.h>

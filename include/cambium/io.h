@@ -39,7 +39,10 @@ typedef struct cbm_load_options {
 } cbm_load_options;
 CBM_API void cbm_load_options_init(cbm_load_options *options);
 
-/* Loads weights into module's parameters and buffers. Everything is read and checked first: after an error the module is
+/* Loads weights into module's parameters and buffers, from a safetensors file or from one of PyTorch's own (torch.save of a
+   state_dict, .pt or .pth, as zip archive or in the older form; of dictionaries in dictionaries the names are joined by dots, so that
+   .prefix = "state_dict." takes a training checkpoint's weights). Of a pickle nothing is executed: what is no tensor, number, text
+   or container of them is an error. Everything is read and checked first: after an error the module is
    as it was. The message lists missing, unexpected and mismatching names. */
 CBM_API cbm_status cbm_load_with(cbm_module *module, const char *path, const cbm_load_options *options);
 CBM_API cbm_status cbm_load_memory_with(cbm_module *module, const void *bytes, size_t size,
@@ -58,7 +61,7 @@ typedef struct cbm_file_tensor {
     uint64_t bytes; /* in the file */
 } cbm_file_tensor;
 
-/* Opens a file and checks its header against its size; tensors are read when asked for. Belongs to the context until
+/* Opens a safetensors file, or one of PyTorch's (see cbm_load), and checks its header against its size; tensors are read when asked for. Belongs to the context until
    closed. On error the result is NULL or a closed file: every call on it is harmless. */
 CBM_API cbm_safetensors *cbm_safetensors_open(cbm_context *cx, const char *path);
 /* The same over bytes, which must stay until the file is closed. */

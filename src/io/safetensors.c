@@ -1,6 +1,7 @@
 /* safetensors.c: opening safetensors files: 8 bytes of header length, a JSON header, then the data. Everything the header
    claims is checked before it is used: https://huggingface.co/docs/safetensors. Rests on bytes.h and Jansson. */
 #include "io/safetensors.h"
+#include "io/torch.h"
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -232,6 +233,27 @@ static bool read_header(cbm_safetensors *file, cbm_heap *heap, uint64_t size, cb
     return fine;
 }
 
+/* The first bytes say that the file is one of PyTorch's: it is read whole. *torch: whether it is. */
+static bool read_torch(cbm_safetensors *file, const char *path, uint64_t size, bool *torch, cbm_problem *problem)
+{
+    uint8_t first[16] = { 0 };
+    const size_t begin = size < sizeof first ? (size_t)size : sizeof first;
+    *torch = false;
+    if (!cbm_file_read_at(file->file, 0, first, begin, problem))
+        return false;
+    *torch = cbm_is_torch(first, begin);
+    if (!*torch)
+        return true;
+    cbm_heap *heap = cbm_context_heap(file->cx);
+    uint8_t *bytes;
+    size_t whole;
+    if (!cbm_file_get(heap, path, &bytes, &whole, problem))
+        return false;
+    const bool ok = cbm_torch_parse(file, bytes, whole, problem);
+    cbm_heap_give(heap, bytes, whole ? whole : 1);
+    return ok;
+}
+
 static bool begin_failed(cbm_safetensors *file, const cbm_problem *problem)
 {
     cbm_report(file->cx, file->operation, cbm_safetensors_shown(file), problem);
@@ -253,7 +275,9 @@ bool cbm_safetensors_begin(cbm_safetensors *file, cbm_context *cx, const char *o
     cbm_problem problem = { 0 };
     uint64_t size;
     file->file = cbm_file_open(path, &size, &problem);
-    if (file->file < 0 || !read_header(file, cbm_context_heap(cx), size, &problem))
+    bool torch = false;
+    if (file->file < 0 || !read_torch(file, path, size, &torch, &problem) ||
+        (!torch && !read_header(file, cbm_context_heap(cx), size, &problem)))
         return begin_failed(file, &problem);
     return true;
 }
@@ -266,6 +290,10 @@ bool cbm_safetensors_begin_memory(cbm_safetensors *file, cbm_context *cx, const 
         return false;
     cbm_problem problem = { 0 };
     uint64_t length;
+    if (bytes && cbm_is_torch(bytes, size)) {
+        file->bytes = NULL;
+        return cbm_torch_parse(file, bytes, size, &problem) || begin_failed(file, &problem);
+    }
     if (!bytes)
         cbm_refuse(&problem, CBM_ERROR_INVALID, "bytes is NULL");
     if (!bytes || too_short(size, &problem) || !header_length(file->bytes, size, &length, &problem))
@@ -287,6 +315,8 @@ void cbm_safetensors_shut(cbm_safetensors *file)
     file->header = NULL;
     if (file->entries.heap)
         cbm_array_free(&file->entries);
+    cbm_heap_give(cbm_context_heap(file->cx), file->owned, file->owned_bytes);
+    file->owned = NULL;
 }
 
 const cbm_entry *cbm_safetensors_entry(const cbm_safetensors *file, size_t i)

@@ -23,7 +23,9 @@ struct cbm_safetensors {
     uint64_t data;         /* where the data part begins */
     json_t *header;
     cbm_array entries; /* of cbm_entry, by name */
-    char shown[256];   /* the path, for messages; "" for memory */
+    void *owned;       /* bytes and entries' names, of what was in another form */
+    size_t owned_bytes;
+    char shown[256]; /* the path, for messages; "" for memory */
 };
 
 /* Opens without making the file the context's: cbm_safetensors_shut must be called. false: the context has the error. */

@@ -50,22 +50,13 @@ static cbm_tensor *conv_forward(cbm_module *self, cbm_tensor *x)
 
 CBM_OPTIONS_INIT(cbm_nn_conv_options, CBM_NN_CONV_DEFAULTS)
 
-static int64_t entry(const cbm_shape *list, int64_t i)
-{
-    return list->v[list->v[0] == 1 ? 1 : i];
-}
-
-static bool is_list(const cbm_shape *list, int64_t n)
-{
-    return list->v[0] == 1 || list->v[0] == n;
-}
-
 /* Padding with something else than zeros is an operation of its own; of `same`'s places the odd one is behind. false:
    reported. */
 static bool pad_before(conv *m, const char *who, const cbm_shape *kernel, const cbm_nn_conv_options *o)
 {
     const int64_t n = kernel->v[0];
-    const bool fits = is_list(&o->padding, n) && is_list(&o->dilation, n) && is_list(&o->stride, n);
+    const bool fits =
+        cbm_is_list(&o->padding, n, 0) && cbm_is_list(&o->dilation, n, 1) && cbm_is_list(&o->stride, n, 1);
     if (o->padding_mode == CBM_PAD_CONSTANT)
         return true;
     if (o->padding_mode > CBM_PAD_CIRCULAR || !fits) {
@@ -76,8 +67,9 @@ static bool pad_before(conv *m, const char *who, const cbm_shape *kernel, const 
     }
     m->before.v[0] = m->after.v[0] = n;
     for (int64_t i = 1; i <= n; i++) {
-        const int64_t whole = entry(&o->dilation, i) * (kernel->v[i] - 1), p = entry(&o->padding, i);
-        if (o->same && entry(&o->stride, i) != 1) {
+        const int64_t whole = cbm_list_entry(&o->dilation, i - 1) * (kernel->v[i] - 1);
+        const int64_t p = cbm_list_entry(&o->padding, i - 1);
+        if (o->same && cbm_list_entry(&o->stride, i - 1) != 1) {
             cbm_fail(m->module.cx, CBM_ERROR_INVALID, "[%s] same goes with strides of 1 only", who);
             return false;
         }

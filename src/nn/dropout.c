@@ -1,4 +1,4 @@
-/* dropout.c: dropout of elements and of whole channels. */
+/* dropout.c: dropout of elements, of whole channels, and of whole samples. */
 #include "nn/layer.h"
 
 typedef struct dropout {
@@ -61,4 +61,24 @@ cbm_module *cbm_nn_alpha_dropout(cbm_context *cx, double p)
 cbm_module *cbm_nn_feature_alpha_dropout(cbm_context *cx, double p)
 {
     return make(cx, "feature_alpha_dropout", cbm_feature_alpha_dropout, 0, p);
+}
+
+static cbm_tensor *drop_samples(cbm_tensor *x, double p)
+{
+    cbm_shape shape = cbm_tensor_shape(x);
+    for (int64_t i = 2; i <= shape.v[0]; i++)
+        shape.v[i] = 1;
+    cbm_tensor *kept = cbm_bernoulli(cbm_tensor_context(x), cbm_tensor_dtype(x), shape, 1 - p);
+    return cbm_mul(x, cbm_mul_scalar(kept, 1 / (1 - p)));
+}
+
+static cbm_tensor *drop_batch(cbm_tensor *x, double p)
+{
+    cbm_tensor *kept = cbm_bernoulli(cbm_tensor_context(x), cbm_tensor_dtype(x), CBM_SHAPE(), 1 - p);
+    return cbm_mul(x, cbm_mul_scalar(kept, 1 / (1 - p)));
+}
+
+cbm_module *cbm_nn_stochastic_depth(cbm_context *cx, double p, bool by_sample)
+{
+    return make(cx, "stochastic_depth", by_sample ? drop_samples : drop_batch, 0, p);
 }

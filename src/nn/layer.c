@@ -36,6 +36,14 @@ bool cbm_options_wrong(cbm_context *cx, const char *who, const void *options, ui
     return true;
 }
 
+bool cbm_is_list(const cbm_shape *list, int64_t n, int64_t least)
+{
+    for (int64_t i = 1; i <= list->v[0]; i++)
+        if (list->v[i] < least)
+            return false;
+    return list->v[0] == 1 || list->v[0] == n;
+}
+
 cbm_tensor *cbm_typed_call_wrong(cbm_module *m, cbm_tensor *x, cbm_forward_fn forward, const char *wrong,
                                  const void *options, uint64_t have, uint64_t want)
 {

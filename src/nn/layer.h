@@ -36,6 +36,13 @@ bool cbm_layer_dtype(cbm_context *cx, const char *who, int64_t dtype);
 bool cbm_layer_kernel(cbm_context *cx, const char *who, int64_t n, int64_t kernel, const cbm_shape *list,
                       cbm_shape *out);
 
+/* Lists of n numbers of at least `least`, or of one for all: whether it is one; its entry i, counted from 0. */
+bool cbm_is_list(const cbm_shape *list, int64_t n, int64_t least);
+static inline int64_t cbm_list_entry(const cbm_shape *list, int64_t i)
+{
+    return list->v[list->v[0] == 1 ? 1 : 1 + i];
+}
+
 /* For typed calls: NULL if m is a module with this forward and the options are this library's; else a failed tensor, after
    the reason (wrong: "[thing_call] the module is no thing"). */
 cbm_tensor *cbm_typed_call_wrong(cbm_module *m, cbm_tensor *x, cbm_forward_fn forward, const char *wrong,

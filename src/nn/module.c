@@ -17,6 +17,8 @@ static void free_module(cbm_module *m)
     for (size_t i = 0; i < parts->buffers.count; i++)
         cbm_release(CBM_PART(parts->buffers, i).tensor);
     cbm_reparametrisation_free(m);
+    cbm_names_free(m);
+    cbm_names_changed(m->cx);
     cbm_array_free(&parts->parameters);
     cbm_array_free(&parts->buffers);
     cbm_array_free(&parts->children);
@@ -142,6 +144,7 @@ static cbm_status add_part(cbm_module *m, cbm_array *array, const char *name, cb
     if (!cbm_array_push(array, &part))
         return cbm_fail_memory(m->cx, "a part of a module");
     cbm_retain(tensor);
+    cbm_names_changed(m->cx);
     return CBM_OK;
 }
 

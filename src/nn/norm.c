@@ -176,6 +176,7 @@ void cbm_batch_norm_retire(cbm_module *m)
             cbm_release(CBM_PART(*lists[i], j).tensor);
         lists[i]->count = 0;
     }
+    cbm_names_changed(m->cx);
 }
 
 /* ---- group norm ---- */

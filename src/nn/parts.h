@@ -32,6 +32,7 @@ struct cbm_module_parts {
     cbm_watch *watch;
     cbm_precision precision;                         /* of calls */
     struct cbm_reparametrisation *reparametrisation; /* reparametrise.c; NULL: parameters are used as they are */
+    struct cbm_names *names[2];                      /* named.c: parameters, the state, as last listed; NULL: not yet */
     uint64_t checkpoint; /* not 0: recomputed in backward (checkpoint.c); a number that no other module has */
 };
 
@@ -41,6 +42,10 @@ struct cbm_module_parts {
 cbm_module *cbm_module_at(cbm_context *cx, uint64_t address);
 /* checkpoint.c: m's forward on x, of which only x is kept for backward. */
 cbm_tensor *cbm_checkpoint_forward(cbm_module *m, cbm_tensor *x);
+
+/* named.c: modules of cx have got other parts than they had; and when a module goes. */
+void cbm_names_changed(cbm_context *cx);
+void cbm_names_free(cbm_module *m);
 
 /* reparametrise.c: when the module goes. */
 void cbm_reparametrisation_free(cbm_module *m);

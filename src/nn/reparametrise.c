@@ -30,8 +30,10 @@ static cbm_tensor *forward(cbm_module *m, cbm_tensor *x)
     CBM_PART(r->inner, r->place).tensor = r->compute(m);
     const cbm_array outer = m->parts->parameters;
     m->parts->parameters = r->inner;
+    cbm_names_changed(m->cx);
     cbm_tensor *y = r->forward(m, x);
     m->parts->parameters = outer;
+    cbm_names_changed(m->cx);
     return y;
 }
 
@@ -131,6 +133,7 @@ static struct cbm_reparametrisation *begin(cbm_module *m, size_t place)
     memcpy(r->name, CBM_PART(r->inner, place).name, sizeof r->name);
     r->forward = m->forward;
     m->parts->parameters = others;
+    cbm_names_changed(m->cx);
     m->parts->reparametrisation = r;
     m->forward = forward;
     return r;
@@ -256,6 +259,7 @@ cbm_status cbm_nn_remove_reparametrisation(cbm_module *m)
     cbm_array_free(&m->parts->parameters);
     CBM_PART(r->inner, r->place).tensor = w;
     m->parts->parameters = r->inner;
+    cbm_names_changed(m->cx);
     m->forward = r->forward;
     m->parts->reparametrisation = NULL;
     cbm_heap_give(cbm_context_heap(m->cx), r, sizeof *r);

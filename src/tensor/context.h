@@ -29,6 +29,7 @@ typedef struct cbm_owned {
 
 struct cbm_context {
     cbm_heap *heap;
+    uint64_t module_edits; /* changes of what modules consist of, so far (nn/named.c) */
     const cbm_engine *engine;
     struct cbm_planner *planner; /* plan/'s part */
     struct cbm_kept_pool

@@ -15,6 +15,9 @@ CBM_API cbm_module *cbm_nn_dropout3d(cbm_context *cx, double p);
 /* For networks with SELU: cbm_alpha_dropout, and the same of whole channels. */
 CBM_API cbm_module *cbm_nn_alpha_dropout(cbm_context *cx, double p);
 CBM_API cbm_module *cbm_nn_feature_alpha_dropout(cbm_context *cx, double p);
+/* Stochastic depth (Huang et al. 2016), for the body of a residual block: x / (1 - p), or zeros with probability p, decided for
+   each sample of the batch (by_sample) or for all at once. */
+CBM_API cbm_module *cbm_nn_stochastic_depth(cbm_context *cx, double p, bool by_sample);
 
 CBM_END_DECLS
 
