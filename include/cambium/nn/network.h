@@ -25,6 +25,15 @@ CBM_API cbm_status cbm_nn_fold_batch_norm(cbm_module *network, cbm_tensor *input
    cbm_checkpoint in io.h, a file.) */
 CBM_API cbm_module *cbm_nn_checkpoint(cbm_context *cx, cbm_module *module);
 
+/* A trained classifier of pictures (C, H, W) = picture as a fully convolutional network, which slides over larger ones:
+   (N, C, H', W') -> (N, classes, places down, places across), at each place what the classifier gives of the picture there, the
+   steps between places being the product of all strides. Linear layers become convolutions, the first with a kernel as large as
+   what it sees, the others of 1x1 (Sermanet et al. 2014, "OverFeat"); poolings to one place slide; dropout does nothing. Its other
+   layers are the classifier's own, the weights of linear layers are copies. Where layers pad, places see their neighbours instead
+   of zeros, so that scores are equal only without padding. The classifier must be a chain of layers (sequentials of them, or a network
+   like alexnet); norms over the flattened vector and softmax are errors. The result is in evaluation mode. */
+CBM_API cbm_module *cbm_convolutionalize(cbm_module *net, cbm_shape picture);
+
 /* ---- a summary by layer ---- */
 typedef struct cbm_summary_row {
     char name[256];           /* "conv1"; "" for the whole network */
