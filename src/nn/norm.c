@@ -11,7 +11,7 @@ typedef struct channel_norm {
     cbm_module module;
     int64_t dimensions, channels;
     double eps, momentum;
-    bool cumulative;
+    bool cumulative, frozen;
     bool retired; /* folded into the convolution before it: the identity */
 } channel_norm;
 
@@ -55,7 +55,7 @@ static cbm_tensor *batch_norm_forward(cbm_module *self, cbm_tensor *x)
                    : x;
     cbm_tensor *weight = cbm_layer_parameter(self, 0), *bias = cbm_layer_parameter(self, 1);
     cbm_tensor *mean = buffer_at(self, 0), *variance = buffer_at(self, 1);
-    if (!self->training && mean)
+    if ((!self->training || m->frozen) && mean)
         return cbm_batch_norm(x, mean, variance, weight, bias, false, m->momentum, m->eps);
     if (mean)
         count_batch(self);
@@ -94,6 +94,11 @@ static cbm_module *make_channel_norm(cbm_context *cx, const char *type, int64_t 
     m->eps = o->eps;
     m->momentum = o->momentum;
     m->cumulative = o->cumulative != 0;
+    m->frozen = o->frozen != 0;
+    if (o->frozen && !o->track_running_stats) {
+        cbm_fail(cx, CBM_ERROR_INVALID, "[%s] frozen needs running statistics", type);
+        return cbm_layer_finish(&m->module);
+    }
     cbm_dtype dtype = (cbm_dtype)o->dtype;
     if (o->affine) {
         cbm_add_full(&m->module, "weight", dtype, CBM_SHAPE(channels), 1, false);
@@ -104,6 +109,8 @@ static cbm_module *make_channel_norm(cbm_context *cx, const char *type, int64_t 
         cbm_add_full(&m->module, "running_var", dtype, CBM_SHAPE(channels), 1, true);
         cbm_add_full(&m->module, "num_batches_tracked", CBM_I64, CBM_SHAPE(), 0, true);
     }
+    if (o->frozen)
+        cbm_module_set_trainable(&m->module, false);
     return cbm_layer_finish(&m->module);
 }
 
@@ -141,7 +148,7 @@ double *cbm_batch_norm_momentum(cbm_module *m)
 {
     channel_norm *norm = (channel_norm *)m;
     const bool tracks = m->forward == batch_norm_forward && m->parts->buffers.count > 0;
-    return tracks && !norm->retired ? &norm->momentum : NULL;
+    return tracks && !norm->retired && !norm->frozen ? &norm->momentum : NULL;
 }
 
 void cbm_batch_norm_reset(cbm_module *m)

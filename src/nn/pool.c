@@ -108,6 +108,45 @@ static cbm_module *make_lp(cbm_context *cx, int64_t n, double p, int64_t kernel,
     return finish(cx, m);
 }
 
+/* ---- over features ---- */
+
+typedef struct feature_pool {
+    cbm_module module;
+    double p;
+    int64_t size, stride;
+} feature_pool;
+
+/* (N, C, ...) as (N, places, C), whose last axis is pooled. */
+static cbm_tensor *feature_forward(cbm_module *self, cbm_tensor *x)
+{
+    const feature_pool *m = (feature_pool *)self;
+    cbm_shape shape = cbm_tensor_shape(x);
+    if (shape.v[0] < 2 || shape.v[2] < m->size) {
+        char text[160];
+        return cbm_fail_tensor(self->cx, CBM_ERROR_SHAPE,
+                               "[feature_lp_pool] the input %s has not %lld channels, (N, C, ...)",
+                               cbm_shape_text(&shape, text, sizeof text), (long long)m->size);
+    }
+    const cbm_pool_options o = { .struct_size = sizeof o, .stride = CBM_SHAPE(m->stride) };
+    x = cbm_transpose(cbm_reshape(x, CBM_SHAPE(shape.v[1], shape.v[2], -1)), 1, 2);
+    x = cbm_transpose(cbm_lp_pool1d_with(cbm_abs(x), m->p, CBM_SHAPE(m->size), &o), 1, 2);
+    shape.v[2] = cbm_tensor_size(x, 1);
+    return cbm_tensor_failed(x) ? x : cbm_reshape(x, shape);
+}
+
+cbm_module *cbm_nn_feature_lp_pool(cbm_context *cx, double p, int64_t size, int64_t stride)
+{
+    feature_pool *m = cbm_layer_new(cx, sizeof *m, "feature_lp_pool", feature_forward);
+    if (!m)
+        return cbm_module_failed(cx);
+    m->p = p;
+    m->size = size;
+    m->stride = stride;
+    if (!(p > 0) || size < 1 || stride < 1)
+        cbm_fail(cx, CBM_ERROR_INVALID, "[feature_lp_pool] needs a positive norm, size and stride");
+    return cbm_layer_finish(&m->module);
+}
+
 /* ---- unpooling ---- */
 
 typedef struct unpool {

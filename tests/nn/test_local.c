@@ -140,6 +140,52 @@ static void whole_samples_are_dropped(void **state)
     cbm_close(cx);
 }
 
+/* Windows of channels, overlapping. */
+static void features_are_pooled(void **state)
+{
+    (void)state;
+    cbm_context *cx = cbm_open_with(.seed = 8);
+    cbm_module *m = cbm_nn_feature_lp_pool(cx, 2, 3, 2);
+    cbm_tensor *x = cbm_variable(cbm_normal(cx, CBM_F32, S(N, 7, 2, 3), 0, 1), true), *g;
+    const float *in = cbm_tensor_data(x);
+    cbm_tensor *y = cbm_call(m, x);
+    const float *got = cbm_tensor_data(y);
+    const cbm_shape shape = cbm_tensor_shape(y), wanted = S(N, 3, 2, 3);
+    assert_true(cbm_shape_equal(&shape, &wanted));
+    for (int n = 0; n < N; n++)
+        for (int c = 0; c < 3; c++)
+            for (int p = 0; p < 6; p++) {
+                double sum = 0;
+                for (int i = 0; i < 3; i++)
+                    sum += pow((double)in[(n * 7 + 2 * c + i) * 6 + p], 2);
+                assert_true(fabs((double)got[(n * 3 + c) * 6 + p] - sqrt(sum)) < 1e-5);
+            }
+    assert_int_equal(cbm_grad(cbm_sum(cbm_mul_scalar(cbm_square(y), 0.5)), &x, 1, &g), CBM_OK);
+    const float *d = cbm_tensor_data(g); /* every element once, those of channels 2 and 4 twice */
+    for (int i = 0; i < N * 42; i++)
+        assert_true(fabsf(d[i] - in[i] * (i / 6 % 7 == 2 || i / 6 % 7 == 4 ? 2 : 1)) < 1e-4f);
+    good(cx);
+    cbm_close(cx);
+}
+
+/* In training as in evaluation; nothing moves. */
+static void frozen_norms_stay(void **state)
+{
+    (void)state;
+    cbm_context *cx = cbm_open_with(.seed = 9);
+    cbm_module *norm = cbm_nn_batch_norm2d(cx, 3, .frozen = true);
+    cbm_assign(cbm_parameter(norm, "running_mean"), cbm_normal(cx, CBM_F32, S(3), 0, 1));
+    cbm_tensor *x = cbm_variable(cbm_normal(cx, CBM_F32, S(N, 3, 4, 5), 2, 3), false);
+    cbm_tensor *trained = cbm_call(norm, x);
+    cbm_eval(norm);
+    near(cbm_tensor_data(trained), cbm_tensor_data(cbm_call(norm, x)), N * 60, 0);
+    cbm_tensor *batches = cbm_parameter(norm, "num_batches_tracked");
+    assert_true(cbm_item(batches) == 0 && !cbm_tensor_requires_grad(cbm_parameter(norm, "weight")));
+    assert_false(cbm_tensor_requires_grad(trained));
+    good(cx);
+    cbm_close(cx);
+}
+
 #define REFUSED(call, status, part)                                                                                    \
     do {                                                                                                               \
         (void)(call);                                                                                                  \
@@ -157,6 +203,11 @@ static void errors(void **state)
     REFUSED(cbm_call(layer(cx), cbm_zeros(cx, CBM_F32, S(1, IN, W, H))), CBM_ERROR_SHAPE,
             "the input (1, 3, 6, 7) is not (N, 3, 7, 6), as this layer needs");
     REFUSED(cbm_nn_stochastic_depth(cx, 1, true), CBM_ERROR_INVALID, "[stochastic_depth] the probability");
+    REFUSED(cbm_nn_feature_lp_pool(cx, 0, 2, 1), CBM_ERROR_INVALID, "[feature_lp_pool] needs a positive norm");
+    REFUSED(cbm_call(cbm_nn_feature_lp_pool(cx, 2, 4, 1), cbm_zeros(cx, CBM_F32, S(2, 3))), CBM_ERROR_SHAPE,
+            "the input (2, 3) has not 4 channels");
+    REFUSED(cbm_nn_batch_norm1d(cx, 2, .frozen = true, .track_running_stats = false), CBM_ERROR_INVALID,
+            "frozen needs running statistics");
     REFUSED(cbm_nn_squeeze_excite(cx, 0, 1), CBM_ERROR_INVALID, "channels");
     REFUSED(cbm_nn_squeeze_excite_with(cx, 8, 1, NULL), CBM_ERROR_INVALID, "the options are NULL");
     cbm_nn_locally_connected_options o;
@@ -172,6 +223,8 @@ int main(void)
         cmocka_unit_test(each_place_has_its_own),
         cmocka_unit_test(the_lecture_counts),
         cmocka_unit_test(squeeze_and_excite),
+        cmocka_unit_test(features_are_pooled),
+        cmocka_unit_test(frozen_norms_stay),
         cmocka_unit_test(whole_samples_are_dropped),
         cmocka_unit_test(errors),
     };

@@ -9,7 +9,8 @@ CBM_BEGIN_DECLS
 /* cbm_batch_norm over axis 1: weight 1 and bias 0 (absent if affine is 0), buffers running_mean 0, running_var 1 and
    num_batches_tracked 0 (i64; all three absent if track_running_stats is 0: then evaluation uses the batch's statistics too).
    The 1d form takes (N, C) or (N, C, L), the 2d form (N, C, H, W), the 3d form (N, C, D, H, W). cumulative: running statistics
-   are the mean over all batches; PyTorch's momentum=None. */
+   are the mean over all batches; PyTorch's momentum=None. frozen: in training too the running statistics are used, and they, weight
+   and bias stay as they are (for fine-tuning with small batches; it needs track_running_stats). */
 typedef struct cbm_nn_batch_norm_options {
     uint64_t struct_size;
     double eps CBM_DEFAULT(1e-5);
@@ -18,6 +19,7 @@ typedef struct cbm_nn_batch_norm_options {
     int64_t dtype CBM_DEFAULT(CBM_F32);
     uint64_t track_running_stats CBM_DEFAULT(1);
     uint64_t cumulative CBM_DEFAULT(0);
+    uint64_t frozen CBM_DEFAULT(0);
 } cbm_nn_batch_norm_options;
 CBM_API void cbm_nn_batch_norm_options_init(cbm_nn_batch_norm_options *options);
 CBM_API cbm_module *cbm_nn_batch_norm1d_with(cbm_context *cx, int64_t channels,

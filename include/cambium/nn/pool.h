@@ -35,6 +35,10 @@ CBM_API cbm_module *cbm_nn_lp_pool2d_with(cbm_context *cx, double p, int64_t ker
 CBM_API cbm_module *cbm_nn_lp_pool3d_with(cbm_context *cx, double p, int64_t kernel,
                                           const cbm_nn_pool_options *options);
 
+/* The same over features: y[n, c] = (sum of |x[n, c stride + i]|^p over i < size)^(1/p) at each place of x (N, C, ...), windows of
+   neighbouring channels; the lecture's "L2 over features" with p = 2. */
+CBM_API cbm_module *cbm_nn_feature_lp_pool(cbm_context *cx, double p, int64_t size, int64_t stride);
+
 /* Puts the elements of its input where those of the latest input of pool came from, a max_pool layer with keep_indices, zeros
    elsewhere; the result has that input's extents. An error if pool has not been called since the last time. */
 CBM_API cbm_module *cbm_nn_max_unpool(cbm_context *cx, cbm_module *pool);
