@@ -43,7 +43,7 @@ CBM_API void cbm_load_options_init(cbm_load_options *options);
    state_dict, .pt or .pth, as zip archive or in the older form; of dictionaries in dictionaries the names are joined by dots, so that
    .prefix = "state_dict." takes a training checkpoint's weights). Of a pickle nothing is executed: what is no tensor, number, text
    or container of them is an error. Everything is read and checked first: after an error the module is
-   as it was. The message lists missing, unexpected and mismatching names. */
+   as it was. Only counts of batches (num_batches_tracked), which old files lack, may be missing. The message lists missing, unexpected and mismatching names. */
 CBM_API cbm_status cbm_load_with(cbm_module *module, const char *path, const cbm_load_options *options);
 CBM_API cbm_status cbm_load_memory_with(cbm_module *module, const void *bytes, size_t size,
                                         const cbm_load_options *options);

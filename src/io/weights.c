@@ -136,6 +136,14 @@ static cbm_status report_lists(cbm_safetensors *file, const char *what, const li
     return cbm_context_status(cx);
 }
 
+/* Counts of batches, which PyTorch before 0.4.1 did not keep. */
+static bool may_be_missing(const char *name)
+{
+    static const char counts[] = "num_batches_tracked";
+    const size_t length = strlen(name), end = sizeof counts - 1;
+    return length >= end && strcmp(name + length - end, counts) == 0;
+}
+
 static cbm_status match(cbm_safetensors *file, cbm_array *targets, const cbm_load_options *o, const char *what,
                         cbm_array *offers)
 {
@@ -147,7 +155,8 @@ static cbm_status match(cbm_safetensors *file, cbm_array *targets, const cbm_loa
         memcpy(key.name, t->name, sizeof key.name);
         offer *found = offers->count ? bsearch(&key, offers->data, offers->count, sizeof key, by_name) : NULL;
         if (!found) {
-            list_add(&missing, t->name);
+            if (!may_be_missing(t->name))
+                list_add(&missing, t->name);
             continue;
         }
         found->taken = true;
