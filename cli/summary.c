@@ -54,6 +54,15 @@ static char *shape_text(const cbm_shape *shape, char text[static 160])
     return text;
 }
 
+/* How much of the picture an element sees: "5x5"; "all". */
+static const char *field_text(const cbm_shape *field, char text[static 160])
+{
+    int used = snprintf(text, 160, "%s", field->v[0] ? "" : "all");
+    for (int64_t i = 1; i <= field->v[0] && used < 140; i++)
+        used += snprintf(text + used, 160 - (size_t)used, "%s%lld", i > 1 ? "x" : "", (long long)field->v[i]);
+    return text;
+}
+
 static const char *label_of(const cbm_summary_row *row, char text[static 320])
 {
     const char *type = row->type ? row->type : "module";
@@ -80,27 +89,30 @@ static void print_memory(const char *what, const cbm_trial_memory *m)
 static void print_table(const cbm_recipe *recipe, const rows *r, int64_t batch, const memory *m)
 {
     int widest = 5, widest_shape = 12;
-    char text[320], shape[160], a[32], b[32], c[32];
+    char text[320], shape[160], field[160], a[32], b[32], c[32], d[32], e[32];
     for (size_t i = 0; i < r->count; i++) {
         int n = (int)strlen(label_of(&r->at[i], text)), columns = (int)strlen(shape_text(&r->at[i].output, shape));
         widest = n > widest ? n : widest;
         widest_shape = columns > widest_shape ? columns : widest_shape;
     }
     printf("%s, batch of %lld\n\n", recipe->name, (long long)batch);
-    printf("%-*s  %-*s  %12s  %9s  %11s\n", widest, "layer", widest_shape, "output shape", "parameters", "FLOPs",
-           "activations");
+    printf("%-*s  %-*s  %12s  %9s  %9s  %9s  %11s  %s\n", widest, "layer", widest_shape, "output shape", "parameters",
+           "mult-adds", "FLOPs", "backward", "activations", "sees");
     for (size_t i = 0; i + 1 < r->count; i++) {
         const cbm_summary_row *row = &r->at[i];
-        printf("%-*s  %-*s  %12s  %9s  %11s\n", widest, label_of(row, text), widest_shape,
-               shape_text(&row->output, shape), cbm_text_count(row->parameters, a), cbm_text_si(row->flops, b),
-               cbm_text_bytes((double)row->activation_bytes, c));
+        printf("%-*s  %-*s  %12s  %9s  %9s  %9s  %11s  %s\n", widest, label_of(row, text), widest_shape,
+               shape_text(&row->output, shape), cbm_text_count(row->parameters, a), cbm_text_si(row->multiply_adds, d),
+               cbm_text_si(row->flops, b), cbm_text_si(row->backward_flops, e),
+               cbm_text_bytes((double)row->activation_bytes, c), field_text(&row->receptive_field, field));
     }
     if (r->count == 0)
         return;
     const cbm_summary_row *all = &r->at[r->count - 1];
-    printf("\n%-*s  %-*s  %12s  %9s  %11s\n", widest, "total", widest_shape, shape_text(&all->output, shape),
-           cbm_text_count(all->parameters, a), cbm_text_si(all->flops, b),
-           cbm_text_bytes((double)all->activation_bytes, c));
+    printf("\n%-*s  %-*s  %12s  %9s  %9s  %9s  %11s\n", widest, "total", widest_shape, shape_text(&all->output, shape),
+           cbm_text_count(all->parameters, a), cbm_text_si(all->multiply_adds, d), cbm_text_si(all->flops, b),
+           cbm_text_si(all->backward_flops, e), cbm_text_bytes((double)all->activation_bytes, c));
+    if (all->flops > 0)
+        printf("backward takes %.2f times the forward's operations\n", all->backward_flops / all->flops);
     printf("trainable parameters: %s\n", cbm_text_count(all->trainable, a));
     printf("parameter memory: %s\n", cbm_text_bytes(4.0 * (double)all->parameters, a));
     printf("\nplanned memory\n");
@@ -118,7 +130,10 @@ static void add_row(cbm_json *j, const cbm_summary_row *row)
     cbm_json_shape(j, "output_shape", &row->output);
     cbm_json_int(j, "parameters", row->parameters);
     cbm_json_int(j, "trainable", row->trainable);
+    cbm_json_real(j, "multiply_adds", row->multiply_adds);
     cbm_json_real(j, "flops", row->flops);
+    cbm_json_real(j, "backward_flops", row->backward_flops);
+    cbm_json_shape(j, "receptive_field", &row->receptive_field);
     cbm_json_int(j, "activation_bytes", row->activation_bytes);
 }
 

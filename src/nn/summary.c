@@ -1,6 +1,6 @@
 /* summary.c: what each layer of a network gives, holds and costs, from recording one forward; nothing is computed. The
    cost of a layer is the sum over the operations it records, from their records. */
-#include "nn/parts.h"
+#include "nn/reach.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -45,12 +45,25 @@ static double node_flops(const cbm_node *node)
 }
 
 /* The operations recorded after number first. */
-static double flops_since(cbm_context *cx, uint64_t first)
+static void count_flops(const cbm_reaches *trace, uint64_t first, cbm_summary_row *row)
 {
-    double flops = 0;
-    for (const cbm_node *n = cx->last_pending; n && n->sequence > first; n = n->prev)
-        flops += node_flops(n);
-    return flops;
+    for (const cbm_node *n = trace->cx->last_pending; n && n->sequence > first; n = n->prev) {
+        const double flops = node_flops(n);
+        row->flops += flops;
+        row->backward_flops += flops * cbm_reaches_gradients(trace, n);
+        row->multiply_adds += n->op->autocast == CBM_AUTOCAST_PRODUCT ? flops / 2 : 0;
+    }
+}
+
+static cbm_shape field_of(const cbm_reaches *trace, const cbm_tensor *t)
+{
+    cbm_shape field = { { 0 } };
+    if (!t->value)
+        return field;
+    const cbm_reach r = cbm_reaches_of(trace, t->value);
+    for (int64_t d = 0; d < r.dimensions; d++)
+        field.v[++field.v[0]] = r.field[d];
+    return field;
 }
 
 static int64_t output_bytes(cbm_tensor *t)
@@ -71,6 +84,7 @@ static void count_parameters(const cbm_module *m, cbm_summary_row *row)
 /* Activation bytes of the layers seen below each open container; as deep as names can be. */
 typedef struct ledger {
     state *s;
+    cbm_reaches trace;
     int64_t bytes[130];
 } ledger;
 
@@ -93,7 +107,10 @@ static void see(const char *name, cbm_module *m, cbm_tensor *input, cbm_tensor *
                             .children = (int64_t)cbm_child_count(m) };
     snprintf(row.name, sizeof row.name, "%s", name);
     count_parameters(m, &row);
-    row.flops = flops_since(s->cx, m->parts->watch->first_sequence);
+    if (!cbm_reaches_update(&book->trace))
+        return;
+    count_flops(&book->trace, m->parts->watch->first_sequence, &row);
+    row.receptive_field = field_of(&book->trace, output);
     int64_t below = book->bytes[row.depth + 1];
     book->bytes[row.depth + 1] = 0;
     row.activation_bytes = row.children > 0 && below > 0 ? below : output_bytes(output);
@@ -160,12 +177,13 @@ cbm_status cbm_summary(cbm_module *network, cbm_tensor *input, void (*row)(const
     if (!modes)
         return cbm_context_status(cx);
     state s = { .cx = cx, .row = row, .user = user };
-    ledger book = { .s = &s };
+    ledger book = { .s = &s, .trace = cbm_reaches_begin(cx, input->value) };
     cbm_scope_options options = { .struct_size = sizeof options, .no_grad = 1, .quiet = 1 };
     cbm_scope *scope = cbm_scope_begin_with(cx, &options);
     cbm_eval(network);
     cbm_call_watched(network, input, see, &book);
     cbm_scope_end(scope);
+    cbm_reaches_end(&book.trace);
     cbm_modes_put_back(network, modes, count);
     return cbm_context_status(cx);
 }

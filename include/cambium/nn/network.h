@@ -45,6 +45,13 @@ typedef struct cbm_summary_row {
     int64_t trainable;        /* of them, those that training changes */
     double flops;             /* of one forward of this input */
     int64_t activation_bytes; /* of the output; for containers the sum of the parts */
+    double
+        multiply_adds; /* of the products among them: of a convolution M K^2 N (D - K + 1)^2, in the lecture's letters */
+    double
+        backward_flops; /* of the gradients: of a product once for its weight and once for its input, where they are needed */
+    /* How many neighbouring places of the picture an element of the output depends on, in each dimension, padding counted in; no
+       entries: on all of it. */
+    cbm_shape receptive_field;
 } cbm_summary_row;
 /* Calls row for each module that a forward of input meets, in order of execution (a container after its parts), and last
    with the whole network. Only records; nothing is computed. Stops with an error as cbm_call would. */
