@@ -179,6 +179,11 @@ done
 awk '/largest error/ { e[++n] = $NF + 0 } END { exit !(n == 3 && e[3] < e[2] && e[3] < e[1] && e[3] > 0) }' out ||
     fail "L-BFGS is not the closest"
 [ -s runs/oscillator/curves.png ] || fail "oscillator drew nothing"
+expect 0 "$C" train sliding --max-steps 30 --batch-size 16 --threads 1
+says out "step 30/30"
+says out "found and read"
+says out "times fewer than one by one"
+[ -s runs/sliding/heat-map.png ] || fail "sliding drew nothing"
 expect 0 "$C" train weight-averaging --epochs 3 --batch-size 20 --threads 1
 says out "epoch 3/3"
 says out "last weights 0.00 %  moving average"
