@@ -65,3 +65,8 @@ rm data/cifar10/data_batch_3.bin
 expect 1 "$C" train cifar-resnet20
 says err "data_batch_3.bin"
 finish
+
+# The wavelet packet leads back bit for bit.
+expect 0 "$C" train wavelet --threads 1
+says out "they differ by 0 at most"
+[ -s runs/wavelet/bands.png ] || fail "wavelet drew nothing"
