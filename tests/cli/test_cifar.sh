@@ -31,6 +31,9 @@ expect 0 "$C" eval cifar-resnet20 --run again --threads 1 --json
 says out '"samples": 20'
 expect 0 "$C" eval cifar-resnet20 --run again --threads 1 --split train
 says out "50 samples"
+expect 0 "$C" train wavelet --threads 1 # back bit for bit
+says out "they differ by 0 at most"
+[ -s runs/wavelet/bands.png ] || fail "wavelet drew nothing"
 
 # A picture and an array: pixels plane by plane, or pixel by pixel.
 expect 0 "$C" predict cifar-resnet20 again/curves.png --run again --top 2
@@ -65,8 +68,3 @@ rm data/cifar10/data_batch_3.bin
 expect 1 "$C" train cifar-resnet20
 says err "data_batch_3.bin"
 finish
-
-# The wavelet packet leads back bit for bit.
-expect 0 "$C" train wavelet --threads 1
-says out "they differ by 0 at most"
-[ -s runs/wavelet/bands.png ] || fail "wavelet drew nothing"
