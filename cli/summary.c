@@ -86,7 +86,8 @@ static void print_memory(const char *what, const cbm_trial_memory *m)
     printf(", graph and plans %s\n", cbm_text_bytes((double)m->rest, d));
 }
 
-static void print_table(const cbm_recipe *recipe, const rows *r, int64_t batch, const memory *m)
+/* m NULL: not known. */
+static void print_table(const char *name, const rows *r, int64_t batch, const memory *m)
 {
     int widest = 5, widest_shape = 12;
     char text[320], shape[160], field[160], a[32], b[32], c[32], d[32], e[32];
@@ -95,7 +96,7 @@ static void print_table(const cbm_recipe *recipe, const rows *r, int64_t batch, 
         widest = n > widest ? n : widest;
         widest_shape = columns > widest_shape ? columns : widest_shape;
     }
-    printf("%s, batch of %lld\n\n", recipe->name, (long long)batch);
+    printf("%s, batch of %lld\n\n", name, (long long)batch);
     printf("%-*s  %-*s  %12s  %9s  %9s  %9s  %11s  %s\n", widest, "layer", widest_shape, "output shape", "parameters",
            "mult-adds", "FLOPs", "backward", "activations", "sees");
     for (size_t i = 0; i + 1 < r->count; i++) {
@@ -115,6 +116,8 @@ static void print_table(const cbm_recipe *recipe, const rows *r, int64_t batch, 
         printf("backward takes %.2f times the forward's operations\n", all->backward_flops / all->flops);
     printf("trainable parameters: %s\n", cbm_text_count(all->trainable, a));
     printf("parameter memory: %s\n", cbm_text_bytes(4.0 * (double)all->parameters, a));
+    if (!m)
+        return;
     printf("\nplanned memory\n");
     if (m->trains)
         print_memory("training", &m->training);
@@ -153,11 +156,11 @@ static void add_memory(cbm_json *j, const char *name, const cbm_trial_memory *m)
     cbm_json_close(j);
 }
 
-static int print_json(const cbm_recipe *recipe, const rows *r, int64_t batch, const memory *m)
+static int print_json(const char *kind, const char *name, const rows *r, int64_t batch, const memory *m)
 {
     cbm_json j = { 0 };
     cbm_json_object(&j, NULL);
-    cbm_json_text(&j, "recipe", recipe->name);
+    cbm_json_text(&j, kind, name);
     cbm_json_int(&j, "batch_size", batch);
     cbm_json_array(&j, "layers");
     for (size_t i = 0; i + 1 < r->count; i++) {
@@ -170,12 +173,44 @@ static int print_json(const cbm_recipe *recipe, const rows *r, int64_t batch, co
     if (r->count > 0)
         add_row(&j, &r->at[r->count - 1]);
     cbm_json_close(&j);
-    cbm_json_object(&j, "memory");
-    if (m->trains)
-        add_memory(&j, "training", &m->training);
-    add_memory(&j, "inference", &m->inference);
-    cbm_json_close(&j);
+    if (m) {
+        cbm_json_object(&j, "memory");
+        if (m->trains)
+            add_memory(&j, "training", &m->training);
+        add_memory(&j, "inference", &m->inference);
+        cbm_json_close(&j);
+    }
     return cbm_json_end(&j, stdout);
+}
+
+/* recipe NULL: a network of the library, of which no training is known. */
+static int summarise(const char *name, cbm_module *net, const cbm_shape *input, const cbm_recipe *recipe,
+                     const summary_options *o)
+{
+    cbm_context *cx = net->cx;
+    const int64_t batch = o->batch ? o->batch : 1;
+    cbm_shape shape = { { input->v[0] + 1, batch } };
+    for (int64_t i = 1; i <= input->v[0]; i++)
+        shape.v[i + 1] = input->v[i];
+    cbm_eval(net);
+    rows r = { 0 };
+    memory m = { 0 };
+    cbm_status status = cbm_summary(net, cbm_zeros(cx, CBM_F32, shape), keep_row, &r);
+    int code;
+    if (status != CBM_OK)
+        code = cbm_report_context(cx);
+    else if (r.no_memory)
+        code = cbm_report("no memory");
+    else if (recipe && !predict_memory(recipe, o, &m))
+        code = CBM_EXIT_FAILURE;
+    else if (o->common.json)
+        code = print_json(recipe ? "recipe" : "network", name, &r, batch, recipe ? &m : NULL);
+    else {
+        print_table(name, &r, batch, recipe ? &m : NULL);
+        code = CBM_EXIT_OK;
+    }
+    free(r.at);
+    return code;
 }
 
 static int summarise_recipe(const cbm_recipe *recipe, cbm_context *cx, const summary_options *o)
@@ -186,30 +221,23 @@ static int summarise_recipe(const cbm_recipe *recipe, cbm_context *cx, const sum
         return cbm_report("%s: too many dimensions", recipe->name);
     CBM_NO_GRAD(scope, cx);
     cbm_recipe_settings s = cbm_recipe_settings_of(recipe);
-    cbm_module *net = cbm_recipe_model(recipe, cx, &s, NULL);
-    cbm_eval(net);
-    const int64_t batch = o->batch ? o->batch : 1;
-    cbm_shape shape = { { recipe->input.v[0] + 1, batch } };
-    for (int64_t i = 1; i <= recipe->input.v[0]; i++)
-        shape.v[i + 1] = recipe->input.v[i];
-    rows r = { 0 };
-    memory m = { 0 };
-    cbm_status status = cbm_summary(net, cbm_zeros(cx, CBM_F32, shape), keep_row, &r);
-    int code;
-    if (status != CBM_OK)
-        code = cbm_report_context(cx);
-    else if (r.no_memory)
-        code = cbm_report("no memory");
-    else if (!predict_memory(recipe, o, &m))
-        code = CBM_EXIT_FAILURE;
-    else if (o->common.json)
-        code = print_json(recipe, &r, batch, &m);
-    else {
-        print_table(recipe, &r, batch, &m);
-        code = CBM_EXIT_OK;
-    }
-    free(r.at);
-    return code;
+    return summarise(recipe->name, cbm_recipe_model(recipe, cx, &s, NULL), &recipe->input, recipe, o);
+}
+
+/* false: the library has no network of this name. */
+static bool find_network(const char *name, cbm_network_info *info)
+{
+    *info = (cbm_network_info){ .struct_size = sizeof *info };
+    for (size_t i = 0; cbm_network_at(i, info); i++)
+        if (strcmp(info->name, name) == 0)
+            return true;
+    return false;
+}
+
+static int summarise_network(const cbm_network_info *info, cbm_context *cx, const summary_options *o)
+{
+    CBM_NO_GRAD(scope, cx);
+    return summarise(info->name, cbm_network(cx, info->name), &info->input, NULL, o);
 }
 
 static int file_json(const char *path, const cbm_safetensors *file)
@@ -285,7 +313,9 @@ static int run(const void *options, const cbm_arguments *arguments)
     const char *what = arguments->at[0];
     const cbm_recipe *recipe = cbm_recipe_named(what);
     bool looks_like_file = strchr(what, '/') || strchr(what, '.') || cbm_file_exists(what);
-    if (!recipe && !looks_like_file) {
+    cbm_network_info network;
+    const bool is_network = !recipe && !looks_like_file && find_network(what, &network);
+    if (!recipe && !looks_like_file && !is_network) {
         cbm_find_recipe(what);
         return CBM_EXIT_USAGE;
     }
@@ -294,7 +324,9 @@ static int run(const void *options, const cbm_arguments *arguments)
     if (cbm_context_status(cx) != CBM_OK)
         code = cbm_report_context(cx);
     else
-        code = recipe ? summarise_recipe(recipe, cx, o) : summarise_file(cx, what, o);
+        code = recipe       ? summarise_recipe(recipe, cx, o)
+               : is_network ? summarise_network(&network, cx, o)
+                            : summarise_file(cx, what, o);
     cbm_close(cx);
     return code;
 }
@@ -307,13 +339,17 @@ static const cbm_option table[] = {
 
 const cbm_command cbm_command_summary = {
     .name = "summary",
-    .usage = "RECIPE|FILE.safetensors [options]",
+    .usage = "RECIPE|NETWORK|FILE [options]",
     .summary = "a model's layers, or a file's tensors",
-    .description = "For a recipe: a row for each layer with its output shape, its parameters, the operations (FLOPs) "
-                   "of one forward\n"
-                   "pass and the memory of its output; then the memory that training and inference take at their peak, "
-                   "planned without\n"
-                   "running. For a safetensors file: a row for each tensor.",
+    .description =
+        "For a recipe: a row for each layer with its output shape, its parameters, the multiply-adds and "
+        "operations (FLOPs) of\n"
+        "one forward pass and of the gradients, the memory of its output, and how much of the picture an "
+        "element of it sees;\n"
+        "then the memory that training and inference take at their peak, planned without running. The same "
+        "rows for a network\n"
+        "of the library (resnet50, vgg16_bn, ...). For a file of weights, safetensors or PyTorch's: a row for "
+        "each tensor.",
     .options = table,
     .n_options = CBM_COUNT_OF(table),
     .least = 1,

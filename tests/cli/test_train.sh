@@ -90,6 +90,11 @@ expect 0 "$C" summary mnist-cnn --json
 for field in '"output_shape"' '"parameters": 1199882' '"flops"' '"activation_bytes"'; do
     says out "$field"
 done
+expect 0 "$C" summary alexnet
+says out "features.12 (max_pool2d)       (1, 256, 6, 6)               0          0     82.9 k     82.9 k     36.0 KiB  195x195"
+says out "61,100,840    714.2 M"
+expect 0 "$C" summary squeezenet1_1 --batch 2 --json
+says out '"network": "squeezenet1_1"'
 expect 0 "$C" summary runs/mnist-mlp/model.safetensors
 says out "669,706"
 expect 0 "$C" summary runs/mnist-mlp/model.safetensors --json
