@@ -45,6 +45,40 @@ static void checkpoint_load(bench *b)
     cbm_checkpoint_load(folder_path(b->state, "run.ckpt"), &c);
 }
 
+/* PyTorch's files, in both forms. */
+static void torch(bench *b)
+{
+    static const char *const paths[] = { CBM_SOURCE_DIR "/tests/io/data/checkpoint.pt",
+                                         CBM_SOURCE_DIR "/tests/io/data/views-old.pt" };
+    for (int i = 0; i < 2; i++) {
+        cbm_safetensors *file = cbm_safetensors_open(b->cx, paths[i]);
+        cbm_file_tensor t;
+        for (size_t k = 0; cbm_safetensors_at(file, k, &t); k++)
+            cbm_safetensors_tensor(file, t.name);
+        cbm_safetensors_close(file);
+    }
+}
+
+/* Names are listed anew, a graph and a fully convolutional network made and called. */
+static void networks(bench *b)
+{
+    cbm_module *cell = cbm_nn_linear(b->cx, 4, 2);
+    const cbm_graph_node nodes[] = {
+        { .name = "state", .module = cell, .inputs = { "input", "prev:state" }, .initial = "input" },
+        { .name = "twice", .inputs = { "state", "state" }, .join = CBM_JOIN_SUM },
+    };
+    cbm_module *graph = cbm_graph(b->cx, nodes, 2, .steps = 3);
+    cbm_tensor_data(cbm_call(graph, cbm_ones(b->cx, CBM_F32, CBM_SHAPE(3, 2))));
+    cbm_module *net =
+        cbm_sequential(b->cx, cbm_nn_conv2d(b->cx, 1, 2, 3), cbm_nn_flatten(b->cx), cbm_nn_linear(b->cx, 8, 2));
+    cbm_module *map = cbm_convolutionalize(net, CBM_SHAPE(1, 4, 4));
+    cbm_tensor_data(cbm_call(map, cbm_ones(b->cx, CBM_F32, CBM_SHAPE(1, 1, 6, 6))));
+    cbm_parameter_elements(net);
+    cbm_module_release(map);
+    cbm_module_release(net);
+    cbm_module_release(graph);
+}
+
 static void npz(bench *b)
 {
     cbm_npz *z = cbm_npz_open(b->cx, folder_path(b->state, "a.npz"));
@@ -146,6 +180,8 @@ static void fail_each(void **state, void (*body)(bench *b))
     }
 TEST(save)
 TEST(load)
+TEST(torch)
+TEST(networks)
 TEST(checkpoint_save)
 TEST(checkpoint_load)
 TEST(npz)
@@ -159,6 +195,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_save, folder_make, folder_remove),
         cmocka_unit_test_setup_teardown(test_load, folder_make, folder_remove),
+        cmocka_unit_test_setup_teardown(test_torch, folder_make, folder_remove),
+        cmocka_unit_test_setup_teardown(test_networks, folder_make, folder_remove),
         cmocka_unit_test_setup_teardown(test_checkpoint_save, folder_make, folder_remove),
         cmocka_unit_test_setup_teardown(test_checkpoint_load, folder_make, folder_remove),
         cmocka_unit_test_setup_teardown(test_npz, folder_make, folder_remove),
