@@ -189,6 +189,10 @@ says out "step 30/30"
 says out "found and read"
 says out "times fewer than one by one"
 [ -s runs/sliding/heat-map.png ] || fail "sliding drew nothing"
+expect 0 "$C" train random-filters --epochs 1 --limit 100 --batch-size 20 --threads 1
+says out "random filters of 7x7"
+says out "filters trained too"
+[ -s runs/random-filters/spectra.png ] || fail "random-filters drew nothing"
 expect 0 "$C" train weight-averaging --epochs 3 --batch-size 20 --threads 1
 says out "epoch 3/3"
 says out "last weights 0.00 %  moving average"
