@@ -12,6 +12,12 @@ cbm_dataset *cbm_digits_dataset(cbm_context *cx, const char *dir, cbm_split spli
     return cbm_mnist(cx, dir ? dir : "data/mnist", split, .mean = MEAN, .deviation = DEVIATION);
 }
 
+cbm_dataset *cbm_digits_limited(cbm_context *cx, const cbm_recipe_settings *s, cbm_split split)
+{
+    cbm_dataset *all = cbm_digits_dataset(cx, s->data_dir, split);
+    return s->limit > 0 && s->limit < cbm_dataset_count(all) ? cbm_dataset_part(all, 0, s->limit) : all;
+}
+
 cbm_tensor *cbm_digits_from_image(cbm_context *cx, const uint8_t *pixels, int64_t height, int64_t width,
                                   int64_t channels)
 {

@@ -143,20 +143,14 @@ static cbm_module *model(cbm_context *cx, cbm_dtype dtype)
                           cbm_nn_linear(cx, FILTERS * 121, 10, .dtype = dtype), CBM_END);
 }
 
-static cbm_dataset *digits(cbm_context *cx, const cbm_recipe_settings *s, cbm_split split)
-{
-    cbm_dataset *all = cbm_digits_dataset(cx, s->data_dir, split);
-    return s->limit > 0 && s->limit < cbm_dataset_count(all) ? cbm_dataset_part(all, 0, s->limit) : all;
-}
-
 /* Test accuracy after training what is trainable. */
 static double score(cbm_module *net, const cbm_recipe_settings *s)
 {
     cbm_context *cx = net->cx;
     cbm_optimizer *opt = cbm_sgd(net, .lr = s->lr, .momentum = 0.9);
-    cbm_loader *train = cbm_loader_open(digits(cx, s, CBM_TRAIN), .batch_size = s->batch_size, .shuffle = true,
-                                        .workers = s->workers, .seed = s->seed);
-    cbm_loader *test = cbm_loader_open(digits(cx, s, CBM_TEST), .batch_size = 500);
+    cbm_loader *train = cbm_loader_open(cbm_digits_limited(cx, s, CBM_TRAIN), .batch_size = s->batch_size,
+                                        .shuffle = true, .workers = s->workers, .seed = s->seed);
+    cbm_loader *test = cbm_loader_open(cbm_digits_limited(cx, s, CBM_TEST), .batch_size = 500);
     cbm_evaluation e = { .accuracy = NAN };
     if (cbm_fit(net, NULL, .optimizer = opt, .train = train, .epochs = s->epochs, .max_steps = s->max_steps) == CBM_OK)
         cbm_evaluate(net, test, NULL, NULL, &e);

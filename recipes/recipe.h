@@ -119,6 +119,7 @@ cbm_tensor *cbm_cifar_from_array(cbm_context *cx, cbm_tensor *array);
 
 /* digits.c: what the MNIST recipes share. */
 cbm_dataset *cbm_digits_dataset(cbm_context *cx, const char *dir, cbm_split split);
+cbm_dataset *cbm_digits_limited(cbm_context *cx, const cbm_recipe_settings *settings, cbm_split split); /* to so many */
 cbm_tensor *cbm_digits_from_image(cbm_context *cx, const uint8_t *pixels, int64_t height, int64_t width,
                                   int64_t channels);
 cbm_tensor *cbm_digits_from_array(cbm_context *cx, cbm_tensor *array);

@@ -117,21 +117,15 @@ static cbm_status keep(course *c, const char *run_dir)
     return cbm_context_status(c->net->cx);
 }
 
-static cbm_dataset *digits(cbm_context *cx, const cbm_recipe_settings *s, cbm_split split)
-{
-    cbm_dataset *all = cbm_digits_dataset(cx, s->data_dir, split);
-    return s->limit > 0 && s->limit < cbm_dataset_count(all) ? cbm_dataset_part(all, 0, s->limit) : all;
-}
-
 static cbm_status run(cbm_context *cx, const cbm_recipe_settings *s, FILE *out)
 {
     cbm_seed(cx, s->seed);
-    cbm_dataset *train = digits(cx, s, CBM_TRAIN);
+    cbm_dataset *train = cbm_digits_limited(cx, s, CBM_TRAIN);
     cbm_loader *batches = cbm_loader_open(train, .batch_size = s->batch_size, .shuffle = true, .workers = s->workers,
                                           .seed = s->seed, .drop_last = true);
     course c = { .net = model(cx, s->dtype), .out = out };
     c.all = cbm_loader_open(train, .batch_size = TEST_BATCH);
-    c.test = cbm_loader_open(digits(cx, s, CBM_TEST), .batch_size = TEST_BATCH);
+    c.test = cbm_loader_open(cbm_digits_limited(cx, s, CBM_TEST), .batch_size = TEST_BATCH);
     cbm_optimizer *opt = optimizer(c.net, s);
     c.moving = cbm_ema(c.net, .decay = DECAY, .use_buffers = true);
     c.mean = cbm_swa(c.net, .start = cbm_loader_batches(batches), .every = EVERY); /* from the second epoch on */
