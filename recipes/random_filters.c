@@ -1,7 +1,6 @@
 /* random_filters.c: small filters of random weights already prefer some frequencies and orientations (Jarrett et al. 2009; Saxe et
    al. 2011): their power spectra are drawn and measured beside those of large ones, and a linear layer behind random filters is
    compared with one behind none and with a network that is trained as a whole. */
-#include "media/media.h"
 #include "recipe.h"
 #include <math.h>
 #include <stdlib.h>
@@ -115,18 +114,11 @@ static void put_filter(cbm_image *image, const float *w, int64_t number)
 static cbm_status draw(cbm_context *cx, const float *w, const char *run_dir, FILE *out)
 {
     cbm_image image;
-    cbm_media_message message;
-    char path[1024];
-    cbm_status status = cbm_image_new(SHOWN / 2 * (TILE + GAP) - GAP, 4 * (TILE + GAP) - GAP, 1, &image, &message);
-    for (int64_t i = 0; i < SHOWN && status == CBM_OK; i++)
+    if (!cbm_recipe_image(cx, "random-filters", SHOWN / 2 * (TILE + GAP) - GAP, 4 * (TILE + GAP) - GAP, 1, &image))
+        return cbm_context_status(cx);
+    for (int64_t i = 0; i < SHOWN; i++)
         put_filter(&image, w + i * KERNEL * KERNEL, i);
-    snprintf(path, sizeof path, "%s/spectra.png", run_dir);
-    status = status == CBM_OK ? cbm_image_write_png(&image, path, &message) : status;
-    cbm_image_free(&image);
-    if (status != CBM_OK)
-        return cbm_fail(cx, status, "[random-filters] %s", message.text);
-    fprintf(out, "picture: %s\n", path);
-    return CBM_OK;
+    return cbm_recipe_keep_image(cx, "random-filters", &image, run_dir, "spectra.png", out);
 }
 
 /* ---- three networks ---- */

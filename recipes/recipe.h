@@ -3,6 +3,7 @@
 #ifndef CAMBIUM_RECIPE_H
 #define CAMBIUM_RECIPE_H
 
+#include "media/media.h"
 #include <cambium/cambium.h>
 #include <stdio.h>
 
@@ -102,6 +103,13 @@ cbm_status cbm_recipe_gradcheck(const cbm_recipe *recipe, cbm_context *cx,
 
 /* Draws a run's metrics.jsonl as curves.png: loss above, error below, training and validation. */
 cbm_status cbm_recipe_draw_curves(cbm_context *cx, const char *run_dir, const char *title);
+
+/* pictures.c: an empty image, for recipe `who`'s run folder; false: reported. Writing it there, which also frees it; its path is
+   printed to out. */
+bool cbm_recipe_image(cbm_context *cx, const char *who, int64_t width, int64_t height, int64_t channels,
+                      cbm_image *image);
+cbm_status cbm_recipe_keep_image(cbm_context *cx, const char *who, cbm_image *image, const char *run_dir,
+                                 const char *file, FILE *out);
 
 /* The recipes. */
 extern const cbm_recipe cbm_recipe_cifar_resnet20, cbm_recipe_fashion_cnn, cbm_recipe_iris_mlp, cbm_recipe_lenet5,

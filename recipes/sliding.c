@@ -1,7 +1,6 @@
 /* sliding.c: a classifier of digits slides over large canvases: made fully convolutional, it gives scores for every place at once
    (Matan, Burges, LeCun and Denker 1992; Sermanet et al. 2014). It has an eleventh class, for windows in whose middle there is no
    digit; what it finds is compared with what was put there. */
-#include "media/media.h"
 #include "recipe.h"
 #include <math.h>
 #include <stdlib.h>
@@ -274,10 +273,9 @@ static cbm_status draw(cbm_context *cx, const canvas *c, const float *p, const f
                        const char *run_dir, FILE *out)
 {
     cbm_image image;
-    cbm_media_message message;
-    char path[1024];
-    cbm_status status = cbm_image_new(CANVAS * ZOOM, CANVAS * ZOOM, 3, &image, &message);
-    for (int64_t i = 0; i < image.width * image.height && status == CBM_OK; i++) {
+    if (!cbm_recipe_image(cx, "sliding", CANVAS * ZOOM, CANVAS * ZOOM, 3, &image))
+        return cbm_context_status(cx);
+    for (int64_t i = 0; i < image.width * image.height; i++) {
         const int64_t x = i % image.width / ZOOM, y = i / image.width / ZOOM;
         const double grey = 255 * (0.1307 + 0.3081 * (double)c->pixels[y * CANVAS + x]);
         /* the place whose window has its middle here; near the edge there is none */
@@ -289,15 +287,9 @@ static cbm_status draw(cbm_context *cx, const canvas *c, const float *p, const f
         pixel[0] = (uint8_t)within((int64_t)(grey + 150 * heat), 255);
         pixel[1] = pixel[2] = (uint8_t)within((int64_t)grey, 255);
     }
-    for (int64_t i = 0; i < count && status == CBM_OK; i++)
+    for (int64_t i = 0; i < count; i++)
         frame(&image, &finds[i]);
-    snprintf(path, sizeof path, "%s/heat-map.png", run_dir);
-    status = status == CBM_OK ? cbm_image_write_png(&image, path, &message) : status;
-    cbm_image_free(&image);
-    if (status != CBM_OK)
-        return cbm_fail(cx, status, "[sliding] %s", message.text);
-    fprintf(out, "picture: %s\n", path);
-    return CBM_OK;
+    return cbm_recipe_keep_image(cx, "sliding", &image, run_dir, "heat-map.png", out);
 }
 
 /* ---- the course ---- */

@@ -1,7 +1,6 @@
 /* wavelet.c: the Haar wavelet packet as a network without training: each convolution of 2x2 in steps of two turns a plane into four,
    of means and of differences across, down and both, half as large; three of them one behind the other give 64 (Mallat 1989;
    Coifman and Wickerhauser 1992). The filters are orthonormal, so that transposed convolutions with the same weights lead back. */
-#include "media/media.h"
 #include "recipe.h"
 #include <math.h>
 #include <stdlib.h>
@@ -136,20 +135,13 @@ static void draw_band(cbm_image *image, const float *c, int64_t band)
 static cbm_status draw(cbm_context *cx, const float *x, const float *c, const char *run_dir, FILE *out)
 {
     cbm_image image;
-    cbm_media_message message;
-    char path[1024];
-    cbm_status status = cbm_image_new(SIDE + 8 + GRID * (BAND + 1) - 1, GRID * (BAND + 1) - 1, 1, &image, &message);
-    for (int64_t i = 0; i < SIDE * SIDE && status == CBM_OK; i++)
+    if (!cbm_recipe_image(cx, "wavelet", SIDE + 8 + GRID * (BAND + 1) - 1, GRID * (BAND + 1) - 1, 1, &image))
+        return cbm_context_status(cx);
+    for (int64_t i = 0; i < SIDE * SIDE; i++)
         put(&image, i % SIDE, i / SIDE, (double)x[i]);
-    for (int64_t band = 0; band < BANDS && status == CBM_OK; band++)
+    for (int64_t band = 0; band < BANDS; band++)
         draw_band(&image, c + band * BAND * BAND, band);
-    snprintf(path, sizeof path, "%s/bands.png", run_dir);
-    status = status == CBM_OK ? cbm_image_write_png(&image, path, &message) : status;
-    cbm_image_free(&image);
-    if (status != CBM_OK)
-        return cbm_fail(cx, status, "[wavelet] %s", message.text);
-    fprintf(out, "picture: %s\n", path);
-    return CBM_OK;
+    return cbm_recipe_keep_image(cx, "wavelet", &image, run_dir, "bands.png", out);
 }
 
 static cbm_status run(cbm_context *cx, const cbm_recipe_settings *s, FILE *out)

@@ -135,12 +135,6 @@ static void they_train(void **state)
     }
 }
 
-#define REFUSED(call, status, part)                                                                                    \
-    do {                                                                                                               \
-        (void)(call);                                                                                                  \
-        refused(cx, status, part);                                                                                     \
-    } while (0)
-
 static void errors(void **state)
 {
     (void)state;

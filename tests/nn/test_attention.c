@@ -409,11 +409,6 @@ static cbm_tensor *zeros(cbm_context *cx, cbm_shape shape)
     return cbm_zeros(cx, CBM_F32, shape);
 }
 
-#define REFUSED(call, status, part)                                                                                    \
-    do {                                                                                                               \
-        (void)(call);                                                                                                  \
-        refused(cx, status, part);                                                                                     \
-    } while (0)
 #define ATTEND cbm_scaled_dot_product_attention
 #define S CBM_SHAPE
 

@@ -107,11 +107,6 @@ static void cycles_are_unrolled(void **state)
     cbm_close(cx);
 }
 
-#define REFUSED(call, part)                                                                                            \
-    do {                                                                                                               \
-        (void)(call);                                                                                                  \
-        refused(cx, CBM_ERROR_INVALID, part);                                                                          \
-    } while (0)
 #define REFUSED_GRAPH(part, inputs_, outputs_, steps_, ...)                                                            \
     do {                                                                                                               \
         const cbm_graph_node nodes_[] = { __VA_ARGS__ };                                                               \
@@ -125,7 +120,7 @@ static void errors(void **state)
     (void)state;
     cbm_context *cx = cbm_open(NULL);
     const char *const two[] = { "a", "b", NULL }, *const twice[] = { "a", "a", NULL }, *const none[] = { NULL };
-    REFUSED(cbm_graph(cx, NULL, 0), "needs a node");
+    REFUSED(cbm_graph(cx, NULL, 0), CBM_ERROR_INVALID, "needs a node");
     REFUSED_GRAPH("a step at least", NULL, NULL, 0, NODE("n", NULL, "input"));
     REFUSED_GRAPH("an output", NULL, none, 1, NODE("n", NULL, "input"));
     REFUSED_GRAPH("'outputs' asks for 'a'", NULL, two, 1, NODE("n", NULL, "input"));
@@ -141,15 +136,15 @@ static void errors(void **state)
     REFUSED_GRAPH("needs itself", NULL, NULL, 1, BEGINNING("n", NULL, "m", "input", "prev:n"), NODE("m", NULL, "n"));
     REFUSED_GRAPH("node 'm' begins with 'n', which itself depends on prev:", NULL, NULL, 1,
                   BEGINNING("n", NULL, "input", "input", "prev:n"), BEGINNING("m", NULL, "n", "input", "prev:m"));
-    REFUSED(cbm_graph_with(cx, NULL, 1, NULL), "the options are NULL");
+    REFUSED(cbm_graph_with(cx, NULL, 1, NULL), CBM_ERROR_INVALID, "the options are NULL");
     const cbm_graph_node node = NODE("n", NULL, "a", "b");
     cbm_module *g = cbm_graph(cx, &node, 1, .inputs = two);
     cbm_tensor *x = cbm_variable(cbm_zeros(cx, CBM_F32, S(2, 2)), false), *pair[] = { x, NULL };
     good(cx);
-    REFUSED(cbm_call(g, x), "it has 2 inputs. HINT: cbm_graph_call");
-    REFUSED(cbm_graph_call(g, &x, 1, NULL, NULL), "1 inputs given, 2 wanted");
-    REFUSED(cbm_graph_call(g, pair, 2, NULL, NULL), "an operand is NULL");
-    REFUSED(cbm_graph_call(cbm_nn_relu(cx), &x, 1, NULL, NULL), "the module is no graph");
+    REFUSED(cbm_call(g, x), CBM_ERROR_INVALID, "it has 2 inputs. HINT: cbm_graph_call");
+    REFUSED(cbm_graph_call(g, &x, 1, NULL, NULL), CBM_ERROR_INVALID, "1 inputs given, 2 wanted");
+    REFUSED(cbm_graph_call(g, pair, 2, NULL, NULL), CBM_ERROR_INVALID, "an operand is NULL");
+    REFUSED(cbm_graph_call(cbm_nn_relu(cx), &x, 1, NULL, NULL), CBM_ERROR_INVALID, "the module is no graph");
     cbm_graph_options o;
     cbm_graph_options_init(&o);
     assert_true(o.steps == 1 && o.inputs == NULL);

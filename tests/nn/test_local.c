@@ -186,12 +186,6 @@ static void frozen_norms_stay(void **state)
     cbm_close(cx);
 }
 
-#define REFUSED(call, status, part)                                                                                    \
-    do {                                                                                                               \
-        (void)(call);                                                                                                  \
-        refused(cx, status, part);                                                                                     \
-    } while (0)
-
 static void errors(void **state)
 {
     (void)state;

@@ -60,12 +60,6 @@ static void agrees_with_pytorch(void **state)
         }
 }
 
-#define REFUSED(call, status, part)                                                                                    \
-    do {                                                                                                               \
-        (void)(call);                                                                                                  \
-        refused(cx, status, part);                                                                                     \
-    } while (0)
-
 static void errors(void **state)
 {
     (void)state;

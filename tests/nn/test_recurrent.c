@@ -452,12 +452,6 @@ static cbm_tensor *zeros(cbm_context *cx, cbm_shape shape)
     return cbm_zeros(cx, CBM_F32, shape);
 }
 
-#define REFUSED(call, status, part)                                                                                    \
-    do {                                                                                                               \
-        (void)(call);                                                                                                  \
-        refused(cx, status, part);                                                                                     \
-    } while (0)
-
 static void errors_of_making(void **state)
 {
     (void)state;

@@ -85,12 +85,6 @@ static void a_network_by_name(void **state)
     cbm_close(cx);
 }
 
-#define REFUSED(call, status, part)                                                                                    \
-    do {                                                                                                               \
-        (void)(call);                                                                                                  \
-        refused(cx, status, part);                                                                                     \
-    } while (0)
-
 static void errors(void **state)
 {
     (void)state;

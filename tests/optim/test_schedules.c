@@ -186,26 +186,26 @@ static void test_refused(void **state)
     (void)state;
     cbm_context *cx = cbm_open(NULL);
     cbm_optimizer *opt = optimizer(cx, 1);
-#define REFUSED(CALL, NAME)                                                                                            \
+#define NOT_MADE(CALL, NAME)                                                                                           \
     do {                                                                                                               \
         cbm_schedule_next(CALL);                                                                                       \
         refused(cx, CBM_ERROR_INVALID, "[schedule_" NAME "] needs");                                                   \
     } while (0)
-    REFUSED(cbm_schedule_step(opt, .step_size = 0), "step");
-    REFUSED(cbm_schedule_multi_step(opt, .milestone_count = 2), "multi_step");
-    REFUSED(cbm_schedule_exponential(opt, .gamma = -1), "exponential");
-    REFUSED(cbm_schedule_constant(opt, .factor = NAN), "constant");
-    REFUSED(cbm_schedule_linear(opt, .total_iters = 0), "linear");
-    REFUSED(cbm_schedule_polynomial(opt, .power = -1), "polynomial");
-    REFUSED(cbm_schedule_cosine(opt, .steps = 2, .warmup = 2), "cosine");
-    REFUSED(cbm_schedule_cosine_restarts(opt, .t_mult = 0), "cosine_restarts");
-    REFUSED(cbm_schedule_cyclic(opt, .max_momentum = 1), "cyclic");
-    REFUSED(cbm_schedule_cyclic(opt, .mode = 3), "cyclic");
-    REFUSED(cbm_schedule_one_cycle(opt, .div_factor = 0), "one_cycle");
-    REFUSED(cbm_schedule_lambda(opt, .function = NULL), "lambda");
-    REFUSED(cbm_schedule_plateau(opt, .factor = 1), "plateau");
-    REFUSED(cbm_schedule_warmup(opt, .steps = -1), "warmup");
-    REFUSED(cbm_schedule_step_with(opt, &(cbm_schedule_step_options){ .struct_size = 8 }), "step");
+    NOT_MADE(cbm_schedule_step(opt, .step_size = 0), "step");
+    NOT_MADE(cbm_schedule_multi_step(opt, .milestone_count = 2), "multi_step");
+    NOT_MADE(cbm_schedule_exponential(opt, .gamma = -1), "exponential");
+    NOT_MADE(cbm_schedule_constant(opt, .factor = NAN), "constant");
+    NOT_MADE(cbm_schedule_linear(opt, .total_iters = 0), "linear");
+    NOT_MADE(cbm_schedule_polynomial(opt, .power = -1), "polynomial");
+    NOT_MADE(cbm_schedule_cosine(opt, .steps = 2, .warmup = 2), "cosine");
+    NOT_MADE(cbm_schedule_cosine_restarts(opt, .t_mult = 0), "cosine_restarts");
+    NOT_MADE(cbm_schedule_cyclic(opt, .max_momentum = 1), "cyclic");
+    NOT_MADE(cbm_schedule_cyclic(opt, .mode = 3), "cyclic");
+    NOT_MADE(cbm_schedule_one_cycle(opt, .div_factor = 0), "one_cycle");
+    NOT_MADE(cbm_schedule_lambda(opt, .function = NULL), "lambda");
+    NOT_MADE(cbm_schedule_plateau(opt, .factor = 1), "plateau");
+    NOT_MADE(cbm_schedule_warmup(opt, .steps = -1), "warmup");
+    NOT_MADE(cbm_schedule_step_with(opt, &(cbm_schedule_step_options){ .struct_size = 8 }), "step");
     cbm_schedule_one_cycle(cbm_adadelta(cbm_nn_linear(cx, 1, 1)), .total_steps = 5);
     refused(cx, CBM_ERROR_INVALID, "adadelta has neither momentum nor beta1. HINT: .cycle_momentum = false");
     cbm_schedule_next(NULL);

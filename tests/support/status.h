@@ -26,4 +26,11 @@ static inline void refused(cbm_context *cx, cbm_status status, const char *part)
     cbm_clear(cx);
 }
 
+/* The call is refused by the context cx of the caller. */
+#define REFUSED(call, status, part)                                                                                    \
+    do {                                                                                                               \
+        (void)(call);                                                                                                  \
+        refused(cx, status, part);                                                                                     \
+    } while (0)
+
 #endif
