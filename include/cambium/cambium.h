@@ -16,6 +16,7 @@
 #include <cambium/schedule.h>
 #include <cambium/average.h>
 #include <cambium/data.h>
+#include <cambium/transforms.h>
 #include <cambium/io.h>
 #include <cambium/table.h>
 #include <cambium/train.h>

@@ -152,15 +152,6 @@ struct cbm_transform {
     void *user;
 };
 
-/* A window of the image's own size out of the image with padding zeros on each side, at a place drawn uniformly.
-   (..., H, W), any dtype. */
-CBM_API cbm_transform cbm_random_crop(int64_t padding);
-/* Mirrored along the last axis, left for right, with probability 1/2. Any dtype. */
-CBM_API cbm_transform cbm_random_flip(void);
-/* (x / 255 - mean) / deviation of u8, giving f32; (x - mean) / deviation of f32. channels: 1 for all elements alike, or the
-   first axis' extent, 8 at most, with a mean and a deviation for each. */
-CBM_API cbm_transform cbm_normalize(int64_t channels, const double *mean, const double *deviation);
-
 /* A dataset whose inputs are those of another one after count transforms, in order. It keeps the other one alive. */
 CBM_API cbm_dataset *cbm_dataset_transform_with(cbm_dataset *dataset, const cbm_transform *transforms, size_t count);
 

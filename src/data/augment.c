@@ -1,6 +1,6 @@
 /* augment.c: the transforms that come with the library: random crop, random flip, normalisation. Rests on pixels.h. */
 #include "data/pixels.h"
-#include <cambium/data.h>
+#include <cambium/transforms.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
