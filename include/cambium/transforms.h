@@ -62,6 +62,22 @@ CBM_API cbm_transform cbm_random_erasing(double probability, double low, double 
    Improved regularization of convolutional neural networks with cutout (2017). */
 CBM_API cbm_transform cbm_cutout(int64_t side);
 
+/* ---- batches: each sample mixed with the one before it, the first with the last ---- */
+
+/* input: mixed, of the batch's shape. target: (N, classes), what cbm_cross_entropy takes as probabilities. share: of a
+   sample itself; the other's is 1 - share. On error input and target are the batch's own. */
+typedef struct cbm_mixed {
+    cbm_tensor *input, *target;
+    double share;
+} cbm_mixed;
+/* share x + (1 - share) x', with share from Beta(alpha, alpha), one a batch; it follows from seed, epoch and the batch's
+   index. Inputs are floats, targets class numbers (N). 0 < alpha <= 1000; 0.2 and 1 are usual. Zhang et al., mixup: beyond
+   empirical risk minimization (2017). */
+CBM_API cbm_mixed cbm_mixup(const cbm_batch *batch, int64_t classes, double alpha, uint64_t seed);
+/* A rectangle of x' in x, of about 1 - Beta(alpha, alpha) of the area, its middle anywhere, cut at the edges; share is what
+   is left of x. Inputs are (N, ..., height, width). Yun et al., CutMix (2019). */
+CBM_API cbm_mixed cbm_cutmix(const cbm_batch *batch, int64_t classes, double alpha, uint64_t seed);
+
 CBM_END_DECLS
 
 #endif

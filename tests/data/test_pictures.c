@@ -164,6 +164,99 @@ static void test_repeatable(void **state)
     cbm_close(cx);
 }
 
+/* ---- mixed batches ---- */
+
+/* Sample s is all s + 1; its class is s % 3. */
+static cbm_dataset *steps(cbm_context *cx)
+{
+    enum { COUNT = 6, SIZE = 2 * 8 * 8 };
+    CBM_SCOPE(scope, cx);
+    float values[COUNT * SIZE];
+    int64_t classes[COUNT];
+    for (int i = 0; i < COUNT * SIZE; i++)
+        values[i] = (float)(i / SIZE + 1);
+    for (int i = 0; i < COUNT; i++)
+        classes[i] = i % 3;
+    return cbm_dataset_tensors(cx, cbm_tensor_from(cx, CBM_F32, CBM_SHAPE(COUNT, 2, 8, 8), values),
+                               cbm_tensor_from(cx, CBM_I64, CBM_SHAPE(COUNT), classes));
+}
+
+/* Shares of 600 batches; every pixel and class is what its share says. */
+static void expect_mixed(cbm_mixed (*how)(const cbm_batch *, int64_t, double, uint64_t), double alpha, bool cut,
+                         double *mean, double *mean_square)
+{
+    cbm_context *cx = cbm_open(NULL);
+    cbm_loader *l = cbm_loader_open(steps(cx), .batch_size = 3, .workers = 0);
+    int n = 0;
+    *mean = *mean_square = 0;
+    for (int epoch = 0; epoch < 300; epoch++)
+        for (cbm_batch b; cbm_next(l, &b); n++) {
+            CBM_SCOPE(scope, cx);
+            cbm_mixed m = how(&b, 4, alpha, 7), again = how(&b, 4, alpha, 7);
+            assert_true(fabs(m.share - again.share) <= 0 && m.share >= 0 && m.share <= 1);
+            const float *x = cbm_tensor_data(m.input), *t = cbm_tensor_data(m.target);
+            for (int i = 0; i < 3; i++) {
+                double own = (double)(b.samples[i] + 1), other = (double)(b.samples[(i + 2) % 3] + 1), sum = 0;
+                for (int k = 0; k < 128; k++) {
+                    double v = (double)x[i * 128 + k];
+                    sum += v;
+                    if (cut)
+                        assert_true(fabs(v - own) < 1e-6 || fabs(v - other) < 1e-6);
+                    else
+                        assert_true(fabs(v - m.share * own - (1 - m.share) * other) < 1e-5);
+                }
+                assert_true(fabs(sum / 128 - m.share * own - (1 - m.share) * other) < 1e-5);
+                for (int c = 0; c < 4; c++) {
+                    double want = m.share * (b.samples[i] % 3 == c) + (1 - m.share) * (b.samples[(i + 2) % 3] % 3 == c);
+                    assert_true(fabs((double)t[i * 4 + c] - want) < 1e-6);
+                }
+            }
+            *mean += m.share / 600;
+            *mean_square += m.share * m.share / 600;
+        }
+    assert_int_equal(n, 600);
+    assert_int_equal(cbm_context_status(cx), CBM_OK);
+    cbm_close(cx);
+}
+
+static void test_mixed(void **state)
+{
+    (void)state;
+    static const double alphas[] = { 0.2, 1, 4 };
+    double mean, square;
+    for (int k = 0; k < 3; k++) { /* Beta(a, a) has mean 1/2 and variance 1 / (4 (2 a + 1)) */
+        expect_mixed(cbm_mixup, alphas[k], false, &mean, &square);
+        double variance = 1 / (4 * (2 * alphas[k] + 1));
+        assert_true(fabs(mean - 0.5) < 5 * sqrt(variance / 600));
+        assert_true(fabs(square - mean * mean - variance) < 0.15 * variance + 0.01);
+    }
+    expect_mixed(cbm_cutmix, 1, true, &mean, &square);
+    assert_true(mean > 0.5 && mean < 0.8); /* the part that sticks out is not cut */
+}
+
+static void test_mixed_refused(void **state)
+{
+    (void)state;
+    cbm_context *cx = cbm_open(NULL);
+    cbm_loader *l = cbm_loader_open(steps(cx), .batch_size = 3, .workers = 0);
+    cbm_batch b;
+    assert_true(cbm_next(l, &b));
+    assert_ptr_equal(cbm_mixup(&b, 3, 0, 1).input, b.input);
+    assert_string_equal(cbm_message(cx), "[mixup] alpha is 0; more than 0 and at most 1000 is possible");
+    cbm_clear(cx);
+    cbm_cutmix(&b, 0, 1, 1);
+    assert_non_null(strstr(cbm_message(cx), "[cutmix] needs class numbers (N) as targets"));
+    cbm_clear(cx);
+    b.input = cbm_cast(b.input, CBM_U8);
+    cbm_mixup(&b, 3, 1, 1);
+    assert_int_equal(cbm_context_status(cx), CBM_ERROR_DTYPE);
+    cbm_clear(cx);
+    b.input = cbm_ones(cx, CBM_F32, CBM_SHAPE(3, 4));
+    cbm_cutmix(&b, 3, 1, 1);
+    assert_non_null(strstr(cbm_message(cx), "[cutmix] inputs have 2 axes; needs (N, ..., height, width)"));
+    cbm_close(cx);
+}
+
 static void test_refused(void **state)
 {
     (void)state;
@@ -218,6 +311,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_drawn), cmocka_unit_test(test_against_torchvision), cmocka_unit_test(test_holes),
         cmocka_unit_test(test_noise), cmocka_unit_test(test_repeatable),          cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_mixed), cmocka_unit_test(test_mixed_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
