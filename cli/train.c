@@ -14,7 +14,7 @@ typedef struct train_options {
     const char *data, *run, *optimizer, *schedule, *average;
     int64_t epochs, batch_size, workers, max_steps, limit, seed;
     double lr;
-    bool resume, overwrite, deterministic, quiet, verbose;
+    bool resume, overwrite, fast, deterministic, quiet, verbose;
 } train_options;
 
 typedef struct watcher {
@@ -117,9 +117,21 @@ static bool fits(const cbm_recipe *recipe, cbm_choice of, const char *what, cons
     return false;
 }
 
+/* --fast: the recipe has a short course, and a run that is resumed keeps its own. */
+static bool fast_fits(const cbm_recipe *recipe, const train_options *o)
+{
+    if (o->fast && o->resume)
+        cbm_report_usage("train", "a resumed run keeps its course: no --fast");
+    else if (o->fast && recipe->fast_epochs == 0)
+        cbm_report_usage("train", "%s has no short course: no --fast", recipe->name);
+    else
+        return true;
+    return false;
+}
+
 static bool choices_fit(const cbm_recipe *recipe, const train_options *o)
 {
-    return fits(recipe, CBM_CHOICE_OPTIMIZER, "optimizer", o->optimizer) &&
+    return fast_fits(recipe, o) && fits(recipe, CBM_CHOICE_OPTIMIZER, "optimizer", o->optimizer) &&
            fits(recipe, CBM_CHOICE_SCHEDULE, "schedule", o->schedule) &&
            fits(recipe, CBM_CHOICE_AVERAGE, "average", o->average);
 }
@@ -134,7 +146,7 @@ static bool settings_from(const cbm_recipe *recipe, const train_options *o, cons
         cbm_report("cannot resume: %s", why);
         return false;
     }
-    s.epochs = o->epochs >= 0 ? o->epochs : s.epochs;
+    s.epochs = o->epochs >= 0 ? o->epochs : o->fast ? recipe->fast_epochs : s.epochs;
     s.batch_size = o->batch_size >= 0 ? o->batch_size : s.batch_size;
     s.workers = o->workers >= 0 ? o->workers : s.workers;
     s.max_steps = o->max_steps >= 0 ? o->max_steps : s.max_steps;
@@ -186,7 +198,7 @@ static bool choose_run(const cbm_recipe *recipe, const train_options *o, char ru
 /* The command that goes on with this run, with all that was said on the command line. */
 static void print_resume(FILE *out, const cbm_recipe *recipe, const char *run)
 {
-    static const char *const leave_out[] = { "run", "resume", "overwrite", NULL };
+    static const char *const leave_out[] = { "run", "resume", "overwrite", "fast", NULL };
     cbm_print_quoted(out, cbm_program);
     fprintf(out, " train %s --resume --run ", recipe->name);
     cbm_print_quoted(out, run);
@@ -309,6 +321,8 @@ static const cbm_option table[] = {
     { "resume", 0, CBM_OPTION_FLAG, offsetof(train_options, resume), NULL, "go on from the run's last checkpoint", 0,
       0 },
     { "overwrite", 0, CBM_OPTION_FLAG, offsetof(train_options, overwrite), NULL, "replace the run in --run's folder", 0,
+      0 },
+    { "fast", 0, CBM_OPTION_FLAG, offsetof(train_options, fast), NULL, "the recipe's short course, where it has one", 0,
       0 },
     { "epochs", 'e', CBM_OPTION_INT, offsetof(train_options, epochs), "N", "passes over the training data", 1, 1e9 },
     { "batch-size", 'b', CBM_OPTION_INT, offsetof(train_options, batch_size), "N", "samples a step", 1, 1e6 },

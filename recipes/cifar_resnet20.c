@@ -27,6 +27,7 @@ const cbm_recipe cbm_recipe_cifar_resnet20 = {
         "and weight decay; the learning rate rises for a twentieth of the steps and then falls along a cosine.",
     .data = "cifar10",
     .epochs = 30,
+    .fast_epochs = 15,
     .batch_size = 128,
     .lr = 0.1,
     .input = { { 3, 3, 32, 32 } },

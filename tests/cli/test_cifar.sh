@@ -27,6 +27,15 @@ if [ $? -eq 130 ]; then
 fi
 cmp -s again/model.safetensors part/model.safetensors || fail "the resumed run differs"
 
+# The short course: its number of epochs is the run's own, also when it is resumed.
+expect 0 "$C" train cifar-resnet20 --run short --fast --max-steps 2 --batch-size 10 --threads 1
+says out "15 epochs"
+says short/config.json '"epochs": 15'
+expect 2 "$C" train cifar-resnet20 --run short --resume --fast
+says err "a resumed run keeps its course: no --fast"
+expect 2 "$C" train mnist-mlp --fast
+says err "mnist-mlp has no short course: no --fast"
+
 expect 0 "$C" eval cifar-resnet20 --run again --threads 1 --json
 says out '"samples": 20'
 expect 0 "$C" eval cifar-resnet20 --run again --threads 1 --split train
