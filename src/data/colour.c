@@ -58,10 +58,6 @@ static void turn_hue(float rgb[3], float turn)
     }
 }
 
-typedef struct jitter {
-    float brightness, contrast, saturation, hue;
-} jitter;
-
 static float factor(const cbm_transform_call *call, int64_t number, double strength)
 {
     return (float)cbm_transform_uniform(call, number, fmax(0, 1 - strength), 1 + strength);
@@ -76,30 +72,36 @@ static void brightened(const cbm_transform_call *call, int64_t planes, int64_t p
         colour[c] = between(brightness * cbm_pixel(call->in, call->in_dtype, c * plane + i) / white);
 }
 
-static cbm_status color_jitter(const cbm_transform *self, const cbm_transform_call *call)
+void cbm_recolour(const cbm_transform_call *call, const cbm_recolouring *j)
 {
-    const double *p = self->parameters;
     cbm_planes s = cbm_planes_of(call->in_shape);
     int64_t plane = s.height * s.width;
-    jitter j = { factor(call, 0, p[BRIGHTNESS]), factor(call, 1, p[CONTRAST]), factor(call, 2, p[SATURATION]),
-                 (float)cbm_transform_uniform(call, 3, -p[HUE], p[HUE]) };
     float colour[3] = { 0 }, white = cbm_white(call->out_dtype);
     double sum = 0;
     for (int64_t i = 0; i < plane; ++i) {
-        brightened(call, s.count, plane, i, j.brightness, colour);
+        brightened(call, s.count, plane, i, j->brightness, colour);
         sum += (double)grey_of(colour, s.count);
     }
     float mean = (float)(sum / (double)plane);
     for (int64_t i = 0; i < plane; ++i) {
-        brightened(call, s.count, plane, i, j.brightness, colour);
-        blend(colour, s.count, mean, j.contrast);
+        brightened(call, s.count, plane, i, j->brightness, colour);
+        blend(colour, s.count, mean, j->contrast);
         if (s.count == 3) {
-            blend(colour, 3, grey_of(colour, 3), j.saturation);
-            turn_hue(colour, j.hue);
+            blend(colour, 3, grey_of(colour, 3), j->saturation);
+            turn_hue(colour, j->hue);
         }
         for (int64_t c = 0; c < s.count; ++c)
             cbm_set_pixel(call->out, call->out_dtype, c * plane + i, white * colour[c]);
     }
+}
+
+static cbm_status color_jitter(const cbm_transform *self, const cbm_transform_call *call)
+{
+    const double *p = self->parameters;
+    const cbm_recolouring j = { factor(call, 0, p[BRIGHTNESS]), factor(call, 1, p[CONTRAST]),
+                                factor(call, 2, p[SATURATION]),
+                                (float)cbm_transform_uniform(call, 3, -p[HUE], p[HUE]) };
+    cbm_recolour(call, &j);
     return CBM_OK;
 }
 

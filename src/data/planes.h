@@ -38,4 +38,17 @@ static inline void cbm_set_pixel(void *data, cbm_dtype dtype, int64_t i, float v
 /* Uniform in [low, high); the number-th of this call. */
 double cbm_transform_uniform(const cbm_transform_call *call, int64_t number, double low, double high);
 
+/* warp.c: output (x, y), from the picture's middle, is input (m0 x + m1 y + m2, m3 x + m4 y + m5) / (m6 x + m7 y + 1),
+   bilinear; outside is 0. */
+typedef struct cbm_plane_map {
+    double m[8];
+} cbm_plane_map;
+void cbm_warp(const cbm_transform_call *call, const cbm_plane_map *map);
+
+/* colour.c: of 1 or 3 planes; factors of 1 and a hue of 0 change nothing. */
+typedef struct cbm_recolouring {
+    float brightness, contrast, saturation, hue;
+} cbm_recolouring;
+void cbm_recolour(const cbm_transform_call *call, const cbm_recolouring *how);
+
 #endif

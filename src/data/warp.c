@@ -7,11 +7,6 @@
 
 static const double degree = 3.14159265358979323846 / 180;
 
-/* Output (x, y), from the picture's middle, is input (m0 x + m1 y + m2, m3 x + m4 y + m5) / (m6 x + m7 y + 1). */
-typedef struct map {
-    double m[8];
-} map;
-
 static float at_or_zero(const cbm_transform_call *call, const cbm_planes *p, int64_t plane, int64_t y, int64_t x)
 {
     if (y < 0 || y >= p->height || x < 0 || x >= p->width)
@@ -32,7 +27,7 @@ static float bilinear(const cbm_transform_call *call, const cbm_planes *p, int64
     return above * (1 - v) + below * v;
 }
 
-static void warp(const cbm_transform_call *call, const map *w)
+void cbm_warp(const cbm_transform_call *call, const cbm_plane_map *w)
 {
     cbm_planes p = cbm_planes_of(call->in_shape);
     double middle_x = 0.5 * (double)(p.width - 1), middle_y = 0.5 * (double)(p.height - 1);
@@ -67,11 +62,11 @@ static cbm_status affine_result(const cbm_transform *self, cbm_shape *shape, cbm
 }
 
 /* The inverse of: shear along x, scale, rotate clockwise on the screen, move. */
-static map inverse_affine(double angle, double scale, double shear, double move_x, double move_y)
+static cbm_plane_map inverse_affine(double angle, double scale, double shear, double move_x, double move_y)
 {
     double c = cos(angle), s = sin(angle), t = -tan(shear);
     double a = c * scale, b = (c * t - s) * scale, d = s * scale, e = (s * t + c) * scale, det = a * e - b * d;
-    map w = { { e / det, -b / det, 0, -d / det, a / det, 0, 0, 0 } };
+    cbm_plane_map w = { { e / det, -b / det, 0, -d / det, a / det, 0, 0, 0 } };
     w.m[2] = -(w.m[0] * move_x + w.m[1] * move_y);
     w.m[5] = -(w.m[3] * move_x + w.m[4] * move_y);
     return w;
@@ -82,12 +77,12 @@ static cbm_status affine(const cbm_transform *self, const cbm_transform_call *ca
     const double *p = self->parameters;
     cbm_planes planes = cbm_planes_of(call->in_shape);
     double across = p[TRANSLATE] * (double)planes.width, down = p[TRANSLATE] * (double)planes.height;
-    map w = inverse_affine(degree * cbm_transform_uniform(call, 0, -p[DEGREES], p[DEGREES]),
-                           cbm_transform_uniform(call, 1, p[LOW_SCALE], p[HIGH_SCALE]),
-                           degree * cbm_transform_uniform(call, 2, -p[SHEAR], p[SHEAR]),
-                           round(cbm_transform_uniform(call, 3, -across, across)),
-                           round(cbm_transform_uniform(call, 4, -down, down)));
-    warp(call, &w);
+    cbm_plane_map w = inverse_affine(degree * cbm_transform_uniform(call, 0, -p[DEGREES], p[DEGREES]),
+                                     cbm_transform_uniform(call, 1, p[LOW_SCALE], p[HIGH_SCALE]),
+                                     degree * cbm_transform_uniform(call, 2, -p[SHEAR], p[SHEAR]),
+                                     round(cbm_transform_uniform(call, 3, -across, across)),
+                                     round(cbm_transform_uniform(call, 4, -down, down)));
+    cbm_warp(call, &w);
     return CBM_OK;
 }
 
@@ -144,7 +139,7 @@ static bool solve(double a[UNKNOWNS][UNKNOWNS + 1], double x[UNKNOWNS])
 }
 
 /* The map that takes the moved corners back to the corners. */
-static bool map_of_corners(double to[4][2], double from[4][2], map *w)
+static bool map_of_corners(double to[4][2], double from[4][2], cbm_plane_map *w)
 {
     double a[UNKNOWNS][UNKNOWNS + 1];
     for (int k = 0; k < 4; ++k) {
@@ -169,9 +164,9 @@ static cbm_status perspective(const cbm_transform *self, const cbm_transform_cal
             from[k][i] = side;
             to[k][i] = side * (1 - cbm_transform_uniform(call, 1 + 2 * k + i, 0, p[DISTORTION]));
         }
-    map w;
+    cbm_plane_map w;
     if (cbm_transform_uniform(call, 0, 0, 1) < p[PROBABILITY] && map_of_corners(to, from, &w))
-        warp(call, &w);
+        cbm_warp(call, &w);
     else
         memcpy(call->out, call->in, (size_t)cbm_shape_count(call->in_shape) * cbm_dtype_size(call->in_dtype));
     return CBM_OK;

@@ -74,6 +74,33 @@ static void test_against_torchvision(void **state)
     EXPECT_VALUES(cbm_gaussian_blur(0.8, 0.8), blurred, 1e-6);
 }
 
+/* RandAugment: each of the changes is drawn as often as the others, and is what torchvision makes of the picture. */
+static void test_rand_augment(void **state)
+{
+    (void)state;
+    enum { CHANGES = 13, DRAWS = 2600 };
+    int met[2 * CHANGES] = { 0 };
+    cbm_context *cx = cbm_open(NULL);
+    cbm_dataset *d = cbm_dataset_transform(pictures(cx, CBM_U8, DRAWS), cbm_rand_augment(0.6));
+    for (int64_t s = 0; s < DRAWS; s++) {
+        CBM_SCOPE(scope, cx);
+        const cbm_transform_call call = { .index = s };
+        int64_t which = cbm_transform_random(&call, 0, CHANGES) + CHANGES * cbm_transform_random(&call, 1, 2);
+        cbm_tensor *input = NULL;
+        assert_int_equal(cbm_dataset_get(d, s, &input, NULL), CBM_OK);
+        const uint8_t *values = cbm_tensor_data(input);
+        met[which]++;
+        for (int i = 0; i < PIXELS; i++) {
+            double want = 255 * augmented[which * PIXELS + i];
+            if (fabs(values[i] - want) > 1.01) /* torchvision cuts levels where this rounds */
+                fail_msg("change %d: element %d is %d, wanted %g", (int)which, i, values[i], want);
+        }
+    }
+    for (int i = 0; i < 2 * CHANGES; i++)
+        assert_in_range(met[i], 40, 160);
+    cbm_close(cx);
+}
+
 enum { SAMPLES = 400 };
 
 /* Zeros of a plane of the white f32 pictures that a transform makes holes into; the same in all planes. */
@@ -280,6 +307,7 @@ static void test_refused(void **state)
         { cbm_gaussian_blur(1, 100), CBM_ERROR_INVALID, "0 < low <= high <= 64" },
         { cbm_random_erasing(2, 0.1, 0.2), CBM_ERROR_INVALID, "a probability is 0 to 1" },
         { cbm_random_erasing(1, 0, 0.2), CBM_ERROR_INVALID, "0 < low <= high <= 1" },
+        { cbm_rand_augment(1.5), CBM_ERROR_INVALID, "the magnitude must be 0 to 1" },
         { cbm_cutout(-1), CBM_ERROR_INVALID, "the side must be" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -309,9 +337,11 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_drawn), cmocka_unit_test(test_against_torchvision), cmocka_unit_test(test_holes),
-        cmocka_unit_test(test_noise), cmocka_unit_test(test_repeatable),          cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_mixed), cmocka_unit_test(test_mixed_refused),
+        cmocka_unit_test(test_drawn),         cmocka_unit_test(test_against_torchvision),
+        cmocka_unit_test(test_holes),         cmocka_unit_test(test_noise),
+        cmocka_unit_test(test_repeatable),    cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_rand_augment),  cmocka_unit_test(test_mixed),
+        cmocka_unit_test(test_mixed_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

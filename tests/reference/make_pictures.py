@@ -59,6 +59,24 @@ def blur(deviation):
     return F.gaussian_blur(picture, 2 * math.ceil(3 * deviation) + 1, deviation)
 
 
+def augmented(strength):
+    """The thirteen changes of rand_augment.c, in its order; with this strength and its sign."""
+    whole = (picture * 255).round().to(torch.uint8)
+    slant, size = math.degrees(math.atan(0.3 * strength)), 0.0 + abs(strength)
+    move = [round(150 / 331 * strength * side) for side in (7, 6)]
+
+    def affine(angle, translate, shear):
+        return F.affine(picture, angle, translate, 1.0, shear, interpolation=InterpolationMode.BILINEAR)
+
+    changes = [picture, affine(0, [0, 0], [slant, 0.0]), affine(0, [0, 0], [0.0, slant]),
+               affine(0, [-move[0], 0], [0.0, 0.0]), affine(0, [0, -move[1]], [0.0, 0.0]),
+               affine(30 * strength, [0, 0], [0.0, 0.0]), F.adjust_brightness(picture, 1 + 0.9 * strength),
+               F.adjust_contrast(picture, 1 + 0.9 * strength), F.adjust_saturation(picture, 1 + 0.9 * strength)]
+    levels = [F.posterize(whole, 8 - round(4 * size)), F.solarize(whole, 255 * (1 - size)), F.autocontrast(whole),
+              F.equalize(whole)]
+    return torch.cat([c.flatten() for c in changes] + [level.double().flatten() / 255 for level in levels])
+
+
 def array(name, values):
     numbers = [f"{v:.7g}" for v in values]
     lines = [", ".join(numbers[i:i + 12]) for i in range(0, len(numbers), 12)]
@@ -69,6 +87,7 @@ out = "/* picture_values.h: made by tests/reference/make_pictures.py from torchv
 out += "static const double drawn[] = { " + ", ".join(f"{v:.17g}" for v in drawn) + " };\n"
 for name, value in (("resized_smaller", resize(4, 3)), ("resized_larger", resize(9, 12)), ("resized_one", resize(1, 1)),
                     ("warped_affine", affine()), ("warped_perspective", perspective()), ("jittered", jitter()),
-                    ("blurred", blur(0.8)), ("centre", F.center_crop(picture, [4, 10]))):
+                    ("blurred", blur(0.8)), ("centre", F.center_crop(picture, [4, 10])),
+                    ("augmented", torch.cat([augmented(-0.6), augmented(0.6)]))):
     out += array(name, value.flatten().tolist())
 (pathlib.Path(__file__).parent.parent / "data" / "picture_values.h").write_text(out)
