@@ -4,7 +4,7 @@
 #include <string.h>
 
 #define MOMENTUM 0.9
-#define LEAST 0.01    /* of the rate, at the end of an exponential decay */
+#define LEAST 0.001   /* of the rate, at the end of an exponential decay */
 #define STAIRS 3      /* of a decay by steps */
 #define DECAY 0.999   /* of a moving average */
 #define AVERAGED 0.25 /* of the steps, the last, that the mean is of */

@@ -24,6 +24,7 @@ typedef struct cbm_recipe_settings {
     bool resume;
     bool overwrite;                             /* replace the run that run_dir holds */
     const char *optimizer, *schedule, *average; /* chosen by name (see cbm_choice_at); NULL: as the recipe has it */
+    bool (*stopped)(void);                      /* the user wants no more; NULL: nobody can say so */
 } cbm_recipe_settings;
 
 typedef struct cbm_recipe cbm_recipe;
@@ -71,6 +72,25 @@ typedef struct cbm_recipe_watch {
 } cbm_recipe_watch;
 cbm_status cbm_recipe_train(const cbm_recipe *recipe, cbm_context *cx, const cbm_recipe_settings *settings,
                             const cbm_recipe_watch *watch, cbm_fit_result *result);
+
+/* Batches of a split: limited to settings->limit samples; with train shuffled and augmented, else 1000 at a time. NULL on
+   error. */
+cbm_loader *cbm_recipe_loader(const cbm_recipe *recipe, cbm_context *cx, const cbm_recipe_settings *settings,
+                              cbm_split split, bool train);
+
+/* rates.c: the search for a learning rate, on a subset (settings->limit samples; 0: 5000). A line a trial goes to out. */
+enum { CBM_RATES_MOST = 200 };
+typedef struct cbm_rate_search {
+    double best;     /* where a short training ends lowest; 0: none was found */
+    double largest;  /* halved until the loss no longer ran away */
+    double steepest; /* where the range test's loss falls fastest; 0: nowhere */
+    int64_t trials, range_count;
+    double trial_rate[CBM_RATES_MOST], trial_loss[CBM_RATES_MOST]; /* infinite: it ran away */
+    double range_rate[CBM_RATES_MOST], range_loss[CBM_RATES_MOST];
+} cbm_rate_search;
+cbm_status cbm_recipe_find_rate(const cbm_recipe *recipe, cbm_context *cx, const cbm_recipe_settings *settings,
+                                FILE *out, cbm_rate_search *found);
+cbm_status cbm_recipe_draw_rates(cbm_context *cx, const cbm_rate_search *found, const char *title, const char *path);
 
 /* choices.c: what can be chosen by name in the place of what the recipe has. */
 typedef enum cbm_choice { CBM_CHOICE_OPTIMIZER, CBM_CHOICE_SCHEDULE, CBM_CHOICE_AVERAGE } cbm_choice;

@@ -38,8 +38,8 @@ cbm_recipe_settings cbm_recipe_settings_of(const cbm_recipe *recipe)
 
 /* ---- data ---- */
 
-static cbm_loader *open_loader(const cbm_recipe *recipe, cbm_context *cx, const cbm_recipe_settings *s, cbm_split split,
-                               bool train)
+cbm_loader *cbm_recipe_loader(const cbm_recipe *recipe, cbm_context *cx, const cbm_recipe_settings *s, cbm_split split,
+                              bool train)
 {
     if (!recipe->dataset) {
         cbm_fail(cx, CBM_ERROR_UNSUPPORTED, "[%s] this recipe has no data set", recipe->name);
@@ -156,8 +156,8 @@ cbm_status cbm_recipe_train(const cbm_recipe *recipe, cbm_context *cx, const cbm
     if (recipe->run)
         return cbm_fail(cx, CBM_ERROR_UNSUPPORTED, "[%s] this recipe has a course of its own", recipe->name);
     cbm_seed(cx, s->seed);
-    cbm_loader *train = open_loader(recipe, cx, s, CBM_TRAIN, true);
-    cbm_loader *test = open_loader(recipe, cx, s, CBM_TEST, false);
+    cbm_loader *train = cbm_recipe_loader(recipe, cx, s, CBM_TRAIN, true);
+    cbm_loader *test = cbm_recipe_loader(recipe, cx, s, CBM_TEST, false);
     cbm_module *net = cbm_recipe_model(recipe, cx, s, NULL);
     if (cbm_context_status(cx) != CBM_OK)
         return cbm_context_status(cx);
@@ -185,7 +185,7 @@ cbm_status cbm_recipe_eval(const cbm_recipe *recipe, cbm_context *cx, const cbm_
     cbm_recipe_settings plain = *s;
     plain.batch_size = 1000;
     cbm_module *net = cbm_recipe_model(recipe, cx, s, weights);
-    cbm_loader *loader = open_loader(recipe, cx, &plain, split, false);
+    cbm_loader *loader = cbm_recipe_loader(recipe, cx, &plain, split, false);
     if (cbm_context_status(cx) != CBM_OK)
         return cbm_context_status(cx);
     return cbm_evaluate(net, loader, recipe->loss, NULL, out);
