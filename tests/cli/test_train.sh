@@ -189,6 +189,9 @@ says out "step 30/30"
 says out "found and read"
 says out "times fewer than one by one"
 [ -s runs/sliding/heat-map.png ] || fail "sliding drew nothing"
+expect 0 "$C" train improve --epochs 2 --limit 20 --batch-size 10 --threads 1
+[ "$(grep -c '^baseline \|^weight decay \|^dropout \|^augmentation \|^batch norm \|^all together ' out)" = 6 ] || fail "improve's table"
+[ -s runs/improve/errors.png ] || fail "improve drew nothing"
 expect 0 "$C" train random-filters --epochs 1 --limit 100 --batch-size 20 --threads 1
 says out "random filters of 7x7"
 says out "filters trained too"
