@@ -93,6 +93,7 @@ static errors errors_of(cbm_context *cx, const cbm_recipe_settings *s, int with,
         e = (errors){ error_on(net, training_digits(cx, s, 0)),
                       error_on(net, cbm_digits_dataset(cx, s->data_dir, CBM_TEST)) };
     cbm_optimizer_release(opt);
+    cbm_module_release(net);
     cbm_loader_close(train);
     return e;
 }

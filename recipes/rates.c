@@ -71,6 +71,7 @@ static cbm_status train(const cbm_recipe *recipe, cbm_context *cx, const cbm_rec
     bool ran_away = result.end == CBM_FIT_DIVERGED || result.total_steps < t->steps;
     bool cancelled = status == CBM_ERROR_CANCELLED && result.end == CBM_FIT_STOPPED && cbm_context_status(cx) != CBM_OK;
     cbm_optimizer_release(t->opt);
+    cbm_module_release(net);
     cbm_loader_close(loader);
     if (ran_away && !cancelled && cbm_context_status(cx) == CBM_OK)
         t->last = INFINITY;

@@ -12,6 +12,7 @@
 #include <cambium/autograd.h>
 #include <cambium/nn.h>
 #include <cambium/networks.h>
+#include <cambium/look.h>
 #include <cambium/optim.h>
 #include <cambium/schedule.h>
 #include <cambium/average.h>
