@@ -78,6 +78,18 @@ cbm_status cbm_recipe_train(const cbm_recipe *recipe, cbm_context *cx, const cbm
 cbm_loader *cbm_recipe_loader(const cbm_recipe *recipe, cbm_context *cx, const cbm_recipe_settings *settings,
                               cbm_split split, bool train);
 
+/* diagnose.c: gradients, the first loss, what layers give, a small subset learned by heart, updates, validation: a finding
+   each. Needs some seconds to minutes. Findings that do not pass are no error. */
+typedef struct cbm_finding {
+    const char *check; /* "gradients", "initial weights", "cost", "first loss", "non-linearity", "layers, untrained",
+                          "learning rate", "small subset", "validation", "layers, trained" */
+    bool passed;
+    char text[400];     /* what was found */
+    const char *advice; /* NULL: passed */
+} cbm_finding;
+cbm_status cbm_recipe_diagnose(const cbm_recipe *recipe, cbm_context *cx, const cbm_recipe_settings *settings,
+                               void (*on_finding)(const cbm_finding *finding, void *user), void *user);
+
 /* rates.c: the search for a learning rate, on a subset (settings->limit samples; 0: 5000). A line a trial goes to out. */
 enum { CBM_RATES_MOST = 200 };
 typedef struct cbm_rate_search {

@@ -24,7 +24,7 @@ typedef struct cbm_layer_look {
 
 /* Calls row for each layer (a module without parts) that a forward of input meets, in order, in the mode in which network
    is, without gradients; layers whose output is not (N, C, ...) of floats with N >= 2 are passed over. Of more than 64 units
-   64 are correlated, evenly chosen. */
+   64 are correlated, spread over all. */
 CBM_API cbm_status cbm_look_at_layers(cbm_module *network, cbm_tensor *input,
                                       void (*row)(const cbm_layer_look *look, void *user), void *user);
 

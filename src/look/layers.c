@@ -107,6 +107,12 @@ static bool direction(const block *b, int64_t unit, int64_t stride, int64_t coun
     return true;
 }
 
+/* The k-th of the units that are correlated: all, or such as lie spread over places and feature maps alike. */
+static int64_t chosen(int64_t k, int64_t units)
+{
+    return units <= CORRELATED_MOST ? k : (int64_t)((uint64_t)k * 2654435761u % (uint64_t)units);
+}
+
 /* NaN: no two units vary; or no memory, which is reported. */
 static double mean_correlation(cbm_context *cx, const block *b)
 {
@@ -119,7 +125,7 @@ static double mean_correlation(cbm_context *cx, const block *b)
         return NAN;
     }
     for (int64_t k = 0; k < units; ++k)
-        vary += direction(b, k * b->units / units, stride, count, directions + vary * count);
+        vary += direction(b, chosen(k, b->units), stride, count, directions + vary * count);
     for (int64_t i = 0; i < vary; ++i)
         for (int64_t j = 0; j < i; ++j) {
             double product = 0;
