@@ -15,9 +15,10 @@
 #define LOSS_OFF 0.35    /* the first loss may differ from the expected one by this part */
 #define COLLAPSED 0.05   /* times the first loss: small, for a loss */
 #define LARGE_UPDATE 0.1 /* of a step, as a part of the weights; 0.001 is usual */
-#define LOWER 100.0      /* a rate that is tried when the recipe's fails */
-#define GAP 0.15         /* between training and validation error */
-#define CHANCE 0.85      /* of the error of guessing: no better than that is guessing */
+#define LOWER 10.0       /* times lower rates are tried when the recipe's fails */
+#define LOWER_RATES 6
+#define GAP 0.15    /* between training and validation error */
+#define CHANCE 0.85 /* of the error of guessing: no better than that is guessing */
 
 typedef struct doctor {
     const cbm_recipe *recipe;
@@ -314,14 +315,20 @@ static bool learned(const doctor *d, const course *c, cbm_dataset *few, double *
     return isfinite(*error) ? *error <= LEARNED : c->last <= COLLAPSED * c->first;
 }
 
-static bool at_a_lower_rate(const doctor *d, cbm_loader *loader, cbm_dataset *few)
+/* The first of ever lower rates at which the loss falls; 0: none. */
+static double lower_rate(const doctor *d, cbm_loader *loader, cbm_dataset *few)
 {
-    course c;
-    double error;
-    bool better = train(d, loader, d->s->lr / LOWER, SUBSET_STEPS, &c) == CBM_FIT_DONE && c.last < 0.9 * c.first;
-    better = better || (cbm_context_status(d->cx) == CBM_OK && learned(d, &c, few, &error));
-    cbm_module_release(c.net);
-    return better;
+    double rate = d->s->lr, error;
+    for (int i = 0; i < LOWER_RATES && well(d); i++) {
+        course c;
+        rate /= LOWER;
+        bool better = train(d, loader, rate, SUBSET_STEPS, &c) == CBM_FIT_DONE && c.last < 0.9 * c.first;
+        better = better || (well(d) && learned(d, &c, few, &error));
+        cbm_module_release(c.net);
+        if (better)
+            return rate;
+    }
+    return 0;
 }
 
 /* true: the subset was learned. */
@@ -334,15 +341,17 @@ static bool check_subset(doctor *d)
     cbm_fit_end end = train(d, loader, d->s->lr, SUBSET_STEPS, &c);
     bool done = false;
     if (well(d) && (end == CBM_FIT_DIVERGED || !(c.last < c.first) || c.update > LARGE_UPDATE)) {
-        bool lower = at_a_lower_rate(d, loader, few);
-        char went[100] = "was not finite";
+        double lower = lower_rate(d, loader, few);
+        char falls[60] = "", went[100] = "was not finite";
         if (end != CBM_FIT_DIVERGED)
             snprintf(went, sizeof went, "went from %.3g to %.3g, a step changes the weights by %.2g of their size",
                      c.first, c.last, c.update);
-        tell(d, lower ? "learning rate" : "small subset", false,
-             lower ? "the learning rate is too high: cambium lr-find looks for one"
-                   : "nothing is learned at a lower rate either: look at the gradients, the loss and the inputs",
-             "at %g the loss %s%s", d->s->lr, went, lower ? "; at a hundredth of that rate it falls" : "");
+        if (lower > 0)
+            snprintf(falls, sizeof falls, "; at %g it falls", lower);
+        tell(d, lower > 0 ? "learning rate" : "small subset", false,
+             lower > 0 ? "the learning rate is too high: cambium lr-find looks for one"
+                       : "nothing is learned at a lower rate either: look at the gradients, the loss and the inputs",
+             "at %g the loss %s%s", d->s->lr, went, falls);
     } else if (well(d)) {
         tell(d, "learning rate", true, NULL, "%g: a step changes the weights by %.1g of their size", d->s->lr,
              c.update);

@@ -226,7 +226,7 @@ static void test_rate_too_high(void **state)
     (void)state;
     cbm_recipe r = base;
     r.lr *= 100;
-    expect_named(&r, "learning rate", "at a hundredth of that rate it falls");
+    expect_named(&r, "learning rate", "; at 0.2 it falls");
 }
 
 static void test_all_zero(void **state)
