@@ -32,6 +32,37 @@ CBM_API cbm_status cbm_look_at_layers(cbm_module *network, cbm_tensor *input,
    same (mean correlation above 0.75, of four units or more), most elements saturated. Returns whether there is something. */
 CBM_API bool cbm_look_verdict(const cbm_layer_look *look, char *text, size_t size);
 
+/* ---- which parts of an input a score comes from ---- */
+
+/* In what follows network gives scores (N, classes) for x (N, ...), floats; it is called in evaluation mode and its modes are put
+   back. score is the number of one, or CBM_TOP: of each sample the largest. The results are new tensors of the current
+   scope, which must record gradients. On error they are failed tensors. */
+#define CBM_TOP (-1)
+
+typedef enum cbm_way_back {
+    CBM_WAY_GRADIENT = 0, /* d score / d x. Simonyan, Vedaldi, Zisserman, Deep inside convolutional networks (2013) */
+    CBM_WAY_GUIDED = 1, /* the same, but nothing negative passes back through a relu. Springenberg et al., Striving for
+                             simplicity (2014) */
+    CBM_WAY_DECONVNET = 2 /* back through a relu comes what is positive, wherever the relu itself was 0. Zeiler, Fergus,
+                             Visualizing and understanding convolutional networks (2013) */
+} cbm_way_back;
+/* Of x's shape. The last two change relu modules (cbm_nn_relu), not calls of cbm_relu; with CBM_WAY_DECONVNET nothing else
+   may use what goes into them. */
+CBM_API cbm_tensor *cbm_attribution(cbm_module *network, cbm_tensor *x, int64_t score, cbm_way_back way);
+/* (N, C, H, W) -> (N, H, W): the largest absolute value over the channels of cbm_attribution's gradient. */
+CBM_API cbm_tensor *cbm_saliency(cbm_module *network, cbm_tensor *x, int64_t score);
+/* (N, h, w), the places of that layer's output A (N, K, h, w): relu(sum over k of w[k] A[k]), w[k] being the mean over places
+   of d score / d A[k]. Selvaraju et al., Grad-CAM (2016). An unknown layer is CBM_ERROR_INVALID. */
+CBM_API cbm_tensor *cbm_grad_cam(cbm_module *network, cbm_tensor *x, int64_t score, const char *layer);
+/* x (1, C, H, W) -> (down, across): by how much the score falls when a square of that side, its left upper corner at
+   multiples of stride, is filled with value. score CBM_TOP: that of the whole picture. */
+CBM_API cbm_tensor *cbm_occlusion(cbm_module *network, cbm_tensor *x, int64_t score, int64_t side, int64_t stride,
+                                  double value);
+/* (1, ...) of shape (without the batch axis): what raises a score most, by gradient ascent from 0:
+   x += rate (d score / d x - decay x), steps times. */
+CBM_API cbm_tensor *cbm_class_model(cbm_module *network, cbm_shape shape, int64_t score, int64_t steps, double rate,
+                                    double decay);
+
 CBM_END_DECLS
 
 #endif
