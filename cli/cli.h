@@ -64,7 +64,7 @@ void cbm_print_quoted(FILE *out, const char *word);
    names that ends in NULL). For "resume with" hints. */
 void cbm_options_print_given(FILE *out, const char *const *leave_out);
 
-extern const cbm_command cbm_command_train, cbm_command_check, cbm_command_lr_find, cbm_command_eval,
+extern const cbm_command cbm_command_train, cbm_command_check, cbm_command_lr_find, cbm_command_look, cbm_command_eval,
     cbm_command_predict, cbm_command_list, cbm_command_summary, cbm_command_plan, cbm_command_gradcheck,
     cbm_command_data, cbm_command_ops, cbm_command_version, cbm_command_help_;
 

@@ -6,9 +6,9 @@
 #include <string.h>
 
 const cbm_command *const cbm_commands[] = {
-    &cbm_command_train, &cbm_command_check,   &cbm_command_lr_find, &cbm_command_eval, &cbm_command_predict,
-    &cbm_command_list,  &cbm_command_summary, &cbm_command_plan,    &cbm_command_data, &cbm_command_gradcheck,
-    &cbm_command_ops,   &cbm_command_version, &cbm_command_help_,
+    &cbm_command_train,     &cbm_command_check, &cbm_command_lr_find, &cbm_command_look,  &cbm_command_eval,
+    &cbm_command_predict,   &cbm_command_list,  &cbm_command_summary, &cbm_command_plan,  &cbm_command_data,
+    &cbm_command_gradcheck, &cbm_command_ops,   &cbm_command_version, &cbm_command_help_,
 };
 const size_t cbm_command_count = CBM_COUNT_OF(cbm_commands);
 

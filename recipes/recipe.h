@@ -90,6 +90,12 @@ typedef struct cbm_finding {
 cbm_status cbm_recipe_diagnose(const cbm_recipe *recipe, cbm_context *cx, const cbm_recipe_settings *settings,
                                void (*on_finding)(const cbm_finding *finding, void *user), void *user);
 
+/* look.c: pictures of what is inside trained weights, left in dir, and words about them, printed to out: layers, filters,
+   feature maps, which units answer to which samples, where scores come from, what raises each class, confusion, the surest
+   mistakes. Classifiers only. settings->limit: test samples; 0: all. */
+cbm_status cbm_recipe_look(const cbm_recipe *recipe, cbm_context *cx, const cbm_recipe_settings *settings,
+                           const char *weights, const char *dir, FILE *out);
+
 /* rates.c: the search for a learning rate, on a subset (settings->limit samples; 0: 5000). A line a trial goes to out. */
 enum { CBM_RATES_MOST = 200 };
 typedef struct cbm_rate_search {

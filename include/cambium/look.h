@@ -58,9 +58,9 @@ CBM_API cbm_tensor *cbm_grad_cam(cbm_module *network, cbm_tensor *x, int64_t sco
    multiples of stride, is filled with value. score CBM_TOP: that of the whole picture. */
 CBM_API cbm_tensor *cbm_occlusion(cbm_module *network, cbm_tensor *x, int64_t score, int64_t side, int64_t stride,
                                   double value);
-/* (1, ...) of shape (without the batch axis): what raises a score most, by gradient ascent from 0:
-   x += rate (d score / d x - decay x), steps times. */
-CBM_API cbm_tensor *cbm_class_model(cbm_module *network, cbm_shape shape, int64_t score, int64_t steps, double rate,
+/* Of start's shape (N, ...): what raises a score most, by gradient ascent from start, each sample for itself:
+   x += rate (d score / d x - decay x), steps times. From 0 a network of relu may give no gradient: begin with a little noise. */
+CBM_API cbm_tensor *cbm_class_model(cbm_module *network, cbm_tensor *start, int64_t score, int64_t steps, double rate,
                                     double decay);
 
 CBM_END_DECLS

@@ -230,14 +230,11 @@ cbm_tensor *cbm_occlusion(cbm_module *network, cbm_tensor *x, int64_t score, int
 
 /* ---- the input that raises a score ---- */
 
-cbm_tensor *cbm_class_model(cbm_module *network, cbm_shape shape, int64_t score, int64_t steps, double rate,
+cbm_tensor *cbm_class_model(cbm_module *network, cbm_tensor *start, int64_t score, int64_t steps, double rate,
                             double decay)
 {
     visit v;
-    cbm_shape batch = { { shape.v[0] + 1, 1 } };
-    for (int64_t i = 1; i <= shape.v[0] && i < CBM_MAX_DIMS; ++i)
-        batch.v[i + 1] = shape.v[i];
-    cbm_tensor *x = cbm_zeros(network->cx, CBM_F32, batch);
+    cbm_tensor *x = start;
     if (!begin(&v, network, x, "class_model"))
         return &v.cx->failed;
     if (steps < 1)

@@ -165,7 +165,7 @@ static void test_class_model(void **state)
     double want[6];
     for (int i = 0; i < 6; i++)
         want[i] = (1 - pow(1 - 0.1 * 0.5, 20)) * (double)w[2 * 6 + i] / 0.5;
-    cbm_tensor *x = cbm_class_model(net, CBM_SHAPE(1, 2, 3), 2, 20, 0.1, 0.5);
+    cbm_tensor *x = cbm_class_model(net, cbm_zeros(cx, CBM_F32, CBM_SHAPE(1, 1, 2, 3)), 2, 20, 0.1, 0.5);
     assert_int_equal(cbm_tensor_rank(x), 4);
     expect(x, want, 6);
 }
@@ -196,8 +196,8 @@ static void test_refused(void **state)
     expect_refused(cbm_occlusion(net, x, 0, 3, 1, 0), CBM_ERROR_INVALID, "[occlusion] side must be");
     expect_refused(cbm_occlusion(net, cbm_ones(cx, CBM_F32, CBM_SHAPE(2, 1, 2, 2)), 0, 1, 1, 0), CBM_ERROR_SHAPE,
                    "[occlusion] needs one picture");
-    expect_refused(cbm_class_model(net, CBM_SHAPE(1, 2, 2), 0, 0, 1, 0), CBM_ERROR_INVALID, "[class_model] steps");
-    expect_refused(cbm_class_model(net, CBM_SHAPE(1, 3, 3), 0, 2, 1, 0), CBM_ERROR_SHAPE, "");
+    expect_refused(cbm_class_model(net, x, 0, 0, 1, 0), CBM_ERROR_INVALID, "[class_model] steps");
+    expect_refused(cbm_class_model(net, cbm_ones(cx, CBM_F32, CBM_SHAPE(1, 1, 3, 3)), 0, 2, 1, 0), CBM_ERROR_SHAPE, "");
     assert_true(net->training);
 }
 
