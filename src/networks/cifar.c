@@ -7,13 +7,13 @@
 /* y = relu(x' + bn2(conv2(relu(bn1(conv1(x)))))), x' = x, or what shortcut makes of it. */
 typedef struct block {
     cbm_module module;
-    cbm_module *conv1, *bn1, *conv2, *bn2;
+    cbm_module *conv1, *bn1, *conv2, *bn2, *relu;
     int64_t stride, in, out;
 } block;
 
 typedef struct resnet {
     cbm_module module;
-    cbm_module *conv1, *bn1, *layers[3], *linear;
+    cbm_module *conv1, *bn1, *relu, *layers[3], *linear;
 } resnet;
 
 /* Every other pixel, and as many channels of zeros before as behind (the paper's option A, without parameters). */
@@ -32,9 +32,9 @@ static cbm_tensor *shortcut(const block *b, cbm_tensor *x)
 static cbm_tensor *block_forward(cbm_module *self, cbm_tensor *x)
 {
     const block *b = (const block *)self;
-    cbm_tensor *y = cbm_relu(cbm_call(b->bn1, cbm_call(b->conv1, x)));
+    cbm_tensor *y = cbm_call(b->relu, cbm_call(b->bn1, cbm_call(b->conv1, x)));
     y = cbm_call(b->bn2, cbm_call(b->conv2, y));
-    return cbm_relu(cbm_add(y, shortcut(b, x)));
+    return cbm_call(b->relu, cbm_add(y, shortcut(b, x)));
 }
 
 static cbm_module *make_block(cbm_context *cx, const cbm_network_options *o, int64_t in, int64_t out, int64_t stride)
@@ -49,6 +49,7 @@ static cbm_module *make_block(cbm_context *cx, const cbm_network_options *o, int
     b->bn1 = cbm_network_part(&b->module, "bn1", cbm_network_norm(cx, o, out));
     b->conv2 = cbm_network_part(&b->module, "conv2", cbm_network_conv(cx, o, out, out, 3, 1, 1));
     b->bn2 = cbm_network_part(&b->module, "bn2", cbm_network_norm(cx, o, out));
+    b->relu = cbm_network_part(&b->module, "relu", cbm_nn_relu(cx));
     return cbm_layer_finish(&b->module);
 }
 
@@ -66,7 +67,7 @@ static cbm_module *make_stage(cbm_context *cx, const cbm_network_options *o, int
 static cbm_tensor *forward(cbm_module *self, cbm_tensor *x)
 {
     const resnet *r = (const resnet *)self;
-    x = cbm_relu(cbm_call(r->bn1, cbm_call(r->conv1, x))); /* (N, 16, 32, 32) */
+    x = cbm_call(r->relu, cbm_call(r->bn1, cbm_call(r->conv1, x))); /* (N, 16, 32, 32) */
     for (int i = 0; i < 3; i++)
         x = cbm_call(r->layers[i], x);                                /* ... (N, 64, 8, 8) */
     return cbm_call(r->linear, cbm_mean(x, .axes = CBM_SHAPE(2, 3))); /* (N, classes) */
@@ -81,6 +82,7 @@ static cbm_module *make(cbm_context *cx, const cbm_network_form *form, const cbm
     cbm_module *m = &r->module;
     r->conv1 = cbm_network_part(m, "conv1", cbm_network_conv(cx, o, o->channels, 16, 3, 1, 1));
     r->bn1 = cbm_network_part(m, "bn1", cbm_network_norm(cx, o, 16));
+    r->relu = cbm_network_part(m, "relu", cbm_nn_relu(cx));
     for (int i = 0; i < 3; i++) {
         const int64_t out = 16 << i;
         r->layers[i] = cbm_network_part(m, names[i], make_stage(cx, o, i ? out / 2 : out, out, form->numbers[0]));

@@ -10,6 +10,7 @@ enum { BOTTLENECK, GROUPS, WIDTH_PER_GROUP, DEPTH, NUMBERS = DEPTH + 4 };
 typedef struct block {
     cbm_module module;
     cbm_module *conv[3], *bn[3]; /* the third: of a bottleneck */
+    cbm_module *relu;            /* behind all of them, a module that those who watch see */
     cbm_module *downsample;      /* NULL: x as it is */
 } block;
 
@@ -21,9 +22,9 @@ static cbm_tensor *block_forward(cbm_module *self, cbm_tensor *x)
     for (int i = 0; i <= last; i++) {
         y = cbm_call(b->bn[i], cbm_call(b->conv[i], y));
         if (i < last)
-            y = cbm_relu(y);
+            y = cbm_call(b->relu, y);
     }
-    return cbm_relu(cbm_add(y, b->downsample ? cbm_call(b->downsample, x) : x));
+    return cbm_call(b->relu, cbm_add(y, b->downsample ? cbm_call(b->downsample, x) : x));
 }
 
 static void add_conv(block *b, const cbm_network_options *o, int number, int64_t in, int64_t out, int64_t kernel,
@@ -56,6 +57,7 @@ static cbm_module *make_block(cbm_context *cx, const cbm_network_form *form, con
         add_conv(b, o, 0, in, out, 3, stride, 1);
         add_conv(b, o, 1, out, out, 3, 1, 1);
     }
+    b->relu = cbm_network_part(&b->module, "relu", cbm_nn_relu(cx));
     if (stride != 1 || in != out)
         b->downsample = cbm_network_part(
             &b->module, "downsample",
@@ -67,14 +69,14 @@ static cbm_module *make_block(cbm_context *cx, const cbm_network_form *form, con
 
 typedef struct resnet {
     cbm_module module;
-    cbm_module *conv1, *bn1, *maxpool; /* maxpool NULL: images are small */
+    cbm_module *conv1, *bn1, *relu, *maxpool; /* maxpool NULL: images are small */
     cbm_module *layer[4], *avgpool, *fc;
 } resnet;
 
 static cbm_tensor *resnet_forward(cbm_module *self, cbm_tensor *x)
 {
     const resnet *r = (const resnet *)self;
-    x = cbm_relu(cbm_call(r->bn1, cbm_call(r->conv1, x)));
+    x = cbm_call(r->relu, cbm_call(r->bn1, cbm_call(r->conv1, x)));
     if (r->maxpool)
         x = cbm_call(r->maxpool, x);
     for (int i = 0; i < 4; i++)
@@ -92,6 +94,7 @@ static cbm_module *make(cbm_context *cx, const cbm_network_form *form, const cbm
     const bool small = o->small_images;
     r->conv1 = cbm_network_part(m, "conv1", cbm_network_conv(cx, o, o->channels, 64, small ? 3 : 7, small ? 1 : 2, 1));
     r->bn1 = cbm_network_part(m, "bn1", cbm_network_norm(cx, o, 64));
+    r->relu = cbm_network_part(m, "relu", cbm_nn_relu(cx));
     if (!small)
         r->maxpool =
             cbm_network_part(m, "maxpool", cbm_nn_max_pool2d(cx, 3, .stride = CBM_SHAPE(2), .padding = CBM_SHAPE(1)));
