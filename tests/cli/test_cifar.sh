@@ -27,6 +27,11 @@ if [ $? -eq 130 ]; then
 fi
 cmp -s again/model.safetensors part/model.safetensors || fail "the resumed run differs"
 
+expect 0 "$C" train finetune --epochs 1 --limit 10 --batch-size 2 --threads 1 # its three ways, on next to nothing
+says out "frozen features: epoch 1/1"
+says out "from scratch"
+[ -s runs/finetune/curves.png ] || fail "finetune drew nothing"
+
 # The short course: its number of epochs is the run's own, also when it is resumed.
 expect 0 "$C" train cifar-resnet20 --run short --fast --max-steps 2 --batch-size 10 --threads 1
 says out "15 epochs"
