@@ -189,6 +189,9 @@ says out "step 30/30"
 says out "found and read"
 says out "times fewer than one by one"
 [ -s runs/sliding/heat-map.png ] || fail "sliding drew nothing"
+expect 0 "$C" train multi-task --epochs 20 --batch-size 10 --threads 1
+says out "one network   a network each"
+[ "$(sed -n 's/^digit  *0 to 9  *//p' out | awk '{ print ($1 < 50 && $2 < 50) }')" = 1 ] || fail "multi-task learns no digits"
 expect 0 "$C" train improve --epochs 2 --limit 20 --batch-size 10 --threads 1
 [ "$(grep -c '^baseline \|^weight decay \|^dropout \|^augmentation \|^batch norm \|^all together ' out)" = 6 ] || fail "improve's table"
 [ -s runs/improve/errors.png ] || fail "improve drew nothing"
