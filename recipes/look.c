@@ -296,6 +296,92 @@ static void draw_class_models(const looker *l)
     keep(l, &t.image, "classes.png");
 }
 
+/* ---- the last layer in two dimensions ---- */
+
+#define DRAWN_CLASSES 10
+#define LEGEND 0.45 /* of the points' breadth, for the legend beside them */
+static const int64_t class_colours[DRAWN_CLASSES] = { 0x2563EB, 0xE8590C, 0x0B8A5F, 0x9333EA, 0xC2255C,
+                                                      0x0C8599, 0xA67C00, 0x495057, 0x84CC16, 0xF472B6 };
+
+/* What the last layer with weights sees. */
+static void last_input(const char *name, cbm_module *m, cbm_tensor *input, cbm_tensor *output, void *user)
+{
+    (void)name;
+    if (m->type && strcmp(m->type, "linear") == 0 && cbm_tensor_rank(input) == 2 && cbm_tensor_rank(output) == 2)
+        *(cbm_tensor **)user = input;
+}
+
+/* The points of each class as a series; x and y have room for count numbers a class. */
+static size_t by_class(const looker *l, const float *at, int64_t count, double *x, double *y, char labels[][32],
+                       cbm_series *series)
+{
+    const int64_t *is = cbm_tensor_data(cbm_cast(l->batch.target, CBM_I64));
+    int64_t classes = l->recipe->classes < DRAWN_CLASSES ? l->recipe->classes : DRAWN_CLASSES;
+    for (int64_t c = 0; is && c < classes; c++) {
+        size_t n = 0;
+        for (int64_t i = 0; i < count; i++)
+            if (is[i] == c) {
+                x[c * count + (int64_t)n] = (double)at[2 * i];
+                y[c * count + (int64_t)n++] = (double)at[2 * i + 1];
+            }
+        series[c] = (cbm_series){ .label = class_name(l->recipe, c, labels[c]),
+                                  .x = x + c * count,
+                                  .y = y + c * count,
+                                  .count = n,
+                                  .style = CBM_SERIES_POINTS,
+                                  .color = class_colours[c] };
+    }
+    return is ? (size_t)classes : 0;
+}
+
+static void draw_embedding(const looker *l)
+{
+    CBM_NO_GRAD(scope, l->cx);
+    cbm_tensor *features = NULL;
+    cbm_call_watched(l->net, l->batch.input, last_input, &features);
+    int64_t count = l->batch.size;
+    if (!well(l) || !features || count < 8 || cbm_tensor_size(features, 1) < 2)
+        return;
+    features = cbm_cast(features, CBM_F32);
+    const float *pca = cbm_tensor_data(cbm_pca(features, 2));
+    const float *tsne = cbm_tensor_data(cbm_tsne(features, .perplexity = fmin(30, (double)count / 4)));
+    double *numbers = malloc((size_t)(4 * DRAWN_CLASSES * count) * sizeof *numbers);
+    cbm_series series[2][DRAWN_CLASSES];
+    char labels[DRAWN_CLASSES][32], path[1024];
+    if (pca && tsne && numbers) {
+        double *x[2] = { numbers, numbers + 2 * DRAWN_CLASSES * count };
+        size_t classes = by_class(l, pca, count, x[0], x[0] + DRAWN_CLASSES * count, labels, series[0]);
+        by_class(l, tsne, count, x[1], x[1] + DRAWN_CLASSES * count, labels, series[1]);
+        range across = { INFINITY, -INFINITY };
+        for (size_t c = 0; c < classes; c++) {
+            series[1][c].label = NULL; /* one legend is enough, beside the points of the first panel */
+            for (size_t i = 0; i < series[0][c].count; i++) {
+                across.low = fmin(across.low, series[0][c].x[i]);
+                across.high = fmax(across.high, series[0][c].x[i]);
+            }
+        }
+        const double room = across.high - across.low;
+        const cbm_panel panels[] = {
+            { .title = "principal components",
+              .series = series[0],
+              .series_count = classes,
+              .x_minimum = across.low - 0.03 * room,
+              .x_maximum = across.high + LEGEND * room },
+            { .title = "t-SNE", .series = series[1], .series_count = classes },
+        };
+        const cbm_plot plot = { .title = "what the last layer sees", .panels = panels, .panel_count = 2 };
+        cbm_media_message message;
+        snprintf(path, sizeof path, "%s/embedding.png", l->dir);
+        cbm_status status = cbm_plot_write(&plot, path, &message);
+        if (status != CBM_OK)
+            cbm_fail(l->cx, status, "[%s] %s", l->recipe->name, message.text);
+        else
+            fprintf(l->out, "what the last layer sees of %lld samples, in two dimensions\npicture: %s\n",
+                    (long long)count, path);
+    }
+    free(numbers);
+}
+
 /* ---- confusion ---- */
 
 typedef struct mistake {
@@ -426,6 +512,8 @@ cbm_status cbm_recipe_look(const cbm_recipe *recipe, cbm_context *cx, const cbm_
         draw_scores(&l, found.last_map);
     if (well(&l))
         draw_class_models(&l);
+    if (well(&l))
+        draw_embedding(&l);
     confusion *c = calloc(1, sizeof *c);
     if (!c)
         return cbm_fail(cx, CBM_ERROR_MEMORY, "[%s] no memory for a table of confusions", recipe->name);

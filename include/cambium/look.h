@@ -63,6 +63,38 @@ CBM_API cbm_tensor *cbm_occlusion(cbm_module *network, cbm_tensor *x, int64_t sc
 CBM_API cbm_tensor *cbm_class_model(cbm_module *network, cbm_tensor *start, int64_t score, int64_t steps, double rate,
                                     double decay);
 
+/* ---- many dimensions drawn in two ---- */
+
+/* x (N, D), f32 or f64 -> (N, k): the coordinates along the k directions in which the rows vary most (principal component
+   analysis), by falling variance. k is at most N and D. Of each direction the largest part is positive. */
+CBM_API cbm_tensor *cbm_pca(cbm_tensor *x, int64_t k);
+
+typedef struct cbm_tsne_options {
+    uint64_t struct_size;
+    double perplexity
+        CBM_DEFAULT(30); /* about how many neighbours count; less than N / 3 is sensible, less than N needed */
+    int64_t steps CBM_DEFAULT(500); /* at least 1; the first quarter with exaggeration 12 */
+    double rate CBM_DEFAULT(0);     /* 0: max(N / 48, 50) */
+} cbm_tsne_options;
+CBM_API void cbm_tsne_options_init(cbm_tsne_options *options);
+/* x (N, D) -> (N, 2), f32, in which near rows stay near: van der Maaten and Hinton, Visualizing data using t-SNE (2008), exactly, in
+   N^2 D + steps N^2 time and N^2 memory; it begins with cbm_pca. 2 <= N <= 20000. */
+CBM_API cbm_tensor *cbm_tsne_with(cbm_tensor *x, const cbm_tsne_options *options);
+
 CBM_END_DECLS
+
+#ifdef __cplusplus
+static inline cbm_tensor *cbm_tsne(cbm_tensor *x, const cbm_tsne_options &options = {})
+{
+    cbm_tsne_options o = options;
+    o.struct_size = sizeof o;
+    return cbm_tsne_with(x, &o);
+}
+#else
+/* cbm_tsne(x), cbm_tsne(x, .perplexity = 10) */
+#define CBM_TSNE_DEFAULTS .perplexity = 30, .steps = 500, .rate = 0
+#define cbm_tsne(...) CBM_TSNE_(__VA_ARGS__, .struct_size = sizeof(cbm_tsne_options))
+#define CBM_TSNE_(x, ...) CBM_OPTIONS_(cbm_tsne_options, cbm_tsne_with(x, &cbm_o_), CBM_TSNE_DEFAULTS, __VA_ARGS__)
+#endif
 
 #endif
