@@ -77,7 +77,10 @@ static void test_tsne(void **state)
             stranger += whose[k] / EACH != i / EACH;
     }
     assert_true(stranger < ROWS * 5 / 100);
-    const float *again = cbm_tensor_data(cbm_tsne(x, .perplexity = 15));
+    cbm_tsne_options options;
+    cbm_tsne_options_init(&options);
+    options.perplexity = 15;
+    const float *again = cbm_tensor_data(cbm_tsne_with(x, &options));
     assert_memory_equal(y, again, 2 * ROWS * sizeof *y);
     cbm_close(cx);
 }
