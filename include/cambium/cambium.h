@@ -12,7 +12,6 @@
 #include <cambium/autograd.h>
 #include <cambium/nn.h>
 #include <cambium/networks.h>
-#include <cambium/look.h>
 #include <cambium/optim.h>
 #include <cambium/schedule.h>
 #include <cambium/average.h>
@@ -20,6 +19,7 @@
 #include <cambium/transforms.h>
 #include <cambium/io.h>
 #include <cambium/table.h>
+#include <cambium/look.h>
 #include <cambium/train.h>
 #include <cambium/session.h>
 

@@ -3,6 +3,7 @@
 #ifndef CAMBIUM_LOOK_H
 #define CAMBIUM_LOOK_H
 
+#include <cambium/data.h>
 #include <cambium/nn.h>
 
 CBM_BEGIN_DECLS
@@ -62,6 +63,20 @@ CBM_API cbm_tensor *cbm_occlusion(cbm_module *network, cbm_tensor *x, int64_t sc
    x += rate (d score / d x - decay x), steps times. From 0 a network of relu may give no gradient: begin with a little noise. */
 CBM_API cbm_tensor *cbm_class_model(cbm_module *network, cbm_tensor *start, int64_t score, int64_t steps, double rate,
                                     double decay);
+
+/* ---- what excites a unit ---- */
+
+/* Where a unit was largest in one sample. */
+typedef struct cbm_excitement {
+    int64_t sample;      /* its index in the dataset; -1: none */
+    int64_t row, column; /* the place in the layer's output (N, K, h, w); 0 for (N, K) */
+    double value;
+} cbm_excitement;
+/* For each of the first `units` units of a layer the `most` samples in which it is largest, at their largest place, by falling
+   value: out[unit * most + i]. One pass over loader in evaluation mode; modes are put back. An unknown layer, or more units
+   than it has, is CBM_ERROR_INVALID. */
+CBM_API cbm_status cbm_most_exciting(cbm_module *network, cbm_loader *loader, const char *layer, int64_t units,
+                                     int64_t most, cbm_excitement *out);
 
 /* ---- many dimensions drawn in two ---- */
 

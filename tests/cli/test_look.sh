@@ -11,7 +11,7 @@ says out "conv2d"
 says out "filters of"
 says out "Grad-CAM of"
 says out "of 40 test samples are wrong"
-for picture in filters maps answers scores classes embedding confusion; do
+for picture in filters maps answers scores classes embedding confusion exciting; do
     [ "$(head -c 4 digits/look/$picture.png | tail -c 3)" = PNG ] || fail "no picture $picture.png"
 done
 # A network in which nothing is left alive is told from that one.
