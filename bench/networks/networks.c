@@ -61,6 +61,7 @@ static const bench_network networks[] = {
     { "attention-4096", { { 2, 4096, 256 } }, 0, 1, false, bench_attention },
     { "resnet50", { { 3, 3, 224, 224 } }, 1000, 8, false, bench_resnet50 },
     { "mobilenet-v2", { { 3, 3, 224, 224 } }, 1000, 8, false, bench_mobilenet_v2 },
+    { "unet", { { 3, 3, 128, 128 } }, 0, 2, false, bench_unet },
 };
 
 const bench_network *bench_network_at(size_t index)

@@ -31,6 +31,7 @@ cbm_module *bench_resnet18_cifar(cbm_context *cx);
 cbm_module *bench_resnet50(cbm_context *cx);
 /* Sandler et al. 2018, 224x224, 1000 classes. */
 cbm_module *bench_mobilenet_v2(cbm_context *cx);
+cbm_module *bench_unet(cbm_context *cx);
 
 /* 128 to 256; its first axis is time, so that a "batch" is so many steps of 32 sequences. */
 cbm_module *bench_lstm(cbm_context *cx);

@@ -29,6 +29,11 @@ cbm_module *bench_mobilenet_v2(cbm_context *cx)
     return cbm_network(cx, "mobilenet_v2");
 }
 
+cbm_module *bench_unet(cbm_context *cx)
+{
+    return cbm_network(cx, "unet");
+}
+
 /* ---- one stage alone ---- */
 
 typedef struct stage {

@@ -118,6 +118,46 @@ class MobileNetV2(nn.Module):
         return self.classifier(F.adaptive_avg_pool2d(self.features(x), 1).flatten(1))
 
 
+def double_conv(cin, cout):
+    return nn.Sequential(nn.Conv2d(cin, cout, 3, padding=1, bias=False), nn.BatchNorm2d(cout), nn.ReLU(inplace=True),
+                         nn.Conv2d(cout, cout, 3, padding=1, bias=False), nn.BatchNorm2d(cout), nn.ReLU(inplace=True))
+
+
+class UNet(nn.Module):
+    """With padded convolutions; parts in the library's order and names, so that weights by formula agree."""
+
+    def __init__(self, levels=4, width=64):
+        super().__init__()
+        self.inc = nn.Sequential()
+        self.inc.double_conv = double_conv(3, width)
+        for i in range(levels):
+            m = nn.Sequential()
+            inner = nn.Sequential()
+            inner.double_conv = double_conv(width << i, width << i + 1)
+            m.maxpool_conv = nn.Sequential(nn.MaxPool2d(2), inner)
+            setattr(self, f"down{i + 1}", m)
+        for i in range(levels):
+            cin = width << levels - i
+            m = nn.Module()
+            m.up = nn.ConvTranspose2d(cin, cin // 2, 2, stride=2)
+            m.conv = nn.Sequential()
+            m.conv.double_conv = double_conv(cin, cin // 2)
+            setattr(self, f"up{i + 1}", m)
+        self.outc = nn.Sequential()
+        self.outc.conv = nn.Conv2d(width, 2, 1)
+        self.levels = levels
+
+    def forward(self, x):
+        beside = [self.inc(x)]
+        for i in range(self.levels):
+            beside.append(getattr(self, f"down{i + 1}")(beside[-1]))
+        x = beside.pop()
+        for i in range(self.levels):
+            m = getattr(self, f"up{i + 1}")
+            x = m.conv(torch.cat([beside.pop(), m.up(x)], 1))
+        return self.outc(x)
+
+
 class Lstm(nn.LSTM):
     """Time first: a "batch" is so many steps of 32 sequences."""
 
@@ -150,6 +190,7 @@ NETWORKS = {
     "attention-4096": ((4096, 256), 0, 1, False, lambda: SelfAttention(256, 4, batch_first=True)),
     "resnet50": ((3, 224, 224), 1000, 8, False, lambda: ResNet((3, 4, 6, 3), True, False, 1000)),
     "mobilenet-v2": ((3, 224, 224), 1000, 8, False, MobileNetV2),
+    "unet": ((3, 128, 128), 0, 2, False, UNet),
 }
 
 
