@@ -1,4 +1,4 @@
-/* folder.c: pictures in folders, a folder a class, read one at a time in one size. Rests on image.c and POSIX. */
+/* folder.c: pictures in folders, a folder a class, read one at a time in one size. Rests on planes.c and POSIX. */
 #include "media_internal.h"
 
 #include <dirent.h>
@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 
 enum { PATH_ROOM = 4096, MOST_PICTURES = 100000000 };
@@ -56,16 +55,6 @@ static bool add_name(names *n, const char *name)
     return n->at[n->count] && ++n->count <= MOST_PICTURES;
 }
 
-static bool is_picture(const char *name)
-{
-    static const char *const endings[] = { ".png", ".jpg", ".jpeg" };
-    const size_t length = strlen(name);
-    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
-        if (length > strlen(endings[i]) && strcasecmp(name + length - strlen(endings[i]), endings[i]) == 0)
-            return true;
-    return false;
-}
-
 /* The folders, or the pictures, in a folder, sorted byte by byte; hidden ones are passed over. */
 static cbm_status list(const char *path, bool folders, names *out, cbm_media_message *message)
 {
@@ -80,7 +69,7 @@ static cbm_status list(const char *path, bool folders, names *out, cbm_media_mes
         const int n = snprintf(full, sizeof full, "%s/%s", path, e->d_name);
         if (e->d_name[0] == '.' || n < 0 || n >= PATH_ROOM || stat(full, &about) != 0)
             continue;
-        if (folders ? S_ISDIR(about.st_mode) : S_ISREG(about.st_mode) && is_picture(e->d_name))
+        if (folders ? S_ISDIR(about.st_mode) : S_ISREG(about.st_mode) && cbm_is_picture_name(e->d_name))
             good = add_name(out, e->d_name);
     }
     closedir(d);
@@ -128,10 +117,7 @@ cbm_status cbm_image_folder_open(const char *path, int64_t height, int64_t width
     *out = NULL;
     if (message)
         message->text[0] = 0;
-    if (channels != 1 && channels != 3)
-        return cbm_media_fail(message, CBM_ERROR_INVALID, "pictures have 1 channel or 3, not %lld",
-                              (long long)channels);
-    cbm_status status = cbm_image_check_size(width, height, message);
+    cbm_status status = cbm_planes_check(height, width, channels, message);
     if (status == CBM_OK)
         status = list(path, true, &classes, message);
     if (status != CBM_OK)
@@ -188,46 +174,18 @@ const char *cbm_image_folder_path(const cbm_image_folder *f, int64_t index)
     return f && index >= 0 && index < f->count ? f->pictures[index].path : NULL;
 }
 
-/* Scaled so that it covers height x width, with as little of it outside as possible. */
-static cbm_status cover(const cbm_image *in, int64_t height, int64_t width, cbm_image *out, cbm_media_message *message)
-{
-    const double scale_w = (double)width / (double)in->width, scale_h = (double)height / (double)in->height;
-    const double scale = scale_w > scale_h ? scale_w : scale_h;
-    int64_t w = (int64_t)((double)in->width * scale + 0.5), h = (int64_t)((double)in->height * scale + 0.5);
-    w = w < width ? width : w;
-    h = h < height ? height : h;
-    return cbm_image_resize(in, w, h, out, message);
-}
-
-/* The middle of an image, sample by sample of each pixel to planes. */
-static void take_middle(const cbm_image *in, int64_t height, int64_t width, uint8_t *planes)
-{
-    const int64_t top = (in->height - height) / 2, left = (in->width - width) / 2, c = in->channels;
-    for (int64_t y = 0; y < height; y++)
-        for (int64_t x = 0; x < width; x++)
-            for (int64_t k = 0; k < c; k++)
-                planes[(k * height + y) * width + x] = in->pixels[((top + y) * in->width + left + x) * c + k];
-}
-
 cbm_status cbm_image_folder_read(const cbm_image_folder *f, int64_t index, uint8_t *planes, int64_t *label,
                                  cbm_media_message *message)
 {
-    cbm_image file, converted = { 0 }, covering = { 0 };
+    cbm_image file;
     cbm_media_message why = { "" };
     if (!f || index < 0 || index >= f->count)
         return cbm_media_fail(message, CBM_ERROR_RANGE, "there is no picture %lld", (long long)index);
     const picture *p = &f->pictures[index];
     cbm_status status = cbm_image_read(p->path, &file, &why);
     if (status == CBM_OK)
-        status =
-            f->channels == 1 ? cbm_image_to_grey(&file, &converted, &why) : cbm_image_to_rgb(&file, &converted, &why);
-    if (status == CBM_OK)
-        status = cover(&converted, f->height, f->width, &covering, &why);
-    if (status == CBM_OK)
-        take_middle(&covering, f->height, f->width, planes);
+        status = cbm_image_to_planes(&file, f->height, f->width, f->channels, planes, &why);
     cbm_image_free(&file);
-    cbm_image_free(&converted);
-    cbm_image_free(&covering);
     if (status != CBM_OK)
         return cbm_media_fail(message, status, "'%.200s': %.200s", p->path, why.text);
     if (label)

@@ -67,6 +67,24 @@ CBM_API const char *cbm_image_folder_path(const cbm_image_folder *folder, int64_
 CBM_API cbm_status cbm_image_folder_read(const cbm_image_folder *folder, int64_t index, uint8_t *planes, int64_t *label,
                                          cbm_media_message *message);
 
+/* ---- pictures in tar files ---- */
+
+/* Shards as WebDataset has them: plain tar files in which the members of a sample follow one another and are called alike up to
+   the first dot of the last part of their names: "a/0001.jpg", "a/0001.cls". A sample is a picture (.png, .jpg, .jpeg) and its class,
+   a whole number from 0 on as text (.cls); other members are passed over. Nothing is unpacked: pictures are read where they
+   lie. image_folder.h makes a dataset of it. */
+typedef struct cbm_image_shards cbm_image_shards;
+/* Goes through the headers of all files. Archives that are cut off, damaged or packed, samples with two pictures, without a picture
+   or without a class, and classes that are no number from 0 to 999,999 are errors that name the file and the member. */
+CBM_API cbm_status cbm_image_shards_open(const char *const *paths, size_t count, int64_t height, int64_t width,
+                                         int64_t channels, cbm_image_shards **shards, cbm_media_message *message);
+CBM_API void cbm_image_shards_free(cbm_image_shards *shards);
+CBM_API int64_t cbm_image_shards_count(const cbm_image_shards *shards);
+CBM_API int64_t cbm_image_shards_classes(const cbm_image_shards *shards); /* the largest class and 1 */
+/* As cbm_image_folder_read. */
+CBM_API cbm_status cbm_image_shards_read(const cbm_image_shards *shards, int64_t index, uint8_t *planes, int64_t *label,
+                                         cbm_media_message *message);
+
 /* ---- plots ---- */
 
 typedef enum cbm_series_style {

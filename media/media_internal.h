@@ -14,6 +14,24 @@ cbm_status cbm_jpeg_decode(const uint8_t *bytes, size_t size, cbm_image *image, 
 /* CBM_OK if an image of this size is within the limits. */
 cbm_status cbm_image_check_size(int64_t width, int64_t height, cbm_media_message *message);
 
+/* planes.c: .png, .jpg, .jpeg, in any case; whether planes of that size can be; an image scaled to cover height x width, cut to
+   its middle, as planes (channels, height, width). */
+bool cbm_is_picture_name(const char *name);
+cbm_status cbm_planes_check(int64_t height, int64_t width, int64_t channels, cbm_media_message *message);
+cbm_status cbm_image_to_planes(const cbm_image *image, int64_t height, int64_t width, int64_t channels, uint8_t *planes,
+                               cbm_media_message *message);
+
+/* tar.c: the members of an archive (ustar, with GNU's and POSIX's long names) that are regular files, in order. name holds
+   until the next call. */
+typedef struct cbm_tar {
+    int fd;
+    int64_t size, at; /* of the file; of the next header */
+    char name[4096];  /* of the member */
+    int64_t offset, bytes;
+} cbm_tar;
+/* false: the end, or an error, which status tells. */
+bool cbm_tar_next(cbm_tar *tar, cbm_status *status, cbm_media_message *message);
+
 /* Writes to a temporary name beside path, syncs, renames. */
 cbm_status cbm_media_write_file(const char *path, const void *bytes, size_t size, cbm_media_message *message);
 
