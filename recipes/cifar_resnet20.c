@@ -24,10 +24,11 @@ const cbm_recipe cbm_recipe_cifar_resnet20 = {
     .name = "cifar-resnet20",
     .summary = "objects in small colour pictures by a residual network of 20 layers",
     .description =
-        "The 20-layer network for CIFAR-10 of He, Zhang, Ren and Sun (2015): a convolution, three stages of three\n"
-        "residual blocks with 16, 32 and 64 channels, global average pooling and a linear layer, 0.27 million\n"
-        "parameters. The training images are shifted by up to four pixels and mirrored at random. SGD with momentum\n"
-        "and weight decay; the learning rate rises for a twentieth of the steps and then falls along a cosine.",
+        "The 20-layer network for CIFAR-10 of He, Zhang, Ren and Sun (2015): a convolution, three stages of\n"
+        "three residual blocks with 16, 32 and 64 channels, global average pooling and a linear layer, 0.27\n"
+        "million parameters. The training images are shifted by up to four pixels and mirrored at random. SGD\n"
+        "with momentum and weight decay; the learning rate rises for a twentieth of the steps and then falls\n"
+        "along a cosine.",
     .data = "cifar10",
     .epochs = 100,
     .fast_epochs = 15,

@@ -59,9 +59,10 @@ static const char *const class_names[] = {
 const cbm_recipe cbm_recipe_fashion_cnn = {
     .name = "fashion-cnn",
     .summary = "articles of clothing by three convolutions, 93 % right",
-    .description = "Fashion-MNIST, which is as large as MNIST and harder: three convolutions with batch normalisation, "
-                   "dropout, pictures mirrored at random. AdamW; the learning rate rises for a tenth of the steps and "
-                   "then falls along a cosine.",
+    .description =
+        "Fashion-MNIST, which is as large as MNIST and harder: three convolutions with batch normalisation,\n"
+        "dropout, pictures mirrored at random. AdamW; the learning rate rises for a tenth of the steps and\n"
+        "then falls along a cosine.",
     .data = "fashion-mnist",
     .epochs = 10,
     .batch_size = 64,

@@ -163,10 +163,9 @@ const cbm_recipe cbm_recipe_improve = {
     .name = "improve",
     .summary = "what helps on unseen digits: weight decay, dropout, augmentation, batch norm, in one table",
     .description =
-        "A small convolutional network learns a thousand digits by heart and errs on those that it has not seen. "
-        "Weight "
-        "decay, dropout, augmentation (turned, moved, scaled and sheared digits) and batch norm are tried alone and "
-        "together, three seeds each; a table and a picture show training and test error.",
+        "A small convolutional network learns a thousand digits by heart and errs on those that it has not\n"
+        "seen. Weight decay, dropout, augmentation (turned, moved, scaled and sheared digits) and batch norm\n"
+        "are tried alone and together, three seeds each; a table and a picture show training and test error.",
     .data = "mnist",
     .epochs = 40,
     .batch_size = 50,

@@ -53,7 +53,7 @@ const cbm_recipe cbm_recipe_iris_mlp = {
     .name = "iris-mlp",
     .summary = "three species of iris from four lengths, in a second",
     .description =
-        "Fisher's irises (1936), the first data set of many courses: a CSV file becomes a table, the table a "
+        "Fisher's irises (1936), the first data set of many courses: a CSV file becomes a table, the table a\n"
         "dataset, split at random into 120 flowers to train and 30 to test. Two hidden layers of 32 units.",
     .data = "iris",
     .epochs = 60,

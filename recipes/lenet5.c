@@ -21,9 +21,9 @@ static cbm_schedule *schedule(cbm_optimizer *opt, const cbm_recipe_settings *s, 
 const cbm_recipe cbm_recipe_lenet5 = {
     .name = "lenet5",
     .summary = "handwritten digits by LeNet-5, 61,706 parameters, 99 % right",
-    .description =
-        "The convolutional network of 1998: two convolutions of 5x5 with tanh and average pooling, three "
-        "linear layers, 61,706 parameters. Stochastic gradient descent with momentum, annealed along a cosine.",
+    .description = "The convolutional network of 1998: two convolutions of 5x5 with tanh and average pooling, three\n"
+                   "linear layers, 61,706 parameters. Stochastic gradient descent with momentum, annealed along a\n"
+                   "cosine.",
     .data = "mnist",
     .epochs = 8,
     .batch_size = 64,

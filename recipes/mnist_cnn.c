@@ -24,7 +24,7 @@ static cbm_schedule *schedule(cbm_optimizer *opt, const cbm_recipe_settings *s, 
 const cbm_recipe cbm_recipe_mnist_cnn = {
     .name = "mnist-cnn",
     .summary = "handwritten digits by a small convolutional network, 99 % right after 4 epochs",
-    .description = "PyTorch's MNIST example: two convolutions, pooling, dropout and two linear layers, 1.2 million "
+    .description = "PyTorch's MNIST example: two convolutions, pooling, dropout and two linear layers, 1.2 million\n"
                    "parameters. AdamW; the learning rate rises for a tenth of the steps and then falls along a cosine.",
     .data = "mnist",
     .epochs = 4,

@@ -23,7 +23,7 @@ const cbm_recipe cbm_recipe_mnist_mlp = {
     .name = "mnist-mlp",
     .summary = "handwritten digits by three linear layers, 98 % right",
     .description =
-        "The plainest network that does well on MNIST: every pixel is connected with every hidden unit. Adam, "
+        "The plainest network that does well on MNIST: every pixel is connected with every hidden unit. Adam,\n"
         "with a learning rate that falls along a cosine.",
     .data = "mnist",
     .epochs = 5,

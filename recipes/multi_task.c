@@ -257,11 +257,11 @@ static cbm_status run(cbm_context *cx, const cbm_recipe_settings *s, FILE *out)
 const cbm_recipe cbm_recipe_multi_task = {
     .name = "multi-task",
     .summary = "four attributes of a digit by one trunk with four heads, against four networks",
-    .description = "Of each digit four things are to be told: which one it is, how many holes it has, how it slants "
-                   "and how thick its "
-                   "strokes are (the last two measured on the picture and cut into thirds). One network with a shared "
-                   "trunk, a head and "
-                   "a loss for each, is compared with a network for each: test errors, parameters, seconds.",
+    .description =
+        "Of each digit four things are to be told: which one it is, how many holes it has, how it slants and\n"
+        "how thick its strokes are (the last two measured on the picture and cut into thirds). One network\n"
+        "with a shared trunk, a head and a loss for each, is compared with a network for each: test errors,\n"
+        "parameters, seconds.",
     .data = "mnist",
     .epochs = 40,
     .batch_size = 50,

@@ -217,10 +217,10 @@ const cbm_recipe cbm_recipe_oscillator = {
     .name = "oscillator",
     .summary = "a network that obeys the law of a damped oscillator: L-BFGS beside Adam and gradient descent",
     .description =
-        "No data, only x'' + 2 x' + 64 x = 0 and how it begins: the loss is the mean square of what is left of the law "
-        "at 101 moments, with derivatives by autograd, in f64. Each optimizer may evaluate it 20 times an epoch; "
-        "L-BFGS "
-        "comes hundreds of times as close to the true motion. The picture shows the losses and the motions.",
+        "No data, only x'' + 2 x' + 64 x = 0 and how it begins: the loss is the mean square of what is left\n"
+        "of the law at 101 moments, with derivatives by autograd, in f64. Each optimizer may evaluate it 20\n"
+        "times an epoch; L-BFGS comes hundreds of times as close to the true motion. The picture shows the\n"
+        "losses and the motions.",
     .epochs = 100,
     .batch_size = POINTS,
     .lr = 0.02,

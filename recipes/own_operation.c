@@ -218,10 +218,9 @@ const cbm_recipe cbm_recipe_own_operation = {
     .name = "own-operation",
     .summary = "a unit of one's own, x + sin^2(ax)/a, against tanh and ReLU on a wave",
     .description =
-        "An operation defined in the recipe, with a kernel and a gradient, is checked and trained like the built-in "
-        "ones. "
-        "Three networks that differ in their units learn sin(x) + x/10 on [-6, 6]; the picture shows what they say on "
-        "[-15, 15].",
+        "An operation defined in the recipe, with a kernel and a gradient, is checked and trained like the\n"
+        "built-in ones. Three networks that differ in their units learn sin(x) + x/10 on [-6, 6]; the picture\n"
+        "shows what they say on [-15, 15].",
     .epochs = 1,
     .batch_size = TRAINED,
     .lr = 3e-3,

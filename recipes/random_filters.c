@@ -175,9 +175,9 @@ const cbm_recipe cbm_recipe_random_filters = {
     .name = "random-filters",
     .summary = "small random filters prefer frequencies and orientations, and serve a linear layer well",
     .description =
-        "The power spectra of 64 random filters of 7x7 are measured beside those of large ones and drawn (spectra.png, "
-        "filters above their spectra). Then a linear layer learns digits from the pixels, from what the random filters "
-        "give, and together with the filters.",
+        "The power spectra of 64 random filters of 7x7 are measured beside those of large ones and drawn\n"
+        "(spectra.png, filters above their spectra). Then a linear layer learns digits from the pixels, from\n"
+        "what the random filters give, and together with the filters.",
     .data = "mnist",
     .epochs = 3,
     .batch_size = 100,

@@ -5,11 +5,11 @@
 #include <string.h>
 
 static const cbm_recipe *const recipes[] = {
-    &cbm_recipe_cifar_resnet20, &cbm_recipe_fashion_cnn,      &cbm_recipe_finetune,      &cbm_recipe_improve,
-    &cbm_recipe_iris_mlp,       &cbm_recipe_lenet5,           &cbm_recipe_mnist_cnn,     &cbm_recipe_mnist_mlp,
-    &cbm_recipe_multi_task,     &cbm_recipe_oscillator,       &cbm_recipe_own_operation, &cbm_recipe_random_filters,
-    &cbm_recipe_relu_tiling,    &cbm_recipe_scene_labeling,   &cbm_recipe_sliding,       &cbm_recipe_two_layer_net,
-    &cbm_recipe_wavelet,        &cbm_recipe_weight_averaging,
+    &cbm_recipe_cifar_resnet20, &cbm_recipe_fashion_cnn, &cbm_recipe_finetune,         &cbm_recipe_improve,
+    &cbm_recipe_iris_mlp,       &cbm_recipe_lenet5,      &cbm_recipe_mnist_cnn,        &cbm_recipe_mnist_mlp,
+    &cbm_recipe_multi_modal,    &cbm_recipe_multi_task,  &cbm_recipe_oscillator,       &cbm_recipe_own_operation,
+    &cbm_recipe_random_filters, &cbm_recipe_relu_tiling, &cbm_recipe_scene_labeling,   &cbm_recipe_sliding,
+    &cbm_recipe_two_layer_net,  &cbm_recipe_wavelet,     &cbm_recipe_weight_averaging,
 };
 
 size_t cbm_recipe_count(void)

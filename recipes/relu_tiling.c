@@ -148,8 +148,9 @@ const cbm_recipe cbm_recipe_relu_tiling = {
     .name = "relu-tiling",
     .summary = "draws a random ReLU network 1-200-200-1: it is piecewise linear",
     .description =
-        "Each hidden unit bends the line at one place, so a ReLU network cuts its input into pieces on which it is "
-        "linear. The picture shows a random network on [-3, 3], the borders of its pieces, and its slope.",
+        "Each hidden unit bends the line at one place, so a ReLU network cuts its input into pieces on which\n"
+        "it is linear. The picture shows a random network on [-3, 3], the borders of its pieces, and its\n"
+        "slope.",
     .epochs = 1,
     .batch_size = 64,
     .lr = 1e-3,

@@ -241,12 +241,11 @@ const cbm_recipe cbm_recipe_scene_labeling = {
     .name = "scene-labeling",
     .summary = "a class for each pixel by a recurrent convolutional network; each unrolling sees farther",
     .description =
-        "Discs, squares and dots of one brightness under noise: what a pixel belongs to is decided by an edge far "
-        "away. A "
-        "network that sees 9x9 pixels and its own scores of a step before is a graph with a cycle, unrolled four "
-        "times; "
-        "the mean intersection over union is measured after each step, and drawn are the scenes, their labels and what "
-        "each step says. Scenes are made here, so that labels are exact.",
+        "Discs, squares and dots of one brightness under noise: what a pixel belongs to is decided by an edge\n"
+        "far away. A network that sees 9x9 pixels and its own scores of a step before is a graph with a\n"
+        "cycle, unrolled four times; the mean intersection over union is measured after each step, and drawn\n"
+        "are the scenes, their labels and what each step says. Scenes are made here, so that labels are\n"
+        "exact.",
     .epochs = 20,
     .batch_size = 10,
     .lr = 0.003,

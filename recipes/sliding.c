@@ -357,13 +357,10 @@ static cbm_status run(cbm_context *cx, const cbm_recipe_settings *s, FILE *out)
 const cbm_recipe cbm_recipe_sliding = {
     .name = "sliding",
     .summary = "a classifier of digits, made fully convolutional, finds digits on large canvases",
-    .description = "A small convolutional network learns to tell windows of 28x28 with a digit in their middle, and "
-                   "which, from windows "
-                   "without. Its linear layers become convolutions (cbm_convolutionalize), and it gives a map of "
-                   "scores of canvases of "
-                   "140x140, on which test digits lie at random: 841 windows at once. What it finds is counted; "
-                   "heat-map.png shows how "
-                   "sure it is where, and frames what it found.",
+    .description = "A small convolutional network learns to tell windows of 28x28 with a digit in their middle, and\n"
+                   "which, from windows without. Its linear layers become convolutions (cbm_convolutionalize), and it\n"
+                   "gives a map of scores of canvases of 140x140, on which test digits lie at random: 841 windows at\n"
+                   "once. What it finds is counted; heat-map.png shows how sure it is where, and frames what it found.",
     .data = "mnist",
     .epochs = 1,
     .batch_size = 128,

@@ -94,9 +94,8 @@ static cbm_status run(cbm_context *cx, const cbm_recipe_settings *s, FILE *out)
 const cbm_recipe cbm_recipe_two_layer_net = {
     .name = "two-layer-net",
     .summary = "a module of one's own, 1000-100-10, fitted to random numbers in 500 steps",
-    .description =
-        "A network is a struct with a forward function. Gradient descent on the summed squared error of 64 random "
-        "samples; the loss is printed at each step and drawn.",
+    .description = "A network is a struct with a forward function. Gradient descent on the summed squared error of 64\n"
+                   "random samples; the loss is printed at each step and drawn.",
     .epochs = 1,
     .batch_size = BATCH,
     .lr = 1e-4,

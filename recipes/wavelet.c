@@ -168,11 +168,10 @@ const cbm_recipe cbm_recipe_wavelet = {
     .name = "wavelet",
     .summary = "a Haar wavelet packet as a cascade of strided convolutions, inverted exactly",
     .description =
-        "Three grouped convolutions of 2x2 in steps of two turn a mosaic of 64 grey pictures into the 64 bands of a "
-        "Haar "
-        "wavelet packet, and three transposed convolutions with the same weights turn them back, bit for bit. Most "
-        "coefficients are nearly nothing: the picture is composed of the largest ones alone too. bands.png shows the "
-        "mosaic beside its bands.",
+        "Three grouped convolutions of 2x2 in steps of two turn a mosaic of 64 grey pictures into the 64\n"
+        "bands of a Haar wavelet packet, and three transposed convolutions with the same weights turn them\n"
+        "back, bit for bit. Most coefficients are nearly nothing: the picture is composed of the largest ones\n"
+        "alone too. bands.png shows the mosaic beside its bands.",
     .data = "cifar10",
     .epochs = 1,
     .batch_size = 1,

@@ -142,10 +142,10 @@ static cbm_status run(cbm_context *cx, const cbm_recipe_settings *s, FILE *out)
 const cbm_recipe cbm_recipe_weight_averaging = {
     .name = "weight-averaging",
     .summary = "digits at a constant learning rate: averaged weights against the last ones",
-    .description =
-        "At a learning rate that never falls, the weights keep jumping about the goal. A moving average of them (EMA) "
-        "and the mean of every 50th step's (SWA) come to rest there: both are tested after each epoch beside the last "
-        "weights, the mean with its batch norm's statistics made anew. The picture shows the three errors.",
+    .description = "At a learning rate that never falls, the weights keep jumping about the goal. A moving average of\n"
+                   "them (EMA) and the mean of every 50th step's (SWA) come to rest there: both are tested after each\n"
+                   "epoch beside the last weights, the mean with its batch norm's statistics made anew. The picture\n"
+                   "shows the three errors.",
     .data = "mnist",
     .epochs = 8,
     .batch_size = 64,

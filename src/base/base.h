@@ -60,6 +60,7 @@ bool cbm_text_append(cbm_text *t, const char *format, ...) CBM_PRINTF(2, 3);
 bool cbm_text_append_v(cbm_text *t, const char *format, va_list arguments);
 const char *cbm_text_get(const cbm_text *t); /* "" when empty */
 void cbm_text_free(cbm_text *t);
+bool cbm_ends_in(const char *text, const char *ending);
 /* "(64, 1, 28, 28)" into buffer of size bytes; returns buffer. */
 char *cbm_shape_text(const cbm_shape *s, char *buffer, size_t size);
 

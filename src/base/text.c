@@ -117,6 +117,12 @@ static void put_int(char *buffer, size_t size, size_t *at, int64_t value)
 }
 
 /* Without printf: shape rules prepare this text before they know whether they need it. */
+bool cbm_ends_in(const char *text, const char *ending)
+{
+    const size_t length = strlen(text), end = strlen(ending);
+    return length >= end && strcmp(text + length - end, ending) == 0;
+}
+
 char *cbm_shape_text(const cbm_shape *s, char *buffer, size_t size)
 {
     if (size == 0)

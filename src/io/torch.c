@@ -45,12 +45,6 @@ bool cbm_is_torch(const uint8_t *bytes, size_t size)
 
 /* ---- the two forms: the value that holds the tensors, and where storages are ---- */
 
-static bool ends_in(const char *name, const char *end)
-{
-    const size_t n = strlen(name), m = strlen(end);
-    return n >= m && strcmp(name + n - m, end) == 0;
-}
-
 static bool memory_gone(reader *r)
 {
     return cbm_refuse(r->problem, CBM_ERROR_MEMORY, "no memory for its tables");
@@ -78,9 +72,9 @@ static bool read_zip(reader *r, int32_t *value)
     const cbm_zip_member *pickle = NULL;
     for (size_t i = 0; i < r->zip.members.count; i++) {
         const cbm_zip_member *m = &CBM_AT(&r->zip.members, cbm_zip_member, i);
-        if (strcmp(m->name, "data.pkl") == 0 || ends_in(m->name, "/data.pkl"))
+        if (strcmp(m->name, "data.pkl") == 0 || cbm_ends_in(m->name, "/data.pkl"))
             pickle = m;
-        if (ends_in(m->name, "constants.pkl"))
+        if (cbm_ends_in(m->name, "constants.pkl"))
             return cbm_refuse(r->problem, CBM_ERROR_UNSUPPORTED,
                               "it is a TorchScript program. HINT: in PyTorch, torch.save(model.state_dict(), path)");
     }

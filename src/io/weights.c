@@ -139,9 +139,7 @@ static cbm_status report_lists(cbm_safetensors *file, const char *what, const li
 /* Counts of batches, which PyTorch before 0.4.1 did not keep. */
 static bool may_be_missing(const char *name)
 {
-    static const char counts[] = "num_batches_tracked";
-    const size_t length = strlen(name), end = sizeof counts - 1;
-    return length >= end && strcmp(name + length - end, counts) == 0;
+    return cbm_ends_in(name, "num_batches_tracked");
 }
 
 static cbm_status match(cbm_safetensors *file, cbm_array *targets, const cbm_load_options *o, const char *what,

@@ -97,7 +97,7 @@ static bool read_member(const uint8_t *p, size_t left, const directory *d, const
                            .method = cbm_u16_le(p + 10) };
     memcpy(m->name, p + CBM_ZIP_CENTRAL_BYTES, name);
     const size_t ending = suffix ? strlen(suffix) : 0;
-    if (ending && name > ending && strcmp(m->name + name - ending, suffix) == 0)
+    if (ending && name > ending && cbm_ends_in(m->name, suffix))
         m->name[name - ending] = 0;
     char shown[CBM_SHOWN];
     cbm_shown(m->name, shown);

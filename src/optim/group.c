@@ -180,12 +180,6 @@ void cbm_group_put_rates(cbm_optimizer *opt, size_t group, double rate, double b
 
 /* ---- making groups ---- */
 
-static bool ends_in(const char *text, const char *suffix)
-{
-    size_t length = strlen(text), end = strlen(suffix);
-    return length >= end && strcmp(text + length - end, suffix) == 0;
-}
-
 static bool is_below(const cbm_module *module, const cbm_tensor *parameter)
 {
     cbm_named named;
@@ -206,7 +200,7 @@ static bool is_listed(const cbm_group_options *o, const cbm_tensor *parameter)
 static bool chosen(const cbm_optimizer_item *item, const cbm_group_options *o)
 {
     return (!o->prefix || strncmp(item->name, o->prefix, strlen(o->prefix)) == 0) &&
-           (!o->suffix || ends_in(item->name, o->suffix)) && cbm_tensor_rank(item->parameter) <= o->max_rank &&
+           (!o->suffix || cbm_ends_in(item->name, o->suffix)) && cbm_tensor_rank(item->parameter) <= o->max_rank &&
            (!o->module || is_below(o->module, item->parameter)) && (!o->parameters || is_listed(o, item->parameter));
 }
 

@@ -32,6 +32,26 @@ says out "frozen features: epoch 1/1"
 says out "from scratch"
 [ -s runs/finetune/curves.png ] || fail "finetune drew nothing"
 
+# Pictures and words in one space: WordNet's form, a dozen words.
+expect 1 "$C" train multi-modal
+says err "data/wordnet/data.noun"
+says err "cambium data get wordnet"
+mkdir -p data/wordnet
+: > data/wordnet/data.noun
+n=100
+for word in bird cat deer dog frog horse cow hen airplane car ship truck spoon lamp door; do
+    n=$((n + 1))
+    case $word in airplane | car | ship | truck | spoon | lamp | door) field=06 ;; *) field=05 ;; esac
+    echo "00000$n $field n 01 $word 0 001 @ 000000$field n 0000 | a word" >> data/wordnet/data.noun
+done
+expect 0 "$C" train multi-modal --epochs 1 --batch-size 10 --threads 1
+says out "15 words"
+says out "(never seen)"
+says out "labels never seen: mean rank"
+sed '/ truck /d' data/wordnet/data.noun > less && mv less data/wordnet/data.noun
+expect 1 "$C" train multi-modal
+says err "does not know the word truck"
+
 # The short course: its number of epochs is the run's own, also when it is resumed.
 expect 0 "$C" train cifar-resnet20 --run short --fast --max-steps 2 --batch-size 10 --threads 1
 says out "15 epochs"
