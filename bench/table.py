@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Tables from what bench/compare.py has stored: medians of pairs, and medians of the pairs' ratios.
 
-    python3 bench/table.py RESULTS.jsonl [--write bench/README.md]
+    python3 bench/table.py RESULTS.jsonl [--write bench/README.md] [--marks results]
 
 Prints them, or puts them between the marks <!-- results --> and <!-- /results --> of a page."""
 import argparse
@@ -19,7 +19,11 @@ NAMES = {"mnist-cnn": "mnist-cnn training, batch 64", "mnist-cnn-plain": "the sa
          "transformer-block-plain": "the same without dropout",
          "attention-4096": "attention of width 256 in 4 heads over 4096 steps, training, batch 1",
          "resnet50-b1": "ResNet-50 (224x224) inference, batch 1",
-         "resnet50-b8": "the same, batch 8", "mobilenet-v2-b1": "MobileNetV2 (224x224) inference, batch 1"}
+         "resnet50-b8": "the same, batch 8", "mobilenet-v2-b1": "MobileNetV2 (224x224) inference, batch 1",
+         "vision-resnet18-cifar-infer": "ResNet-18 (32x32) inference", "vision-resnet50-train": "ResNet-50 (224x224) training",
+         "vision-mobilenet-v2-train": "MobileNetV2 (224x224) training",
+         "vision-mobilenet-v2-infer": "MobileNetV2 (224x224) inference",
+         "vision-unet-train": "U-Net (128x128) training", "vision-unet-infer": "U-Net (128x128) inference"}
 
 
 def duration(us):
@@ -56,7 +60,7 @@ class Results:
         lines = [("work", "Cambium", "PyTorch", "ratio", "ONNX Runtime", "ratio", "bare oneDNN", "of its speed")]
         for work in WORKS:
             pairs = self.pairs(work, threads)
-            if not pairs:
+            if not pairs or work.startswith("vision-"):
                 continue
             row = [NAMES[work], duration(self.median(work, threads, "cambium"))]
             for name in ("torch", "onnx", "bare"):
@@ -69,6 +73,23 @@ class Results:
                     torch = next((r["torch"] for r in pairs if "torch" in r), {}) if name == "torch" else {}
                     how = f" ({torch['mode']}, {torch['threads']} thr.)" if torch else ""
                     row += [duration(us) + how, f"{ratio:.2f}"]
+            lines.append(row)
+        return rows(lines) if len(lines) > 1 else []
+
+    def throughput(self, threads):
+        lines = [("work", "batch", "Cambium", "PyTorch", "ratio", "ONNX Runtime", "ratio")]
+        for work, (_, _, batch) in WORKS.items():
+            pairs = self.pairs(work, threads)
+            if not pairs or not work.startswith("vision-"):
+                continue
+            row = [NAMES[work], str(batch)]
+            for name in ("cambium", "torch", "onnx"):
+                us = self.median(work, threads, name)
+                row.append(f"{batch * 1e6 / us:.1f}" if us else "")
+                if us and name == "torch":
+                    row[-1] += f" ({next(r['torch'] for r in pairs if 'torch' in r)['mode']})"
+                if name != "cambium":
+                    row.append(f"{self.ratio(work, threads, name):.2f}" if us else "")
             lines.append(row)
         return rows(lines) if len(lines) > 1 else []
 
@@ -110,6 +131,8 @@ class Results:
                 + (f", PyTorch {machine['torch']}, ONNX Runtime {machine['onnxruntime']}" if "torch" in machine else "")
                 + f"; medians of {pairs} alternating pairs. Compare only within a table."]
         for title, part in (("Two threads", self.times(2)), ("One thread", self.times(1)),
+                            ("Pictures a second, two threads", self.throughput(2)),
+                            ("Pictures a second, one thread", self.throughput(1)),
                             ("mnist-cnn by batch size, two threads", self.sweep()),
                             ("Bytes of tensors at the peak of a training run", self.memory())):
             if part:
@@ -121,6 +144,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results")
     parser.add_argument("--write")
+    parser.add_argument("--marks", default="results")
     args = parser.parse_args()
     page = Results(args.results).page()
     if not args.write:
@@ -128,9 +152,9 @@ def main():
         return
     with open(args.write) as f:
         text = f.read()
-    marks = re.compile("(<!-- results -->\n).*(<!-- /results -->)", re.S)
+    marks = re.compile(f"(<!-- {args.marks} -->\n).*(<!-- /{args.marks} -->)", re.S)
     if not marks.search(text):
-        raise SystemExit(f"{args.write}: the marks <!-- results --> and <!-- /results --> are missing")
+        raise SystemExit(f"{args.write}: the marks <!-- {args.marks} --> and <!-- /{args.marks} --> are missing")
     with open(args.write, "w") as f:
         f.write(marks.sub(lambda m: m[1] + page + m[2], text))
 
