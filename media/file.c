@@ -1,4 +1,4 @@
-/* file.c: messages, and writing a file so that a crash leaves the old one or the new one. Rests on POSIX. */
+/* file.c: messages, opening a file, and writing a file so that a crash leaves the old one or the new one. Rests on POSIX. */
 #include "media_internal.h"
 
 #include <errno.h>
@@ -19,7 +19,43 @@ cbm_status cbm_media_fail(cbm_media_message *message, cbm_status status, const c
     va_start(arguments, format);
     vsnprintf(message->text, sizeof message->text, format, arguments);
     va_end(arguments);
+    for (char *c = message->text; *c; c++) /* names in archives may hold anything */
+        if ((unsigned char)*c < ' ' || *c == 127)
+            *c = '?';
     return status;
+}
+
+int cbm_media_open(const char *path, int64_t *size, cbm_media_message *message)
+{
+    struct stat about;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not make us wait */
+    if (fd < 0 || fstat(fd, &about) != 0)
+        cbm_media_fail(message, CBM_ERROR_IO, "cannot open '%.300s': %s", path, strerror(errno));
+    else if (!S_ISREG(about.st_mode))
+        cbm_media_fail(message, CBM_ERROR_IO, "'%.300s' is not a regular file", path);
+    else {
+        *size = about.st_size;
+        return fd;
+    }
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+bool cbm_media_read_at(int fd, void *out, size_t size, int64_t offset)
+{
+    uint8_t *to = out;
+    while (size > 0) {
+        ssize_t n = pread(fd, to, size, offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        to += n;
+        offset += n;
+        size -= (size_t)n;
+    }
+    return true;
 }
 
 static bool write_all(int fd, const uint8_t *bytes, size_t size)

@@ -55,6 +55,12 @@ static bool add_name(names *n, const char *name)
     return n->at[n->count] && ++n->count <= MOST_PICTURES;
 }
 
+static bool is_picture(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    return dot && cbm_is_picture_ending(dot);
+}
+
 /* The folders, or the pictures, in a folder, sorted byte by byte; hidden ones are passed over. */
 static cbm_status list(const char *path, bool folders, names *out, cbm_media_message *message)
 {
@@ -69,7 +75,7 @@ static cbm_status list(const char *path, bool folders, names *out, cbm_media_mes
         const int n = snprintf(full, sizeof full, "%s/%s", path, e->d_name);
         if (e->d_name[0] == '.' || n < 0 || n >= PATH_ROOM || stat(full, &about) != 0)
             continue;
-        if (folders ? S_ISDIR(about.st_mode) : S_ISREG(about.st_mode) && cbm_is_picture_name(e->d_name))
+        if (folders ? S_ISDIR(about.st_mode) : S_ISREG(about.st_mode) && is_picture(e->d_name))
             good = add_name(out, e->d_name);
     }
     closedir(d);

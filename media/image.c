@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 cbm_status cbm_image_check_size(int64_t width, int64_t height, cbm_media_message *message)
 {
@@ -63,37 +63,27 @@ cbm_status cbm_image_read_memory(const void *bytes, size_t size, cbm_image *imag
 /* The whole file, at most the limit; the caller frees *bytes. */
 static cbm_status read_file(const char *path, uint8_t **bytes, size_t *size, cbm_media_message *message)
 {
-    FILE *file = fopen(path, "rb");
-    if (!file)
-        return cbm_media_fail(message, CBM_ERROR_IO, "cannot open '%s': %s", path, strerror(errno));
+    int64_t bytes_there = 0;
+    const int fd = cbm_media_open(path, &bytes_there, message);
+    if (fd < 0)
+        return CBM_ERROR_IO;
     cbm_status status = CBM_OK;
     uint8_t *buffer = NULL;
-    struct stat about;
-    if (fstat(fileno(file), &about) != 0 || !S_ISREG(about.st_mode)) {
-        status = cbm_media_fail(message, CBM_ERROR_IO, "'%s' is not a regular file", path);
-        goto done;
-    }
-    if (about.st_size > CBM_IMAGE_MAX_FILE_BYTES) {
+    if (bytes_there > CBM_IMAGE_MAX_FILE_BYTES)
         status = cbm_media_fail(message, CBM_ERROR_FORMAT, "'%s' is too large for an image (%lld bytes)", path,
-                                (long long)about.st_size);
-        goto done;
-    }
-    buffer = malloc((size_t)about.st_size + 1);
-    if (!buffer) {
+                                (long long)bytes_there);
+    else if (!(buffer = malloc((size_t)bytes_there + 1)))
         status = cbm_media_fail(message, CBM_ERROR_MEMORY, "no memory to read '%s'", path);
-        goto done;
-    }
-    *size = fread(buffer, 1, (size_t)about.st_size, file);
-    if (ferror(file)) {
-        status = cbm_media_fail(message, CBM_ERROR_IO, "cannot read '%s': %s", path, strerror(errno));
-        goto done;
+    else if (!cbm_media_read_at(fd, buffer, (size_t)bytes_there, 0))
+        status = cbm_media_fail(message, CBM_ERROR_IO, "cannot read '%s' whole", path);
+    close(fd);
+    if (status != CBM_OK) {
+        free(buffer);
+        return status;
     }
     *bytes = buffer;
-    buffer = NULL;
-done:
-    free(buffer);
-    fclose(file);
-    return status;
+    *size = (size_t)bytes_there;
+    return CBM_OK;
 }
 
 cbm_status cbm_image_read(const char *path, cbm_image *image, cbm_media_message *message)

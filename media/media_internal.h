@@ -14,9 +14,9 @@ cbm_status cbm_jpeg_decode(const uint8_t *bytes, size_t size, cbm_image *image, 
 /* CBM_OK if an image of this size is within the limits. */
 cbm_status cbm_image_check_size(int64_t width, int64_t height, cbm_media_message *message);
 
-/* planes.c: .png, .jpg, .jpeg, in any case; whether planes of that size can be; an image scaled to cover height x width, cut to
+/* planes.c: is an ending .png, .jpg or .jpeg, in any case? Whether planes of that size can be; an image scaled to cover height x width, cut to
    its middle, as planes (channels, height, width). */
-bool cbm_is_picture_name(const char *name);
+bool cbm_is_picture_ending(const char *ending);
 cbm_status cbm_planes_check(int64_t height, int64_t width, int64_t channels, cbm_media_message *message);
 cbm_status cbm_image_to_planes(const cbm_image *image, int64_t height, int64_t width, int64_t channels, uint8_t *planes,
                                cbm_media_message *message);
@@ -32,6 +32,10 @@ typedef struct cbm_tar {
 /* false: the end, or an error, which status tells. */
 bool cbm_tar_next(cbm_tar *tar, cbm_status *status, cbm_media_message *message);
 
+/* A regular file to be read: its descriptor, to be closed, and size; below 0: the message says why. */
+int cbm_media_open(const char *path, int64_t *size, cbm_media_message *message);
+/* So many bytes from there on; false: they cannot be read, or are not there. */
+bool cbm_media_read_at(int fd, void *bytes, size_t size, int64_t offset);
 /* Writes to a temporary name beside path, syncs, renames. */
 cbm_status cbm_media_write_file(const char *path, const void *bytes, size_t size, cbm_media_message *message);
 

@@ -1,18 +1,16 @@
 /* planes.c: a picture of any size as planes of one size: what folders and shards of pictures hand out. Rests on image.c. */
 #include "media_internal.h"
 
+#include <math.h>
 #include <string.h>
 #include <strings.h>
 
-bool cbm_is_picture_name(const char *name)
+bool cbm_is_picture_ending(const char *ending)
 {
-    static const char *const endings[] = { ".png", ".jpg", ".jpeg" };
-    const size_t length = strlen(name);
-    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
-        if (length > strlen(endings[i]) && strcasecmp(name + length - strlen(endings[i]), endings[i]) == 0)
-            return true;
-    return false;
+    return strcasecmp(ending, ".png") == 0 || strcasecmp(ending, ".jpg") == 0 || strcasecmp(ending, ".jpeg") == 0;
 }
+
+#define LONGEST 4
 
 cbm_status cbm_planes_check(int64_t height, int64_t width, int64_t channels, cbm_media_message *message)
 {
@@ -20,6 +18,22 @@ cbm_status cbm_planes_check(int64_t height, int64_t width, int64_t channels, cbm
         return cbm_media_fail(message, CBM_ERROR_INVALID, "pictures have 1 channel or 3, not %lld",
                               (long long)channels);
     return cbm_image_check_size(width, height, message);
+}
+
+/* The middle of what is so elongated that most of it, scaled, would be cut off: at most four times as long as the target is. */
+static cbm_status shorten(const cbm_image *in, int64_t height, int64_t width, cbm_image *out,
+                          cbm_media_message *message)
+{
+    const double scale_w = (double)width / (double)in->width, scale_h = (double)height / (double)in->height;
+    const double scale = scale_w > scale_h ? scale_w : scale_h;
+    const double longest_w = ceil(LONGEST * (double)width / scale), longest_h = ceil(LONGEST * (double)height / scale);
+    const int64_t w = (double)in->width > longest_w ? (int64_t)longest_w : in->width;
+    const int64_t h = (double)in->height > longest_h ? (int64_t)longest_h : in->height;
+    const int64_t left = (in->width - w) / 2, top = (in->height - h) / 2, c = in->channels;
+    cbm_status status = cbm_image_new(w, h, c, out, message);
+    for (int64_t y = 0; status == CBM_OK && y < h; y++)
+        memcpy(out->pixels + y * w * c, in->pixels + ((top + y) * in->width + left) * c, (size_t)(w * c));
+    return status;
 }
 
 /* Scaled so that it covers height x width, with as little of it outside as possible. */
@@ -46,14 +60,17 @@ static void take_middle(const cbm_image *in, int64_t height, int64_t width, uint
 cbm_status cbm_image_to_planes(const cbm_image *image, int64_t height, int64_t width, int64_t channels, uint8_t *planes,
                                cbm_media_message *message)
 {
-    cbm_image converted = { 0 }, covering = { 0 };
+    cbm_image converted = { 0 }, shortened = { 0 }, covering = { 0 };
     cbm_status status =
         channels == 1 ? cbm_image_to_grey(image, &converted, message) : cbm_image_to_rgb(image, &converted, message);
     if (status == CBM_OK)
-        status = cover(&converted, height, width, &covering, message);
+        status = shorten(&converted, height, width, &shortened, message);
+    if (status == CBM_OK)
+        status = cover(&shortened, height, width, &covering, message);
     if (status == CBM_OK)
         take_middle(&covering, height, width, planes);
     cbm_image_free(&converted);
+    cbm_image_free(&shortened);
     cbm_image_free(&covering);
     return status;
 }

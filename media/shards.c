@@ -1,13 +1,10 @@
 /* shards.c: pictures and their classes in tar files, in WebDataset's convention, read where they lie. Rests on tar.c, planes.c. */
 #include "media_internal.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { LABEL_MOST = 999999, LABEL_ROOM = 32 };
@@ -18,9 +15,8 @@ typedef struct sample {
 
 struct cbm_image_shards {
     int64_t height, width, channels, classes;
-    int *files;
     char **paths;
-    size_t n_files;
+    size_t n_paths;
     sample *samples;
     int64_t count;
 };
@@ -65,7 +61,7 @@ static cbm_status end_sample(grouping *g, cbm_media_message *message)
 static int64_t label_in(int fd, int64_t offset, int64_t bytes)
 {
     char text[LABEL_ROOM + 1] = "";
-    if (bytes < 1 || bytes > LABEL_ROOM || pread(fd, text, (size_t)bytes, offset) != bytes)
+    if (bytes < 1 || bytes > LABEL_ROOM || !cbm_media_read_at(fd, text, (size_t)bytes, offset))
         return -1;
     size_t i = strspn(text, " \t\r\n"), digits = strspn(text + i, "0123456789");
     int64_t value = 0;
@@ -81,6 +77,9 @@ static cbm_status take_member(grouping *g, const cbm_tar *t, cbm_media_message *
     const char *slash = strrchr(t->name, '/'), *dot = strchr(slash ? slash : t->name, '.');
     if (!dot || dot == (slash ? slash + 1 : t->name)) /* no ending, or a hidden file */
         return CBM_OK;
+    const bool picture = cbm_is_picture_ending(dot);
+    if (!picture && strcasecmp(dot, ".cls") != 0)
+        return CBM_OK;
     size_t n = (size_t)(dot - t->name);
     if (strlen(g->key) != n || memcmp(g->key, t->name, n) != 0 || !g->any) {
         cbm_status status = end_sample(g, message);
@@ -91,12 +90,12 @@ static cbm_status take_member(grouping *g, const cbm_tar *t, cbm_media_message *
         g->now = (sample){ (int64_t)g->shard, -1, 0, -1 };
         g->any = true;
     }
-    if (cbm_is_picture_name(t->name)) {
+    if (picture) {
         if (g->now.offset >= 0)
             return refuse(g, message, CBM_ERROR_FORMAT, "has two pictures");
         g->now.offset = t->offset;
         g->now.bytes = t->bytes;
-    } else if (strcasecmp(dot, ".cls") == 0) {
+    } else {
         g->now.label = label_in(t->fd, t->offset, t->bytes);
         if (g->now.label < 0)
             return refuse(g, message, CBM_ERROR_FORMAT, "has a class that is no number from 0 to 999999");
@@ -106,13 +105,11 @@ static cbm_status take_member(grouping *g, const cbm_tar *t, cbm_media_message *
 
 static cbm_status open_shard(cbm_image_shards *s, size_t shard, cbm_media_message *message)
 {
-    struct stat about;
-    const char *path = s->paths[shard];
-    s->files[shard] = open(path, O_RDONLY | O_CLOEXEC);
-    if (s->files[shard] < 0 || fstat(s->files[shard], &about) != 0)
-        return cbm_media_fail(message, CBM_ERROR_IO, "cannot open '%.300s': %s", path, strerror(errno));
-    if (!S_ISREG(about.st_mode))
-        return cbm_media_fail(message, CBM_ERROR_IO, "'%.300s' is no file", path);
+    const char *path = s->paths[shard]; /* closed again at the end: shards may be more than files can be open */
+    int64_t size = 0;
+    int fd = cbm_media_open(path, &size, message);
+    if (fd < 0)
+        return CBM_ERROR_IO;
     cbm_tar *t = calloc(1, sizeof *t);
     grouping *g = calloc(1, sizeof *g);
     cbm_media_message why = { "" };
@@ -120,7 +117,7 @@ static cbm_status open_shard(cbm_image_shards *s, size_t shard, cbm_media_messag
     if (!t || !g)
         status = cbm_media_fail(message, CBM_ERROR_MEMORY, "no memory for reading '%.300s'", path);
     if (status == CBM_OK) {
-        *t = (cbm_tar){ .fd = s->files[shard], .size = about.st_size };
+        *t = (cbm_tar){ .fd = fd, .size = size };
         *g = (grouping){ .shards = s, .shard = shard };
         while (status == CBM_OK && cbm_tar_next(t, &status, &why))
             status = take_member(g, t, message);
@@ -131,6 +128,7 @@ static cbm_status open_shard(cbm_image_shards *s, size_t shard, cbm_media_messag
     }
     free(t);
     free(g);
+    close(fd);
     return status;
 }
 
@@ -149,12 +147,10 @@ cbm_status cbm_image_shards_open(const char *const *paths, size_t count, int64_t
     if (!s)
         return cbm_media_fail(message, CBM_ERROR_MEMORY, "no memory for the list of pictures");
     *s = (cbm_image_shards){ .height = height, .width = width, .channels = channels };
-    s->files = malloc(count * sizeof *s->files);
     s->paths = calloc(count, sizeof *s->paths);
-    bool room = s->files && s->paths;
+    bool room = s->paths != NULL;
     for (size_t i = 0; room && i < count; i++) {
-        s->files[i] = -1;
-        s->n_files = i + 1;
+        s->n_paths = i + 1;
         s->paths[i] = paths[i] ? strdup(paths[i]) : NULL;
         room = s->paths[i] != NULL;
     }
@@ -175,12 +171,8 @@ void cbm_image_shards_free(cbm_image_shards *s)
 {
     if (!s)
         return;
-    for (size_t i = 0; i < s->n_files; i++) {
-        if (s->files[i] >= 0)
-            close(s->files[i]);
+    for (size_t i = 0; i < s->n_paths; i++)
         free(s->paths[i]);
-    }
-    free(s->files);
     free(s->paths);
     free(s->samples);
     free(s);
@@ -213,17 +205,16 @@ cbm_status cbm_image_shards_read(const cbm_image_shards *s, int64_t index, uint8
     uint8_t *bytes = malloc((size_t)p->bytes + 1);
     if (!bytes)
         return cbm_media_fail(message, CBM_ERROR_MEMORY, "no memory for a picture of %lld bytes", (long long)p->bytes);
-    int64_t got = 0;
-    for (ssize_t n; got < p->bytes; got += n) {
-        n = pread(s->files[p->shard], bytes + got, (size_t)(p->bytes - got), p->offset + got);
-        if (n < 0 && errno == EINTR)
-            n = 0;
-        else if (n <= 0)
-            break;
+    int64_t size = 0;
+    int fd = cbm_media_open(path, &size, message);
+    if (fd < 0) {
+        free(bytes);
+        return CBM_ERROR_IO;
     }
     cbm_status status = CBM_OK;
-    if (got < p->bytes)
+    if (!cbm_media_read_at(fd, bytes, (size_t)p->bytes, p->offset))
         status = cbm_media_fail(&why, CBM_ERROR_IO, "the file has become shorter");
+    close(fd);
     if (status == CBM_OK)
         status = cbm_image_read_memory(bytes, (size_t)p->bytes, &file, &why);
     if (status == CBM_OK)

@@ -2,32 +2,15 @@
    and ustar, and GNU's long names. Everything in a header is checked before it is used. Rests on POSIX. */
 #include "media_internal.h"
 
-#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { BLOCK = 512, PAX_MOST = 1 << 20 };
 
 /* Of a header. */
 enum { NAME = 0, SIZE = 124, CHECKSUM = 148, TYPE = 156, MAGIC = 257, PREFIX = 345 };
 enum { NAME_ROOM = 100, SIZE_ROOM = 12, CHECKSUM_ROOM = 8, PREFIX_ROOM = 155 };
-
-static bool read_at(int fd, void *out, size_t size, int64_t offset)
-{
-    uint8_t *to = out;
-    while (size > 0) {
-        ssize_t n = pread(fd, to, size, offset);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        to += n;
-        offset += n;
-        size -= (size_t)n;
-    }
-    return true;
-}
 
 /* Octal digits with spaces before, ended by a space, a zero or the field's end; -1: anything else. */
 static int64_t octal(const uint8_t *field, size_t room)
@@ -129,13 +112,16 @@ static bool broken(const cbm_tar *t, cbm_status *status, cbm_media_message *mess
 /* A member that says something of the next one. false: broken. */
 static bool take_extra(cbm_tar *t, char type, int64_t offset, int64_t bytes, char *name, size_t room, int64_t *size)
 {
-    static _Thread_local char text[PAX_MOST];
-    if (bytes > (type == 'L' ? (int64_t)room : (int64_t)sizeof text) || !read_at(t->fd, text, (size_t)bytes, offset))
+    if (bytes > (type == 'L' ? (int64_t)room : PAX_MOST))
         return false;
-    if (type == 'x')
-        return take_pax(text, (size_t)bytes, name, room, size);
-    snprintf(name, room, "%.*s", (int)bytes, text);
-    return true;
+    char *text = malloc((size_t)bytes + 1);
+    bool good = text && cbm_media_read_at(t->fd, text, (size_t)bytes, offset);
+    if (good && type == 'x')
+        good = take_pax(text, (size_t)bytes, name, room, size);
+    else if (good)
+        snprintf(name, room, "%.*s", (int)bytes, text);
+    free(text);
+    return good;
 }
 
 bool cbm_tar_next(cbm_tar *t, cbm_status *status, cbm_media_message *message)
@@ -147,7 +133,7 @@ bool cbm_tar_next(cbm_tar *t, cbm_status *status, cbm_media_message *message)
     for (;;) {
         if (t->at >= t->size) /* archives without the two zero blocks at the end are about */
             return t->at == t->size ? false : broken(t, status, message, "it ends within a member");
-        if (t->size - t->at < BLOCK || !read_at(t->fd, header, BLOCK, t->at))
+        if (t->size - t->at < BLOCK || !cbm_media_read_at(t->fd, header, BLOCK, t->at))
             return broken(t, status, message, "it ends within a header");
         if (is_zero(header))
             return false;

@@ -72,8 +72,9 @@ static void on_gradient(const cbm_recipe_check *row, void *user)
     w->checked++;
     if (row->passed)
         return;
-    if (w->failed++ == 0)
-        snprintf(w->name, sizeof w->name, "%s", row->name);
+    if (w->failed++ > 0)
+        return;
+    snprintf(w->name, sizeof w->name, "%s", row->name);
     w->error = row->max_error;
 }
 

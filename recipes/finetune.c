@@ -232,9 +232,10 @@ static cbm_status run(cbm_context *cx, const cbm_recipe_settings *s, FILE *out)
 const cbm_recipe cbm_recipe_finetune = {
     .name = "finetune",
     .summary = "few pictures of new things: frozen features and fine-tuning against training from scratch",
-    .description = "A residual network learns five of CIFAR-10's classes. Of the five others only 5 % of the training\n"
-                   "pictures are given, 250 of each: a linear layer on the frozen features, the whole network trained\n"
-                   "on, and a new network from scratch are compared; three curves in one picture.",
+    .description =
+        "A residual network learns five of CIFAR-10's classes. Of the five others only 5 % of the training\n"
+        "pictures are given, about 250 of each: a linear layer on the frozen features, the whole network trained\n"
+        "on, and a new network from scratch are compared; three curves in one picture.",
     .data = "cifar10",
     .epochs = 40,
     .batch_size = 32,

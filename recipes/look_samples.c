@@ -180,8 +180,11 @@ static void draw_confusion(const cbm_looker *l, const confusion *c, cbm_dataset 
     for (int i = 0; i < MISTAKES && c->worst[i].sure > 0 && cbm_looker_well(l); i++) {
         CBM_SCOPE(scope, l->cx);
         cbm_tensor *input = NULL;
-        if (cbm_dataset_get(test, c->worst[i].sample, &input, NULL) == CBM_OK)
-            cbm_tiles_put_own(&t, 0, i, cbm_tensor_data(cbm_cast(input, CBM_F32)), s.v[1]);
+        if (cbm_dataset_get(test, c->worst[i].sample, &input, NULL) != CBM_OK)
+            break;
+        const float *values = cbm_tensor_data(cbm_cast(input, CBM_F32));
+        if (values)
+            cbm_tiles_put_own(&t, 0, i, values, s.v[1]);
     }
     cbm_looker_keep(l, &t.image, "mistakes.png");
 }

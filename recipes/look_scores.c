@@ -27,12 +27,14 @@ void cbm_look_draw_scores(const cbm_looker *l, const char *layer)
                                 cbm_grad_cam(l->net, x, CBM_TOP, layer),
                                 cbm_occlusion(l->net, x, CBM_TOP, hole, hole > 1 ? hole / 2 : 1, 0) };
         for (int64_t v = 0; v < 6; v++) {
+            const float *values = cbm_tensor_data(views[v]);
+            if (!values)
+                break;
             cbm_shape of = cbm_tensor_shape(views[v]);
             int64_t h = of.v[of.v[0] - 1], w = of.v[of.v[0]];
-            const float *values = cbm_tensor_data(views[v]);
-            if (values && cbm_tensor_count(views[v]) == size)
+            if (cbm_tensor_count(views[v]) == size)
                 cbm_tiles_put_own(&t, i, v, values, channels);
-            else if (values)
+            else
                 cbm_tiles_put_scaled(&t, i, v, values, h, w);
         }
     }

@@ -198,7 +198,8 @@ static void errors_of(cbm_module *net, cbm_dataset *data, double error[ATTRIBUTE
     cbm_loader *loader = cbm_loader_open(data, .batch_size = 500);
     cbm_eval(net);
     for (int a = 0; a < ATTRIBUTES; a++)
-        error[a] = h->head[a] ? 0 : error[a];
+        if (h->head[a])
+            error[a] = 0;
     for (cbm_batch b; cbm_next(loader, &b);) {
         CBM_NO_GRAD(scope, net->cx);
         cbm_tensor *scores = cbm_call(net, b.input);
@@ -238,7 +239,7 @@ static cbm_status run(cbm_context *cx, const cbm_recipe_settings *s, FILE *out)
 {
     limits l = { { 0 }, { 0 } };
     cbm_dataset *data = digits(cx, s, CBM_TRAIN, &l), *test = digits(cx, s, CBM_TEST, &l);
-    double together[ATTRIBUTES], alone[ATTRIBUTES], seconds[2] = { 0, 0 };
+    double together[ATTRIBUTES] = { 0 }, alone[ATTRIBUTES] = { 0 }, seconds[2] = { 0, 0 };
     int64_t parameters[2] = { 0, 0 };
     if (cbm_context_status(cx) == CBM_OK)
         train(cx, s, ALL, data, test, together, &parameters[0], &seconds[0]);

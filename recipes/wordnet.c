@@ -15,13 +15,16 @@ typedef struct line {
     const char *at, *end;
 } line;
 
-/* The next word of the line, up to a space; false: none, or too long for word. */
+/* The next word of the line, up to a space, cut to its room; false: none, or not of letters and the like. */
 static bool next_word(line *l, char *word, size_t room)
 {
     const char *space = memchr(l->at, ' ', (size_t)(l->end - l->at));
     size_t n = (size_t)((space ? space : l->end) - l->at);
     if (n == 0)
         return false;
+    for (size_t i = 0; i < n; i++)
+        if ((unsigned char)l->at[i] < ' ' || l->at[i] == 127)
+            return false;
     snprintf(word, room, "%.*s", (int)(n < room ? n : room - 1), l->at);
     l->at = space ? space + 1 : l->end;
     return true;

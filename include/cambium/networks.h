@@ -18,7 +18,8 @@ typedef struct cbm_network_options {
 } cbm_network_options;
 CBM_API void cbm_network_options_init(cbm_network_options *options);
 
-/* A network, its weights drawn as its PyTorch version draws them: images (N, C, H, W) -> scores (N, classes); unet:
+/* A network, its weights drawn as its PyTorch version draws them (of the networks for 32x32 the last layer's as cbm_nn_linear's):
+   images (N, C, H, W) -> scores (N, classes); unet:
    (N, C, H, W) -> (N, classes, H, W), H and W multiples of 16.
      lenet5                                             LeCun, Bottou, Bengio and Haffner 1998, with tanh; 28x28
      alexnet                                            Krizhevsky 2014; 224x224, 63x63 at least

@@ -61,9 +61,9 @@ static bool fits(const cbm_batch *b, const char *who, int64_t classes, double al
         return cbm_fail(cx, CBM_ERROR_INVALID, "[%s] alpha is %g; more than 0 and at most %d is possible", who, alpha,
                         ALPHA_MAX),
                false;
-    if (!b->target || cbm_tensor_shape(b->target).v[0] != 1 || classes < 1)
-        return cbm_fail(cx, CBM_ERROR_SHAPE, "[%s] needs class numbers (N) as targets, and how many classes there are",
-                        who),
+    if (!b->target || cbm_tensor_shape(b->target).v[0] != 1 || cbm_tensor_dtype(b->target) != CBM_I64 || classes < 1)
+        return cbm_fail(cx, CBM_ERROR_SHAPE,
+                        "[%s] needs class numbers (N) as targets, i64, and how many classes there are", who),
                false;
     if (dtype != CBM_F32 && dtype != CBM_F64 && dtype != CBM_BF16)
         return cbm_fail(cx, CBM_ERROR_DTYPE, "[%s] inputs are %s; floats can be mixed. HINT: cbm_normalize gives them",
@@ -87,8 +87,9 @@ static cbm_mixed mix(const cbm_batch *b, int64_t classes, cbm_tensor *share_of_p
     cbm_context *cx = cbm_tensor_context(b->input);
     cbm_dtype dtype = cbm_tensor_dtype(b->input);
     cbm_tensor *of_classes = cbm_cast(cbm_tensor_from(cx, CBM_F32, CBM_SHAPE(1, 1), &(float){ (float)share }), dtype);
-    return (cbm_mixed){ mixed(b->input, share_of_pixels), mixed(cbm_one_hot(b->target, classes, dtype), of_classes),
-                        share };
+    cbm_mixed both = { mixed(b->input, share_of_pixels), mixed(cbm_one_hot(b->target, classes, dtype), of_classes),
+                       share };
+    return cbm_context_status(cx) == CBM_OK ? both : (cbm_mixed){ b->input, b->target, 1 };
 }
 
 cbm_mixed cbm_mixup(const cbm_batch *batch, int64_t classes, double alpha, uint64_t seed)

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEEPEST = 16 };
+enum { DEEPEST = 16, ENTRIES_MOST = 1 << 17, NAME_MOST = 500 };
 
 static const uint8_t old_magic[] = {
     0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, '.'
@@ -28,6 +28,7 @@ typedef struct reader {
     cbm_array sources;         /* of source: of each storage */
     cbm_array found;           /* of found */
     cbm_array names;           /* bytes */
+    size_t entries;            /* of dictionaries, met so far */
     cbm_problem *problem;
 } reader;
 
@@ -50,6 +51,48 @@ static bool memory_gone(reader *r)
     return cbm_refuse(r->problem, CBM_ERROR_MEMORY, "no memory for its tables");
 }
 
+/* Storages by key, so that one is looked for once however often it is referred to. */
+typedef struct keyed {
+    const char *key;
+    size_t length, index; /* index: in the pickle's storages */
+} keyed;
+
+static int by_key(const void *a, const void *b)
+{
+    const keyed *x = a, *y = b;
+    if (x->length != y->length)
+        return x->length < y->length ? -1 : 1;
+    return x->length ? memcmp(x->key, y->key, x->length) : 0;
+}
+
+/* An array of keyed, sorted, and room for the sources. */
+static bool sort_storages(reader *r, cbm_array *order)
+{
+    for (size_t i = 0; i < r->pickle.storages.count; i++) {
+        const cbm_pickle_storage *s = &CBM_AT(&r->pickle.storages, cbm_pickle_storage, i);
+        if (!cbm_array_push(order, &(keyed){ s->key, s->length, i }) || !cbm_array_push(&r->sources, &(source){ 0 }))
+            return memory_gone(r);
+    }
+    if (order->count)
+        qsort(order->data, order->count, sizeof(keyed), by_key);
+    return true;
+}
+
+/* The first of the storages with this key, and one past the last. */
+static void range_of(const cbm_array *order, keyed key, size_t *first, size_t *end)
+{
+    size_t low = 0, high = order->count;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (by_key(&CBM_AT(order, keyed, middle), &key) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (*first = *end = low; *end < order->count && by_key(&CBM_AT(order, keyed, *end), &key) == 0;)
+        ++*end;
+}
+
 /* A member of the archive; storages are never compressed, so that no small file stands for large memory. */
 static bool member_bytes(reader *r, const char *name, source *out)
 {
@@ -63,6 +106,26 @@ static bool member_bytes(reader *r, const char *name, source *out)
                           cbm_shown(name, shown));
     *out = (source){ cbm_zip_read(&r->zip, r->heap, m, &inflated, r->problem), (size_t)m->size };
     return out->bytes != NULL;
+}
+
+/* Each storage's bytes are the member data/KEY, which is checked once. */
+static bool find_members(reader *r, const cbm_array *order)
+{
+    char name[CBM_ZIP_NAME + 96];
+    for (size_t i = 0; i < order->count; i++) {
+        const keyed *k = &CBM_AT(order, keyed, i);
+        source *at = &CBM_AT(&r->sources, source, k->index);
+        if (i > 0 && by_key(k - 1, k) == 0) {
+            *at = CBM_AT(&r->sources, source, k[-1].index);
+            continue;
+        }
+        if (k->length > 64)
+            return cbm_refuse(r->problem, CBM_ERROR_FORMAT, "a storage's name is too long");
+        snprintf(name, sizeof name, "%.200sdata/%.*s", r->folder, (int)k->length, k->key);
+        if (!member_bytes(r, name, at))
+            return false;
+    }
+    return true;
 }
 
 static bool read_zip(reader *r, int32_t *value)
@@ -92,16 +155,42 @@ static bool read_zip(reader *r, int32_t *value)
     if (!member_bytes(r, pickle->name, &bytes) ||
         !cbm_pickle_read(&r->pickle, bytes.bytes, bytes.size, &used, value, r->problem))
         return false;
-    for (size_t i = 0; i < r->pickle.storages.count; i++) {
-        const cbm_pickle_storage *s = &CBM_AT(&r->pickle.storages, cbm_pickle_storage, i);
-        if (s->length > 64)
-            return cbm_refuse(r->problem, CBM_ERROR_FORMAT, "a storage's name is too long");
-        snprintf(name, sizeof name, "%.200sdata/%.*s", r->folder, (int)s->length, s->key);
-        source *at = cbm_array_push(&r->sources, &(source){ 0 });
-        if (!at)
-            return memory_gone(r);
-        if (!member_bytes(r, name, at))
-            return false;
+    cbm_array storages = CBM_ARRAY(r->heap, keyed);
+    const bool done = sort_storages(r, &storages) && find_members(r, &storages);
+    cbm_array_free(&storages);
+    return done;
+}
+
+/* The bytes of the old form's storages, from `at` on, in the order of the list of their keys. */
+static bool find_bytes(reader *r, int32_t list, const uint8_t *at, const cbm_array *order)
+{
+    const uint8_t *end = r->bytes + r->size;
+    const cbm_pickle_value *keys = cbm_pickle_at(&r->pickle, list);
+    if (keys->kind != CBM_PICKLE_LIST)
+        return cbm_refuse(r->problem, CBM_ERROR_FORMAT, "it lacks the list of storages");
+    for (const cbm_pickle_link *l = cbm_pickle_link_at(&r->pickle, keys->first); l;
+         l = cbm_pickle_link_at(&r->pickle, l->next)) {
+        const cbm_pickle_value *key = cbm_pickle_at(&r->pickle, l->value);
+        if (key->kind != CBM_PICKLE_TEXT || end - at < 8)
+            return cbm_refuse(r->problem, CBM_ERROR_FORMAT, "its storages are cut off");
+        const uint64_t count = cbm_u64_le(at);
+        size_t bytes = 0;
+        at += 8;
+        size_t first, last;
+        range_of(order, (keyed){ key->text, key->length, 0 }, &first, &last);
+        for (size_t i = first; i < last; i++) {
+            const size_t index = CBM_AT(order, keyed, i).index;
+            const cbm_pickle_storage *s = &CBM_AT(&r->pickle.storages, cbm_pickle_storage, index);
+            source *held = &CBM_AT(&r->sources, source, index);
+            const size_t each = s->type ? s->type->bits / 8 : 1;
+            if (held->bytes)
+                return cbm_refuse(r->problem, CBM_ERROR_FORMAT, "it lists a storage twice");
+            if (count > (size_t)(end - at) / each)
+                return cbm_refuse(r->problem, CBM_ERROR_FORMAT, "its storages are cut off");
+            bytes = (size_t)count * each;
+            *held = (source){ at, bytes };
+        }
+        at += bytes;
     }
     return true;
 }
@@ -119,33 +208,10 @@ static bool read_old(reader *r, int32_t *value)
         at += used;
     }
     *value = values[3];
-    for (size_t i = 0; i < r->pickle.storages.count; i++)
-        if (!cbm_array_push(&r->sources, &(source){ 0 }))
-            return memory_gone(r);
-    const cbm_pickle_value *keys = cbm_pickle_at(&r->pickle, values[4]);
-    if (keys->kind != CBM_PICKLE_LIST)
-        return cbm_refuse(r->problem, CBM_ERROR_FORMAT, "it lacks the list of storages");
-    for (const cbm_pickle_link *l = cbm_pickle_link_at(&r->pickle, keys->first); l;
-         l = cbm_pickle_link_at(&r->pickle, l->next)) {
-        const cbm_pickle_value *key = cbm_pickle_at(&r->pickle, l->value);
-        if (key->kind != CBM_PICKLE_TEXT || end - at < 8)
-            return cbm_refuse(r->problem, CBM_ERROR_FORMAT, "its storages are cut off");
-        const uint64_t count = cbm_u64_le(at);
-        size_t bytes = 0;
-        at += 8;
-        for (size_t i = 0; i < r->pickle.storages.count; i++) {
-            const cbm_pickle_storage *s = &CBM_AT(&r->pickle.storages, cbm_pickle_storage, i);
-            if (s->length != key->length || memcmp(s->key, key->text, s->length) != 0)
-                continue;
-            const size_t each = s->type ? s->type->bits / 8 : 1;
-            if (count > (size_t)(end - at) / each)
-                return cbm_refuse(r->problem, CBM_ERROR_FORMAT, "its storages are cut off");
-            bytes = (size_t)count * each;
-            CBM_AT(&r->sources, source, i) = (source){ at, bytes };
-        }
-        at += bytes;
-    }
-    return true;
+    cbm_array order = CBM_ARRAY(r->heap, keyed);
+    const bool done = sort_storages(r, &order) && find_bytes(r, values[4], at, &order);
+    cbm_array_free(&order);
+    return done;
 }
 
 /* ---- tensors by name: dictionaries in dictionaries have their names joined by dots ---- */
@@ -168,6 +234,9 @@ static bool collect(reader *r, int32_t value, const char *prefix, int depth)
         const cbm_pickle_value *v = cbm_pickle_at(&r->pickle, l->value);
         if (v->kind != CBM_PICKLE_TENSOR && v->kind != CBM_PICKLE_DICT)
             continue;
+        if (++r->entries >
+            ENTRIES_MOST) /* dictionaries that hold one another many times over stand for more than they are */
+            return cbm_refuse(r->problem, CBM_ERROR_FORMAT, "its dictionaries hold more than %d tensors", ENTRIES_MOST);
         char name[512], number[24];
         snprintf(number, sizeof number, "%lld", (long long)key->number);
         const bool text = key->kind == CBM_PICKLE_TEXT;
@@ -175,11 +244,10 @@ static bool collect(reader *r, int32_t value, const char *prefix, int depth)
             continue;
         if (text && memchr(key->text, 0, key->length))
             return cbm_refuse(r->problem, CBM_ERROR_FORMAT, "a name has a zero in it");
+        if (text && key->length > NAME_MOST)
+            return cbm_refuse(r->problem, CBM_ERROR_FORMAT, "a name is too long");
         const int length = snprintf(name, sizeof name, "%s%s%.*s", prefix, *prefix ? "." : "",
-                                    text && key->length < 500 ? (int)key->length
-                                    : text                    ? 500
-                                                              : (int)strlen(number),
-                                    text ? key->text : number);
+                                    text ? (int)key->length : (int)strlen(number), text ? key->text : number);
         if (length >= (int)sizeof name - 1)
             return cbm_refuse(r->problem, CBM_ERROR_FORMAT, "a name is too long");
         if (!(v->kind == CBM_PICKLE_TENSOR ? add_found(r, name, (int32_t)v->number)

@@ -182,11 +182,19 @@ cbm_tensor *cbm_grad_cam(cbm_module *network, cbm_tensor *x, int64_t score, cons
 
 /* ---- occlusion ---- */
 
-/* (places, C, H, W): the picture with a hole at each place; NULL: no memory. */
-static cbm_tensor *with_holes(const visit *v, cbm_tensor *x, cbm_shape grid, int64_t side, int64_t stride, double value)
+/* Squares of a side at multiples of stride, filled with value: so many down and across. */
+typedef struct holes {
+    int64_t side, stride, down, across;
+    double value;
+} holes;
+
+#define PLACES_AT_ONCE 64
+
+/* (places, C, H, W): the picture with a hole at each of the places from the first on; NULL: no memory. */
+static cbm_tensor *with_holes(const visit *v, cbm_tensor *x, const holes *h, int64_t first, int64_t places)
 {
     cbm_shape s = cbm_tensor_shape(x);
-    int64_t height = s.v[3], width = s.v[4], places = grid.v[1] * grid.v[2];
+    int64_t height = s.v[3], width = s.v[4];
     size_t bytes = (size_t)(places * height * width) * sizeof(float);
     float *hole = cbm_heap_take(cbm_context_heap(v->cx), bytes);
     if (!hole) {
@@ -194,14 +202,38 @@ static cbm_tensor *with_holes(const visit *v, cbm_tensor *x, cbm_shape grid, int
         return NULL;
     }
     for (int64_t i = 0; i < places * height * width; ++i) {
-        int64_t place = i / (height * width), top = place / grid.v[2] * stride, left = place % grid.v[2] * stride;
-        int64_t row = i / width % height, column = i % width;
-        hole[i] = row >= top && row < top + side && column >= left && column < left + side ? 1 : 0;
+        int64_t place = first + i / (height * width), row = i / width % height, column = i % width;
+        int64_t top = place / h->across * h->stride, left = place % h->across * h->stride;
+        hole[i] = row >= top && row < top + h->side && column >= left && column < left + h->side ? 1 : 0;
     }
     cbm_tensor *mask = cbm_tensor_from(v->cx, CBM_F32, CBM_SHAPE(places, 1, height, width), hole);
     cbm_heap_give(cbm_context_heap(v->cx), hole, bytes);
     cbm_dtype dtype = cbm_tensor_dtype(x);
-    return cbm_lerp(x, cbm_scalar(v->cx, dtype, value), cbm_cast(mask, dtype));
+    return cbm_lerp(x, cbm_scalar(v->cx, dtype, h->value), cbm_cast(mask, dtype));
+}
+
+/* A batch of places after the other, so that memory does not grow with their number. */
+static cbm_tensor *falls(const visit *v, cbm_tensor *x, cbm_tensor *before, int64_t score, const holes *h)
+{
+    int64_t places = h->down * h->across;
+    size_t bytes = (size_t)places * sizeof(double);
+    double *fall = cbm_heap_take(cbm_context_heap(v->cx), bytes);
+    if (!fall) {
+        cbm_fail_memory(v->cx, "an occlusion map");
+        return NULL;
+    }
+    for (int64_t first = 0; first < places && cbm_context_status(v->cx) == CBM_OK; first += PLACES_AT_ONCE) {
+        CBM_SCOPE(batch, v->cx);
+        int64_t count = places - first < PLACES_AT_ONCE ? places - first : PLACES_AT_ONCE;
+        cbm_tensor *after = cbm_select(cbm_call(v->network, with_holes(v, x, h, first, count)), 1, score);
+        const double *part = cbm_tensor_data(cbm_cast(cbm_sub(before, after), CBM_F64));
+        if (part)
+            memcpy(fall + first, part, (size_t)count * sizeof *part);
+    }
+    cbm_tensor *map =
+        cbm_cast(cbm_tensor_from(v->cx, CBM_F64, CBM_SHAPE(h->down, h->across), fall), cbm_tensor_dtype(before));
+    cbm_heap_give(cbm_context_heap(v->cx), fall, bytes);
+    return map;
 }
 
 cbm_tensor *cbm_occlusion(cbm_module *network, cbm_tensor *x, int64_t score, int64_t side, int64_t stride, double value)
@@ -216,15 +248,15 @@ cbm_tensor *cbm_occlusion(cbm_module *network, cbm_tensor *x, int64_t score, int
         cbm_fail(v.cx, CBM_ERROR_INVALID, "[occlusion] side must be 1 to the picture's, stride at least 1");
     if (cbm_context_status(v.cx) != CBM_OK)
         return end(&v, NULL);
-    cbm_shape grid = CBM_SHAPE((s.v[3] - side) / stride + 1, (s.v[4] - side) / stride + 1);
+    holes h = { side, stride, (s.v[3] - side) / stride + 1, (s.v[4] - side) / stride + 1, value };
     cbm_scope *quiet = cbm_scope_begin_no_grad(v.cx);
-    cbm_tensor *whole = cbm_call(network, x), *holes = with_holes(&v, x, grid, side, stride, value), *fall = NULL;
+    cbm_tensor *whole = cbm_call(network, x), *fall = NULL;
     cbm_reduce_options all = { .struct_size = sizeof all };
     if (score == CBM_TOP && cbm_context_status(v.cx) == CBM_OK)
         score = (int64_t)cbm_item(cbm_cast(cbm_argmax_with(whole, &all), CBM_F64));
     cbm_tensor *before = score_of(&v, whole, score, "occlusion");
     if (cbm_context_status(v.cx) == CBM_OK)
-        fall = cbm_reshape(cbm_sub(before, cbm_select(cbm_call(network, holes), 1, score)), grid);
+        fall = falls(&v, x, before, score, &h);
     return end(&v, cbm_scope_end_with(quiet, fall ? fall : &v.cx->failed));
 }
 

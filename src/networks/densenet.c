@@ -79,9 +79,11 @@ static cbm_module *make(cbm_context *cx, const cbm_network_form *form, const cbm
     }
     cbm_add_module(features, "norm5", cbm_network_norm(cx, o, channels));
     cbm_add_module(features, "relu5", cbm_nn_relu(cx));
-    cbm_module *net = cbm_network_classifier(cx, form->name, features, cbm_nn_global_avg_pool2d(cx),
-                                             cbm_network_linear(cx, o, channels, o->classes));
+    cbm_module *linear = cbm_network_linear(cx, o, channels, o->classes);
+    cbm_module *net = cbm_network_classifier(cx, form->name, features, cbm_nn_global_avg_pool2d(cx), linear);
     cbm_network_draw(net, &(cbm_network_weights){ .conv_gain = sqrt(2), .conv_fan = CBM_FAN_IN });
+    if (!net->failed)
+        cbm_init_constant(cbm_layer_parameter(linear, 1), 0);
     return net;
 }
 

@@ -75,7 +75,7 @@ static cbm_module *mobilenet_v2(cbm_context *cx, const cbm_network_form *form, c
     cbm_module *last = cbm_sequential(cx, cbm_nn_dropout(cx, o->dropout), cbm_network_linear(cx, o, 1280, o->classes));
     cbm_module *net =
         cbm_network_classifier(cx, form->name, cbm_sequential_of(cx, n, parts), cbm_nn_global_avg_pool2d(cx), last);
-    cbm_network_draw(net, &(cbm_network_weights){ .conv_gain = 1, .conv_fan = CBM_FAN_OUT, .linear = 0.01 });
+    cbm_network_draw(net, &(cbm_network_weights){ .conv_gain = sqrt(2), .conv_fan = CBM_FAN_OUT, .linear = 0.01 });
     return net;
 }
 

@@ -274,6 +274,11 @@ static void test_mixed_refused(void **state)
     cbm_cutmix(&b, 0, 1, 1);
     assert_non_null(strstr(cbm_message(cx), "[cutmix] needs class numbers (N) as targets"));
     cbm_clear(cx);
+    cbm_batch floats = b;
+    floats.target = cbm_ones(cx, CBM_F32, CBM_SHAPE(3));
+    assert_ptr_equal(cbm_mixup(&floats, 3, 1, 1).input, b.input);
+    assert_non_null(strstr(cbm_message(cx), "[mixup] needs class numbers (N) as targets, i64"));
+    cbm_clear(cx);
     b.input = cbm_cast(b.input, CBM_U8);
     cbm_mixup(&b, 3, 1, 1);
     assert_int_equal(cbm_context_status(cx), CBM_ERROR_DTYPE);

@@ -230,6 +230,34 @@ static void hostile_pickles(void **state)
     PICKLE(TENSOR("\0", "(K\x01K\x01K\x01K\x01K\x01K\x01K\x01K\x01K\x01t", ")"), "9 dimensions; 8 are possible");
 }
 
+/* Dictionaries that hold the one before twenty times, over fourteen floors: a few kilobytes that stand for 20^14 entries. */
+static void laughing_dictionaries(void **state)
+{
+    (void)state;
+    char pickle[4000] = "\x80\x02}q\1";
+    size_t n = 5;
+    for (int floor = 1; floor <= 14; floor++) {
+        pickle[n++] = '0';
+        pickle[n++] = '}';
+        for (int i = 0; i < 20; i++)
+            n += (size_t)sprintf(pickle + n, "K%ch%cs", (char)(i + 65), (char)floor);
+        pickle[n++] = 'q';
+        pickle[n++] = (char)(floor + 1);
+    }
+    pickle[n++] = '.';
+    refuses_pickle(pickle, n, "its dictionaries hold more than 131072 tensors");
+}
+
+/* Names are kept whole or refused. */
+static void long_names(void **state)
+{
+    (void)state;
+    char pickle[1000] = "\x80\x02}X\x58\x02";
+    memset(pickle + 8, 'a', 600);
+    memcpy(pickle + 608, "}s.", 3);
+    refuses_pickle(pickle, 611, "a name is too long");
+}
+
 /* A pickle as TENSOR, then a storage "0" of four numbers. */
 static void refuses_tensor(const char *pickle, size_t length, const char *part)
 {
@@ -337,6 +365,8 @@ int main(void)
         cmocka_unit_test(views),
         cmocka_unit_test(weights),
         cmocka_unit_test(hostile_pickles),
+        cmocka_unit_test(laughing_dictionaries),
+        cmocka_unit_test(long_names),
         cmocka_unit_test(tensors_in_storages),
         cmocka_unit_test(damaged_files),
         cmocka_unit_test(other_files),

@@ -138,7 +138,7 @@ static void test_grad_cam(void **state)
 static void test_occlusion(void **state)
 {
     (void)state;
-    enum { H = 4, W = 5, SIDE = 2 };
+    enum { H = 10, W = 11, SIDE = 2 }; /* more places than go into one batch */
     cbm_module *net = linear_of_pictures(1, H, W);
     cbm_tensor *x = cbm_normal(cx, CBM_F32, CBM_SHAPE(1, 1, H, W), 0, 1);
     const float *in = cbm_tensor_data(x), *w = data(net, "1.weight");

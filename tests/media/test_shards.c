@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static const char *root;
 
@@ -110,7 +111,9 @@ static archive usual(void)
     add_text(&a, "train/0001.cls", "2\n");
     add_text(&a, "train/0001.json", "{}");
     add_text(&a, "train/0002.cls", " 0");
-    add_picture(&a, "train/0002.left.png", 20);
+    add_picture(&a, "train/0002.png", 20);
+    add_picture(&a, "train/0002.seg.png", 25); /* of another ending: passed over */
+    add_text(&a, "README.md", "of nobody");
     add(&a, "././@LongLink", 'L', deep, strlen(deep) + 1); /* of a folder: passed over, name and all */
     add(&a, "folder", '5', "", 0);
     snprintf(record, sizeof record, "%sx.png", deep);
@@ -159,6 +162,40 @@ static void test_read(void **state)
     assert_int_equal(cbm_image_shards_classes(NULL), 0);
     assert_int_equal(cbm_image_shards_read(NULL, 0, NULL, NULL, NULL), CBM_ERROR_RANGE);
     cbm_image_shards_free(NULL);
+}
+
+/* Far longer than high: its middle. */
+static void test_elongated(void **state)
+{
+    (void)state;
+    char path[512], tar[512];
+    archive a = { 0 };
+    cbm_image image;
+    snprintf(path, sizeof path, "%s/0.png", root);
+    assert_int_equal(cbm_image_new(30001, 3, 1, &image, NULL), CBM_OK);
+    for (int64_t i = 0; i < 30001 * 3; i++)
+        image.pixels[i] = (uint8_t)(i % 30001 >= 14000 && i % 30001 < 16000 ? 200 : 10);
+    assert_int_equal(cbm_image_write_png(&image, path, NULL), CBM_OK);
+    cbm_image_free(&image);
+    static uint8_t bytes[1 << 16];
+    FILE *f = fopen(path, "rb");
+    assert_non_null(f);
+    size_t size = fread(bytes, 1, sizeof bytes, f);
+    fclose(f);
+    add(&a, "0.png", '0', bytes, size);
+    add_text(&a, "0.cls", "0");
+    write_archive(&a, a.size, "long.tar", tar);
+    const char *const paths[] = { tar };
+    cbm_image_shards *s;
+    cbm_media_message message;
+    static uint8_t planes[64 * 64];
+    assert_int_equal(cbm_image_shards_open(paths, 1, 64, 64, 1, &s, &message), CBM_OK);
+    if (cbm_image_shards_read(s, 0, planes, NULL, &message) != CBM_OK)
+        fail_msg("%s", message.text);
+    for (int i = 0; i < 64 * 64; i++)
+        assert_int_equal(planes[i], 200);
+    cbm_image_shards_free(s);
+    free(a.bytes);
 }
 
 /* ---- what is refused ---- */
@@ -263,7 +300,15 @@ static void test_bad_arguments(void **state)
     cbm_media_message message;
     char missing[512];
     snprintf(missing, sizeof missing, "%s/missing.tar", root);
-    const char *const paths[] = { missing }, *const folder[] = { root }, *const none[] = { NULL };
+    char pipe[512];
+    snprintf(pipe, sizeof pipe, "%s/pipe", root);
+    assert_int_equal(mkfifo(pipe, 0600), 0);
+    const char *const paths[] = { missing }, *const folder[] = { root }, *const none[] = { NULL },
+                      *const pipes[] = { pipe };
+    assert_int_equal(cbm_image_shards_open(pipes, 1, 4, 4, 3, &s, &message), CBM_ERROR_IO); /* without waiting */
+    assert_non_null(strstr(message.text, "is not a regular file"));
+    cbm_image waited;
+    assert_int_equal(cbm_image_read(pipe, &waited, &message), CBM_ERROR_IO);
     assert_int_equal(cbm_image_shards_open(paths, 1, 4, 4, 3, &s, &message), CBM_ERROR_IO);
     assert_null(s);
     assert_int_equal(cbm_image_shards_open(folder, 1, 4, 4, 3, &s, &message), CBM_ERROR_IO);
@@ -280,10 +325,8 @@ static void test_bad_arguments(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_read),
-        cmocka_unit_test(test_damaged),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_bad_arguments),
+        cmocka_unit_test(test_read),    cmocka_unit_test(test_elongated),     cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_bad_arguments),
     };
     return cmocka_run_group_tests(tests, set_up, folder_remove);
 }

@@ -106,6 +106,12 @@ static void weights_are_drawn(void **state)
     net = cbm_network(cx, "vgg11", .classes = 5);
     assert_true(fabs(deviation(net, "classifier.0.weight") / 0.01 - 1) < 0.01);
     assert_true(deviation(net, "features.3.bias") == 0);
+    net = cbm_network(cx, "mobilenet_v2");
+    assert_true(fabs(deviation(net, "features.18.0.weight") / sqrt(2.0 / 1280) - 1) < 0.01);
+    assert_true(fabs(deviation(net, "classifier.1.weight") / 0.01 - 1) < 0.01);
+    net = cbm_network(cx, "densenet121");
+    assert_true(fabs(deviation(net, "features.conv0.weight") / sqrt(2.0 / (3 * 49)) - 1) < 0.05);
+    assert_true(deviation(net, "classifier.bias") == 0);
     net = cbm_network(cx, "squeezenet1_1");
     assert_true(fabs(deviation(net, "classifier.1.weight") / 0.01 - 1) < 0.01);
     assert_true(fabs(deviation(net, "features.12.squeeze.weight") / sqrt(2.0 / 512) - 1) < 0.02);
