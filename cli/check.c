@@ -60,7 +60,7 @@ static int run(const void *options, const cbm_arguments *arguments)
     if (!recipe)
         return CBM_EXIT_USAGE;
     if (!recipe->model || !recipe->dataset || !recipe->optimizer)
-        return cbm_report("%s does not train a model on data", recipe->name);
+        return cbm_report("%s has a course of its own, not the usual training of one model on data", recipe->name);
     if (o->optimizer && !cbm_choice_named(CBM_CHOICE_OPTIMIZER, o->optimizer))
         return cbm_report_usage("check", "there is no optimizer '%s'", o->optimizer);
     if (!cbm_find_data(recipe, o->data, data))

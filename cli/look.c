@@ -2,22 +2,22 @@
 #include "cli.h"
 
 #include <jansson.h>
+#include <string.h>
 
 typedef struct look_options {
     cbm_common common;
     const char *data, *weights, *out;
-    int64_t limit;
+    int64_t limit, sample;
 } look_options;
 
 static void set_defaults(void *options)
 {
     look_options *o = options;
-    o->data = "data";
     o->limit = -1;
 }
 
-/* The recipe that the run in a folder is of; NULL: reported. */
-static const cbm_recipe *recipe_of_run(const char *run)
+/* The recipe that the run in a folder is of, and where its data lay ("": it does not say); NULL: reported. */
+static const cbm_recipe *recipe_of_run(const char *run, char data[static CBM_PATH_ROOM])
 {
     char path[CBM_PATH_ROOM];
     json_error_t error;
@@ -26,6 +26,8 @@ static const cbm_recipe *recipe_of_run(const char *run)
     json_t *config = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
     const char *name = json_string_value(json_object_get(config, "recipe"));
     const cbm_recipe *recipe = name ? cbm_recipe_named(name) : NULL;
+    const char *lay = json_string_value(json_object_get(config, "data"));
+    snprintf(data, CBM_PATH_ROOM, "%s", lay && strlen(lay) < CBM_PATH_ROOM ? lay : "");
     if (!config)
         cbm_report("'%s' holds no run: %s\nHINT: cambium look RUN, the folder of a run; or RECIPE --weights FILE", run,
                    error.text);
@@ -39,14 +41,16 @@ static int run(const void *options, const cbm_arguments *arguments)
 {
     const look_options *o = options;
     const char *what = arguments->at[0];
-    char data[CBM_PATH_ROOM], weights[CBM_PATH_ROOM], out[CBM_PATH_ROOM];
+    char data[CBM_PATH_ROOM] = "", weights[CBM_PATH_ROOM], out[CBM_PATH_ROOM];
     bool is_run = cbm_folder_exists(what);
-    const cbm_recipe *recipe = is_run ? recipe_of_run(what) : cbm_find_recipe(what);
+    const cbm_recipe *recipe = is_run ? recipe_of_run(what, data) : cbm_find_recipe(what);
     if (!recipe)
         return is_run ? CBM_EXIT_FAILURE : CBM_EXIT_USAGE;
     if (!recipe->model || !recipe->dataset || recipe->classes < 2)
         return cbm_report("%s is no classifier of a data set", recipe->name);
-    if (!cbm_find_data(recipe, o->data, data) ||
+    if (o->data || !data[0] || !cbm_folder_exists(data)) /* where the run had it, or where data sets usually are */
+        data[0] = 0;
+    if ((!data[0] && !cbm_find_data(recipe, o->data ? o->data : "data", data)) ||
         !cbm_find_weights(recipe->name, o->weights, is_run ? what : NULL, weights))
         return CBM_EXIT_FAILURE;
     if (o->out && snprintf(out, sizeof out, "%s", o->out) >= (int)sizeof out)
@@ -65,7 +69,7 @@ static int run(const void *options, const cbm_arguments *arguments)
     cbm_interrupt_watch(cx);
     cbm_status status = cbm_context_status(cx);
     if (status == CBM_OK)
-        status = cbm_recipe_look(recipe, cx, &s, weights, out, stdout);
+        status = cbm_recipe_look(recipe, cx, &s, weights, o->sample, out, stdout);
     int code = status == CBM_OK ? CBM_EXIT_OK : cbm_report_context(cx);
     cbm_interrupt_unwatch();
     cbm_close(cx);
@@ -76,9 +80,12 @@ static const cbm_option table[] = {
     { "weights", 'w', CBM_OPTION_TEXT, offsetof(look_options, weights), "FILE", "a safetensors file, not the run's", 0,
       0 },
     { "out", 'o', CBM_OPTION_TEXT, offsetof(look_options, out), "DIR", "where pictures go (RUN/look)", 0, 0 },
-    { "data", 'd', CBM_OPTION_TEXT, offsetof(look_options, data), "DIR", "where data sets lie (data)", 0, 0 },
+    { "data", 'd', CBM_OPTION_TEXT, offsetof(look_options, data), "DIR", "where data sets lie (where the run had them)",
+      0, 0 },
     { "limit", 0, CBM_OPTION_INT, offsetof(look_options, limit), "N", "use only the first N test samples (0: all)", 0,
       1e15 },
+    { "sample", 0, CBM_OPTION_INT, offsetof(look_options, sample), "N", "whose feature maps are drawn, from 0 on (0)",
+      0, 499 },
     CBM_OPTION_THREADS(look_options),
     CBM_OPTION_DEVICE(look_options),
     CBM_OPTION_PRECISION(look_options),

@@ -115,9 +115,14 @@ bool cbm_find_weights(const char *recipe, const char *weights, const char *run, 
             return false;
     } else {
         if (!cbm_newest_run(recipe, model, newest)) {
-            cbm_report("there is no trained %s under " RUNS "/\nHINT: train it with `%s train %s`, or name a file with "
-                       "--weights",
-                       recipe, cbm_program, recipe);
+            const cbm_recipe *known = cbm_recipe_named(recipe);
+            if (known && known->run && !known->model)
+                cbm_report("%s has a course of its own and leaves no model to go on with", recipe);
+            else
+                cbm_report("there is no trained %s under " RUNS
+                           "/\nHINT: train it with `%s train %s`, or name a file with "
+                           "--weights",
+                           recipe, cbm_program, recipe);
             return false;
         }
         if (!cbm_path_join(out, newest, model))

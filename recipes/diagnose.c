@@ -428,7 +428,9 @@ cbm_status cbm_recipe_diagnose(const cbm_recipe *recipe, cbm_context *cx, const 
 {
     doctor d = { recipe, cx, settings, on_finding, user, true };
     if (!recipe->model || !recipe->dataset || !recipe->optimizer)
-        return cbm_fail(cx, CBM_ERROR_UNSUPPORTED, "[%s] this recipe does not train a model on data", recipe->name);
+        return cbm_fail(cx, CBM_ERROR_UNSUPPORTED,
+                        "[%s] this recipe has a course of its own, not the usual training of one model on data",
+                        recipe->name);
     cbm_module *net = new_net(&d);
     cbm_loader *loader = cbm_loader_open(first_of(&d, CBM_TRAIN, SUBSET), .batch_size = SUBSET);
     cbm_batch batch;

@@ -187,14 +187,7 @@ static cbm_status draw(cbm_context *cx, const course *courses, int count, const 
     const cbm_plot plot = { .title = "finetune: five kinds of things, few pictures of each",
                             .panels = &panel,
                             .panel_count = 1 };
-    char path[1024];
-    cbm_media_message message;
-    snprintf(path, sizeof path, "%s/curves.png", run_dir);
-    cbm_status status = cbm_plot_write(&plot, path, &message);
-    if (status != CBM_OK)
-        return cbm_fail(cx, status, "[finetune] %s", message.text);
-    fprintf(out, "picture: %s\n", path);
-    return CBM_OK;
+    return cbm_recipe_keep_plot(cx, "finetune", &plot, run_dir, "curves.png", out);
 }
 
 static cbm_status run(cbm_context *cx, const cbm_recipe_settings *s, FILE *out)

@@ -116,7 +116,8 @@ static cbm_status draw(cbm_context *cx, errors found[WAYS][SEEDS], const char *r
         series[k].style = CBM_SERIES_POINTS;
         series[k].color = CBM_COLOR_AUTO;
     }
-    const cbm_panel panel = { .x_label = "baseline, weight decay, dropout, augmentation, batch norm, all together",
+    const cbm_panel panel = { .x_label =
+                                  "1 baseline, 2 weight decay, 3 dropout, 4 augmentation, 5 batch norm, 6 all together",
                               .y_label = "digits wrong (%)",
                               .series = series,
                               .series_count = 2,
@@ -124,14 +125,7 @@ static cbm_status draw(cbm_context *cx, errors found[WAYS][SEEDS], const char *r
                               .y_minimum = 0,
                               .y_maximum = ROOM * most };
     const cbm_plot plot = { .title = "improve", .panels = &panel, .panel_count = 1 };
-    char path[1024];
-    cbm_media_message message;
-    snprintf(path, sizeof path, "%s/errors.png", run_dir);
-    cbm_status status = cbm_plot_write(&plot, path, &message);
-    if (status != CBM_OK)
-        return cbm_fail(cx, status, "[improve] %s", message.text);
-    fprintf(out, "picture: %s\n", path);
-    return CBM_OK;
+    return cbm_recipe_keep_plot(cx, "improve", &plot, run_dir, "errors.png", out);
 }
 
 static cbm_status run(cbm_context *cx, const cbm_recipe_settings *s, FILE *out)

@@ -8,7 +8,7 @@
 #define BATCH 500
 #define ANSWERS 128    /* samples and units of the picture of answers */
 #define MAPS_MOST 16   /* of a layer */
-#define LAYERS_MOST 12 /* shown */
+#define LAYERS_MOST 64 /* shown */
 
 /* ---- filters ---- */
 
@@ -71,8 +71,8 @@ static void remember(const char *name, cbm_module *m, cbm_tensor *input, cbm_ten
         s->at[s->count++] = one;
 }
 
-/* A row a layer, of the first sample: the first maps. */
-static void draw_maps(const cbm_looker *l, const layers *s)
+/* A row a layer, of one sample: the first maps. */
+static void draw_maps(const cbm_looker *l, const layers *s, int64_t sample)
 {
     int64_t side = cbm_tensor_shape(l->batch.input).v[3], rows = 0;
     cbm_tiles t;
@@ -89,7 +89,7 @@ static void draw_maps(const cbm_looker *l, const layers *s)
         const float *maps = cbm_tensor_data(cbm_cast(s->at[i].output, CBM_F32));
         int64_t height = shape.v[3], width = shape.v[4];
         for (int64_t k = 0; maps && k < MAPS_MOST && k < shape.v[2]; k++)
-            cbm_tiles_put_scaled(&t, row, k, maps + k * height * width, height, width);
+            cbm_tiles_put_scaled(&t, row, k, maps + (sample * shape.v[2] + k) * height * width, height, width);
         fprintf(l->out, "maps, row %lld: '%s' (%s), %lld x %lld\n", (long long)row + 1, s->at[i].name, s->at[i].type,
                 (long long)height, (long long)width);
         row++;
@@ -139,7 +139,7 @@ static void on_layer(const cbm_layer_look *look, void *user)
 /* ---- all of it ---- */
 
 cbm_status cbm_recipe_look(const cbm_recipe *recipe, cbm_context *cx, const cbm_recipe_settings *s, const char *weights,
-                           const char *dir, FILE *out)
+                           int64_t sample, const char *dir, FILE *out)
 {
     if (!recipe->model || !recipe->dataset || recipe->classes < 2 || recipe->classes > CBM_LOOK_CLASSES)
         return cbm_fail(cx, CBM_ERROR_UNSUPPORTED, "[%s] this recipe is no classifier of a data set", recipe->name);
@@ -151,6 +151,9 @@ cbm_status cbm_recipe_look(const cbm_recipe *recipe, cbm_context *cx, const cbm_
     cbm_loader *loader = cbm_loader_open(test, .batch_size = BATCH);
     if (!cbm_looker_well(&l) || !cbm_next(loader, &l.batch))
         return cbm_context_status(cx);
+    if (sample < 0 || sample >= l.batch.size)
+        return cbm_fail(cx, CBM_ERROR_RANGE, "[look] there is no sample %lld among the first %lld", (long long)sample,
+                        (long long)l.batch.size);
     cbm_eval(l.net);
     fprintf(out, "%-24s %-16s %10s %10s %9s %7s %8s %11s\n", "layer", "type", "mean", "deviation", "zeros", "dead",
             "constant", "correlation");
@@ -160,7 +163,7 @@ cbm_status cbm_recipe_look(const cbm_recipe *recipe, cbm_context *cx, const cbm_
     cbm_scope *scope = cbm_scope_begin_no_grad(cx);
     cbm_call_watched(l.net, l.batch.input, remember, &found);
     if (cbm_looker_well(&l) && cbm_tensor_rank(l.batch.input) == 4)
-        draw_maps(&l, &found);
+        draw_maps(&l, &found, sample);
     if (cbm_looker_well(&l))
         draw_answers(&l, &found);
     cbm_scope_end(scope);

@@ -11,14 +11,7 @@ cbm_status cbm_looker_keep(const cbm_looker *l, cbm_image *image, const char *fi
 
 cbm_status cbm_looker_keep_plot(const cbm_looker *l, const cbm_plot *plot, const char *file)
 {
-    char path[1024];
-    cbm_media_message message;
-    snprintf(path, sizeof path, "%s/%s", l->dir, file);
-    cbm_status status = cbm_plot_write(plot, path, &message);
-    if (status != CBM_OK)
-        return cbm_fail(l->cx, status, "[%s] %s", l->recipe->name, message.text);
-    fprintf(l->out, "picture: %s\n", path);
-    return CBM_OK;
+    return cbm_recipe_keep_plot(l->cx, l->recipe->name, plot, l->dir, file, l->out);
 }
 
 const char *cbm_looker_class(const cbm_looker *l, int64_t class, char text[static 32])

@@ -235,6 +235,32 @@ static cbm_status train(cbm_context *cx, const cbm_recipe_settings *s, int attri
     return cbm_context_status(cx);
 }
 
+static cbm_status draw(cbm_context *cx, const double together[ATTRIBUTES], const double alone[ATTRIBUTES],
+                       const char *run_dir, FILE *out)
+{
+    double place[ATTRIBUTES], most = 0.1;
+    for (int a = 0; a < ATTRIBUTES; a++) {
+        place[a] = 1 + a;
+        most = fmax(most, fmax(together[a], alone[a]));
+    }
+    cbm_series series[] = { { .label = "one network", .x = place, .y = together },
+                            { .label = "a network each", .x = place, .y = alone } };
+    for (int k = 0; k < 2; k++) {
+        series[k].count = ATTRIBUTES;
+        series[k].style = CBM_SERIES_POINTS;
+        series[k].color = CBM_COLOR_AUTO;
+    }
+    const cbm_panel panel = { .x_label = "1 digit, 2 holes, 3 slant, 4 thickness",
+                              .y_label = "test error (%)",
+                              .series = series,
+                              .series_count = 2,
+                              .whole_x = true,
+                              .y_minimum = 0,
+                              .y_maximum = 1.3 * most };
+    const cbm_plot plot = { .title = "multi-task", .panels = &panel, .panel_count = 1 };
+    return cbm_recipe_keep_plot(cx, "multi-task", &plot, run_dir, "errors.png", out);
+}
+
 static cbm_status run(cbm_context *cx, const cbm_recipe_settings *s, FILE *out)
 {
     limits l = { { 0 }, { 0 } };
@@ -252,7 +278,7 @@ static cbm_status run(cbm_context *cx, const cbm_recipe_settings *s, FILE *out)
         fprintf(out, "%-10s %-22s %10.2f %16.2f\n", attributes[a].name, attributes[a].values, together[a], alone[a]);
     fprintf(out, "%-33s %10lld %16lld\n", "parameters", (long long)parameters[0], (long long)parameters[1]);
     fprintf(out, "%-33s %10.1f %16.1f\n", "seconds of training", seconds[0], seconds[1]);
-    return CBM_OK;
+    return s->run_dir ? draw(cx, together, alone, s->run_dir, out) : CBM_OK;
 }
 
 const cbm_recipe cbm_recipe_multi_task = {

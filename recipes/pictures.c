@@ -11,6 +11,15 @@ bool cbm_recipe_image(cbm_context *cx, const char *who, int64_t width, int64_t h
     return status == CBM_OK;
 }
 
+static cbm_status report(cbm_context *cx, const char *who, cbm_status status, const cbm_media_message *message,
+                         const char *path, FILE *out)
+{
+    if (status != CBM_OK)
+        return cbm_fail(cx, status, "[%s] %s", who, message->text);
+    fprintf(out, "picture: %s\n", path);
+    return CBM_OK;
+}
+
 cbm_status cbm_recipe_keep_image(cbm_context *cx, const char *who, cbm_image *image, const char *run_dir,
                                  const char *file, FILE *out)
 {
@@ -19,8 +28,14 @@ cbm_status cbm_recipe_keep_image(cbm_context *cx, const char *who, cbm_image *im
     snprintf(path, sizeof path, "%s/%s", run_dir, file);
     const cbm_status status = cbm_image_write_png(image, path, &message);
     cbm_image_free(image);
-    if (status != CBM_OK)
-        return cbm_fail(cx, status, "[%s] %s", who, message.text);
-    fprintf(out, "picture: %s\n", path);
-    return CBM_OK;
+    return report(cx, who, status, &message, path, out);
+}
+
+cbm_status cbm_recipe_keep_plot(cbm_context *cx, const char *who, const cbm_plot *plot, const char *run_dir,
+                                const char *file, FILE *out)
+{
+    char path[1024];
+    cbm_media_message message;
+    snprintf(path, sizeof path, "%s/%s", run_dir, file);
+    return report(cx, who, cbm_plot_write(plot, path, &message), &message, path, out);
 }

@@ -129,7 +129,9 @@ cbm_status cbm_recipe_find_rate(const cbm_recipe *recipe, cbm_context *cx, const
 {
     *found = (cbm_rate_search){ 0 };
     if (!recipe->model || !recipe->dataset || !recipe->optimizer)
-        return cbm_fail(cx, CBM_ERROR_UNSUPPORTED, "[%s] this recipe does not train a model on data", recipe->name);
+        return cbm_fail(cx, CBM_ERROR_UNSUPPORTED,
+                        "[%s] this recipe has a course of its own, not the usual training of one model on data",
+                        recipe->name);
     cbm_recipe_settings s = *settings;
     s.limit = s.limit > 0 ? s.limit : SUBSET;
     if (halve(recipe, cx, &s, out, found) != CBM_OK || (s.stopped && s.stopped()))

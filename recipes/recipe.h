@@ -92,9 +92,9 @@ cbm_status cbm_recipe_diagnose(const cbm_recipe *recipe, cbm_context *cx, const 
 
 /* look.c: pictures of what is inside trained weights, left in dir, and words about them, printed to out: layers, filters,
    feature maps, which units answer to which samples, where scores come from, what raises each class, confusion, the surest
-   mistakes. Classifiers only. settings->limit: test samples; 0: all. */
+   mistakes. sample: whose feature maps, among the first 500. Classifiers only. settings->limit: test samples; 0: all. */
 cbm_status cbm_recipe_look(const cbm_recipe *recipe, cbm_context *cx, const cbm_recipe_settings *settings,
-                           const char *weights, const char *dir, FILE *out);
+                           const char *weights, int64_t sample, const char *dir, FILE *out);
 
 /* rates.c: the search for a learning rate, on a subset (settings->limit samples; 0: 5000). A line a trial goes to out. */
 enum { CBM_RATES_MOST = 200 };
@@ -149,6 +149,8 @@ bool cbm_recipe_image(cbm_context *cx, const char *who, int64_t width, int64_t h
                       cbm_image *image);
 cbm_status cbm_recipe_keep_image(cbm_context *cx, const char *who, cbm_image *image, const char *run_dir,
                                  const char *file, FILE *out);
+cbm_status cbm_recipe_keep_plot(cbm_context *cx, const char *who, const cbm_plot *plot, const char *run_dir,
+                                const char *file, FILE *out);
 
 /* The recipes. */
 extern const cbm_recipe cbm_recipe_cifar_resnet20, cbm_recipe_fashion_cnn, cbm_recipe_finetune, cbm_recipe_iris_mlp,

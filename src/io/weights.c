@@ -170,9 +170,57 @@ static cbm_status match(cbm_safetensors *file, cbm_array *targets, const cbm_loa
     return CBM_OK;
 }
 
-cbm_status cbm_targets_match(cbm_safetensors *file, cbm_array *targets, const cbm_load_options *options,
-                             const char *what)
+/* ---- a training checkpoint's weights: behind "state_dict." and the like ---- */
+
+/* Consists of names by which programs wrap their weights, each with a dot behind it. */
+static bool is_wrapping(const char *text, size_t length)
 {
+    static const char *const words[] = { "state_dict.", "model_state_dict.", "model.", "module.", "net.", "network." };
+    while (length > 0) {
+        size_t used = 0;
+        for (size_t i = 0; i < sizeof words / sizeof *words && !used; ++i)
+            if (strlen(words[i]) <= length && memcmp(text, words[i], strlen(words[i])) == 0)
+                used = strlen(words[i]);
+        if (!used)
+            return false;
+        text += used;
+        length -= used;
+    }
+    return true;
+}
+
+/* The wrapping of the first target's name in the file, where it occurs in one only: its length, and the text in *prefix; 0: the
+   name stands there as it is, or not at all, or behind several. */
+static size_t find_wrapping(cbm_safetensors *file, const cbm_array *targets, const char **prefix)
+{
+    size_t found = 0;
+    const char *first = targets->count ? CBM_AT(targets, cbm_target, 0).name : "";
+    for (size_t i = 0; *first && i < file->entries.count; ++i) {
+        const char *name = cbm_safetensors_entry(file, i)->name;
+        size_t before = cbm_ends_in(name, first) ? strlen(name) - strlen(first) : 1;
+        if (!is_wrapping(name, before))
+            continue;
+        if (before == 0 || found > 0)
+            return 0;
+        found = before;
+        *prefix = name;
+    }
+    return found;
+}
+
+cbm_status cbm_targets_match(cbm_safetensors *file, cbm_array *targets, const cbm_load_options *given, const char *what)
+{
+    cbm_load_options unwrapped = *given;
+    const cbm_load_options *options = given;
+    const char *name = NULL;
+    char prefix[NAME_MAX_BYTES];
+    size_t wrapping = given->prefix || given->rename ? 0 : find_wrapping(file, targets, &name);
+    if (wrapping > 0 && wrapping < sizeof prefix) {
+        memcpy(prefix, name, wrapping);
+        prefix[wrapping] = 0;
+        unwrapped.prefix = prefix;
+        options = &unwrapped;
+    }
     cbm_array offers = CBM_ARRAY(cbm_context_heap(file->cx), offer);
     cbm_status status = collect_offers(file, options, &offers);
     if (status == CBM_OK)

@@ -17,7 +17,7 @@ says out '"check": "first loss"'
 says out '"advice": null'
 
 expect 1 "$C" check relu-tiling
-says err "does not train a model on data"
+says err "has a course of its own, not the usual training of one model on data"
 expect 2 "$C" check mnist-mlp --optimizer lbfgs
 expect 2 "$C" check
 expect 1 "$C" check mnist-mlp --data nowhere

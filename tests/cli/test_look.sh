@@ -4,7 +4,7 @@
 digits data/mnist 40
 pictures data/cifar10 20
 
-expect 0 "$C" train lenet5 --run digits --epochs 3 --batch-size 10 --threads 1 --quiet
+expect 0 "$C" train lenet5 --run digits --data "$here/data" --epochs 3 --batch-size 10 --threads 1 --quiet
 expect 0 "$C" look digits --threads 1
 silent err
 says out "conv2d"
@@ -14,6 +14,13 @@ says out "of 40 test samples are wrong"
 for picture in filters maps answers scores classes embedding confusion exciting; do
     [ "$(head -c 4 digits/look/$picture.png | tail -c 3)" = PNG ] || fail "no picture $picture.png"
 done
+# The data lie where the run had them; the maps of another sample.
+mv digits/look first
+(cd / && "$C" look "$here/digits" --threads 1 --sample 7 > "$here/out" 2> "$here/err") || fail "look does not find the run's data"
+cmp -s first/filters.png digits/look/filters.png || fail "filters differ"
+cmp -s first/maps.png digits/look/maps.png && fail "--sample draws the same maps"
+expect 1 "$C" look digits --threads 1 --sample 499
+says err "there is no sample 499"
 # A network in which nothing is left alive is told from that one.
 expect 0 "$C" train mnist-cnn --run dead --epochs 3 --batch-size 10 --lr 30 --optimizer sgd --threads 1 --quiet --max-steps 4
 expect 0 "$C" look dead --threads 1 --out elsewhere

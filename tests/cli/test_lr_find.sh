@@ -21,7 +21,7 @@ expect 1 "$C" train mnist-mlp --threads 1 --optimizer sgd --lr 1e9 --epochs 40 -
 says err "stopped being finite"
 
 expect 1 "$C" lr-find relu-tiling
-says err "does not train a model on data"
+says err "has a course of its own, not the usual training of one model on data"
 expect 1 "$C" lr-find iris-mlp
 says err "the data set 'iris' is not in"
 expect 2 "$C" lr-find mnist-mlp --optimizer lbfgs

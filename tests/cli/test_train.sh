@@ -192,6 +192,7 @@ says out "times fewer than one by one"
 expect 0 "$C" train multi-task --epochs 20 --batch-size 10 --threads 1
 says out "one network   a network each"
 [ "$(sed -n 's/^digit  *0 to 9  *//p' out | awk '{ print ($1 < 50 && $2 < 50) }')" = 1 ] || fail "multi-task learns no digits"
+[ -s runs/multi-task/errors.png ] || fail "multi-task drew nothing"
 expect 0 "$C" train scene-labeling --epochs 1 --limit 20 --threads 1
 says out "unrolled 4: sees 33 x 33, mean IoU"
 [ -s runs/scene-labeling/scenes.png ] || fail "scene-labeling drew nothing"
