@@ -30,7 +30,7 @@ const cbm_recipe cbm_recipe_cifar_resnet20 = {
         "with momentum and weight decay; the learning rate rises for a twentieth of the steps and then falls\n"
         "along a cosine.",
     .data = "cifar10",
-    .epochs = 100,
+    .epochs = 60,
     .fast_epochs = 15,
     .batch_size = 128,
     .lr = 0.1,
