@@ -15,7 +15,7 @@ for text in "training step, batch of 4" "operations in" "memory:  arena" "estima
     "overwrites variables" "exp_avg" "the most of the arena in use" "plain, steps "; do
     says out "$text"
 done
-[ "${CAMBIUM_HAVE_ONEDNN:-ON}" = OFF ] || says out "scratch, steps "
+[ "${CAMBIUM_HAVE_ONEDNN:-ON}" = OFF ] || says out "scratch" # whose size is the kernels' own affair
 says plan.dot "digraph plan {"
 says plan.dot "s0 -> s1"
 says plan.dot "0.weight"
