@@ -48,9 +48,8 @@ static int run(const void *options, const cbm_arguments *arguments)
         return is_run ? CBM_EXIT_FAILURE : CBM_EXIT_USAGE;
     if (!recipe->model || !recipe->dataset || recipe->classes < 2)
         return cbm_report("%s is no classifier of a data set", recipe->name);
-    if (o->data || !data[0] || !cbm_folder_exists(data)) /* where the run had it, or where data sets usually are */
-        data[0] = 0;
-    if ((!data[0] && !cbm_find_data(recipe, o->data ? o->data : "data", data)) ||
+    bool where_it_lay = !o->data && data[0] && cbm_folder_exists(data);
+    if ((!where_it_lay && !cbm_find_data(recipe, o->data ? o->data : "data", data)) ||
         !cbm_find_weights(recipe->name, o->weights, is_run ? what : NULL, weights))
         return CBM_EXIT_FAILURE;
     if (o->out && snprintf(out, sizeof out, "%s", o->out) >= (int)sizeof out)

@@ -119,9 +119,8 @@ bool cbm_find_weights(const char *recipe, const char *weights, const char *run, 
             if (known && known->run && !known->model)
                 cbm_report("%s has a course of its own and leaves no model to go on with", recipe);
             else
-                cbm_report("there is no trained %s under " RUNS
-                           "/\nHINT: train it with `%s train %s`, or name a file with "
-                           "--weights",
+                cbm_report("there is no trained %s under " RUNS "/\n"
+                           "HINT: train it with `%s train %s`, or name a file with --weights",
                            recipe, cbm_program, recipe);
             return false;
         }

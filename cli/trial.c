@@ -32,7 +32,8 @@ cbm_status cbm_trial_open(cbm_trial *t, const cbm_recipe *recipe, cbm_context *c
     if (!recipe->model)
         return cbm_fail(cx, CBM_ERROR_UNSUPPORTED, "[%s] this recipe has no single model", recipe->name);
     if (!inference && !recipe->optimizer)
-        return cbm_fail(cx, CBM_ERROR_UNSUPPORTED, "[%s] this recipe has no usual training step. HINT: --inference", recipe->name);
+        return cbm_fail(cx, CBM_ERROR_UNSUPPORTED, "[%s] this recipe has no usual training step. HINT: --inference",
+                        recipe->name);
     if (recipe->input.v[0] + 1 > CBM_MAX_DIMS)
         return cbm_fail(cx, CBM_ERROR_SHAPE, "[%s] too many dimensions", recipe->name);
     cbm_recipe_settings s = cbm_recipe_settings_of(recipe);

@@ -69,10 +69,10 @@ CBM_API cbm_status cbm_image_folder_read(const cbm_image_folder *folder, int64_t
 
 /* ---- pictures in tar files ---- */
 
-/* Shards as WebDataset has them: plain tar files in which the members of a sample follow one another and are called alike up to
-   the first dot of the last part of their names: "a/0001.jpg", "a/0001.cls". A sample is a picture (.png, .jpg, .jpeg) and its class,
-   a whole number from 0 on as text (.cls); members with other endings, from the first dot on, are passed over. Nothing is unpacked: pictures are read where they
-   lie. image_folder.h makes a dataset of it. */
+/* Shards as WebDataset has them: plain tar files in which the members of a sample follow one another and are called alike up
+   to the first dot of the last part of their names: "a/0001.jpg", "a/0001.cls". A sample is a picture (.png, .jpg, .jpeg) and
+   its class, a whole number from 0 on as text (.cls); members with other endings, from the first dot on, are passed over.
+   Nothing is unpacked: pictures are read where they lie. image_folder.h makes a dataset of it. */
 typedef struct cbm_image_shards cbm_image_shards;
 /* Goes through the headers of all files. Archives that are cut off, damaged or packed, samples with two pictures, without a picture
    or without a class, and classes that are no number from 0 to 999,999 are errors that name the file and the member. */

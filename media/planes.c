@@ -10,7 +10,7 @@ bool cbm_is_picture_ending(const char *ending)
     return strcasecmp(ending, ".png") == 0 || strcasecmp(ending, ".jpg") == 0 || strcasecmp(ending, ".jpeg") == 0;
 }
 
-#define LONGEST 4
+#define LONGEST 4 /* times as long as the target: of what is longer the middle is taken before it is scaled */
 
 cbm_status cbm_planes_check(int64_t height, int64_t width, int64_t channels, cbm_media_message *message)
 {
@@ -20,27 +20,36 @@ cbm_status cbm_planes_check(int64_t height, int64_t width, int64_t channels, cbm
     return cbm_image_check_size(width, height, message);
 }
 
-/* The middle of what is so elongated that most of it, scaled, would be cut off: at most four times as long as the target is. */
-static cbm_status shorten(const cbm_image *in, int64_t height, int64_t width, cbm_image *out,
-                          cbm_media_message *message)
+static double covering_scale(const cbm_image *in, int64_t height, int64_t width)
 {
-    const double scale_w = (double)width / (double)in->width, scale_h = (double)height / (double)in->height;
-    const double scale = scale_w > scale_h ? scale_w : scale_h;
+    return fmax((double)width / (double)in->width, (double)height / (double)in->height);
+}
+
+/* *in becomes its middle if it is so elongated that most of it, scaled, would be cut off. */
+static cbm_status shorten(cbm_image *in, int64_t height, int64_t width, cbm_media_message *message)
+{
+    const double scale = covering_scale(in, height, width);
     const double longest_w = ceil(LONGEST * (double)width / scale), longest_h = ceil(LONGEST * (double)height / scale);
     const int64_t w = (double)in->width > longest_w ? (int64_t)longest_w : in->width;
     const int64_t h = (double)in->height > longest_h ? (int64_t)longest_h : in->height;
     const int64_t left = (in->width - w) / 2, top = (in->height - h) / 2, c = in->channels;
-    cbm_status status = cbm_image_new(w, h, c, out, message);
-    for (int64_t y = 0; status == CBM_OK && y < h; y++)
-        memcpy(out->pixels + y * w * c, in->pixels + ((top + y) * in->width + left) * c, (size_t)(w * c));
-    return status;
+    cbm_image middle;
+    if (w == in->width && h == in->height)
+        return CBM_OK;
+    const cbm_status status = cbm_image_new(w, h, c, &middle, message);
+    if (status != CBM_OK)
+        return status;
+    for (int64_t y = 0; y < h; y++)
+        memcpy(middle.pixels + y * w * c, in->pixels + ((top + y) * in->width + left) * c, (size_t)(w * c));
+    cbm_image_free(in);
+    *in = middle;
+    return CBM_OK;
 }
 
 /* Scaled so that it covers height x width, with as little of it outside as possible. */
 static cbm_status cover(const cbm_image *in, int64_t height, int64_t width, cbm_image *out, cbm_media_message *message)
 {
-    const double scale_w = (double)width / (double)in->width, scale_h = (double)height / (double)in->height;
-    const double scale = scale_w > scale_h ? scale_w : scale_h;
+    const double scale = covering_scale(in, height, width);
     int64_t w = (int64_t)((double)in->width * scale + 0.5), h = (int64_t)((double)in->height * scale + 0.5);
     w = w < width ? width : w;
     h = h < height ? height : h;
@@ -60,17 +69,16 @@ static void take_middle(const cbm_image *in, int64_t height, int64_t width, uint
 cbm_status cbm_image_to_planes(const cbm_image *image, int64_t height, int64_t width, int64_t channels, uint8_t *planes,
                                cbm_media_message *message)
 {
-    cbm_image converted = { 0 }, shortened = { 0 }, covering = { 0 };
+    cbm_image converted = { 0 }, covering = { 0 };
     cbm_status status =
         channels == 1 ? cbm_image_to_grey(image, &converted, message) : cbm_image_to_rgb(image, &converted, message);
     if (status == CBM_OK)
-        status = shorten(&converted, height, width, &shortened, message);
+        status = shorten(&converted, height, width, message);
     if (status == CBM_OK)
-        status = cover(&shortened, height, width, &covering, message);
+        status = cover(&converted, height, width, &covering, message);
     if (status == CBM_OK)
         take_middle(&covering, height, width, planes);
     cbm_image_free(&converted);
-    cbm_image_free(&shortened);
     cbm_image_free(&covering);
     return status;
 }

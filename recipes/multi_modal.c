@@ -165,26 +165,31 @@ static cbm_tensor *loss(cbm_module *net, const cbm_batch *batch, cbm_tensor **pr
 
 typedef struct ranking {
     double rank[LABELS]; /* the mean over a label's pictures; 1 is best */
-    int64_t pictures[LABELS],
-        first[LABELS];              /* of them, those nearer to their own label than to the others of its group */
+    int64_t pictures[LABELS];
+    int64_t first[LABELS];          /* of them, those nearer to their own label than to the others of its group */
     float mean[LABELS][DIMENSIONS]; /* where they are taken to */
 } ranking;
 
+/* Of a word with a place, but for the place's length. */
+static double cosine(const vocabulary *v, int64_t word, const float *place)
+{
+    double sum = 0;
+    for (int k = 0; k < DIMENSIONS; k++)
+        sum += (double)place[k] * (double)v->vector[word][k];
+    return sum;
+}
+
 static void rank(const vocabulary *v, const float *place, int64_t label, ranking *r)
 {
-    double own = 0;
+    double own = cosine(v, label, place);
     int64_t above = 0;
     bool first = true;
-    for (int k = 0; k < DIMENSIONS; k++) {
-        own += (double)place[k] * (double)v->vector[label][k];
+    for (int k = 0; k < DIMENSIONS; k++)
         r->mean[label][k] += place[k];
-    }
     for (int64_t i = 0; i < v->count; i++) {
-        double cosine = 0;
-        for (int k = 0; k < DIMENSIONS; k++)
-            cosine += (double)place[k] * (double)v->vector[i][k];
-        above += i != label && cosine > own;
-        first = first && !(i < LABELS && i != label && labels[i].held_out == labels[label].held_out && cosine > own);
+        bool nearer = i != label && cosine(v, i, place) > own;
+        above += nearer;
+        first = first && !(nearer && i < LABELS && labels[i].held_out == labels[label].held_out);
     }
     r->rank[label] += (double)(above + 1);
     r->first[label] += first;
@@ -213,11 +218,9 @@ static void print_nearest(const vocabulary *v, const float *place, FILE *out)
         int64_t best = -1;
         double highest = -INFINITY;
         for (int64_t i = 0; i < v->count; i++) {
-            double cosine = 0;
-            for (int k = 0; k < DIMENSIONS; k++)
-                cosine += (double)place[k] * (double)v->vector[i][k];
-            if (!shown[i] && cosine > highest) {
-                highest = cosine;
+            double near = cosine(v, i, place);
+            if (!shown[i] && near > highest) {
+                highest = near;
                 best = i;
             }
         }

@@ -40,11 +40,12 @@ typedef struct cbm_load_options {
 CBM_API void cbm_load_options_init(cbm_load_options *options);
 
 /* Loads weights into module's parameters and buffers, from a safetensors file or from one of PyTorch's own (torch.save of a
-   state_dict, .pt or .pth, as zip archive or in the older form; of dictionaries in dictionaries the names are joined by dots). Weights
-   that a training wrapped, in "state_dict.", "model_state_dict.", "model.", "module.", "net.", "network." or several of these, are
-   found there if no .prefix or .rename is given, and what is beside them is passed over. Of a pickle nothing is executed: what is no tensor, number, text
-   or container of them is an error. Everything is read and checked first: after an error the module is
-   as it was. Only counts of batches (num_batches_tracked), which old files lack, may be missing. The message lists missing, unexpected and mismatching names. */
+   state_dict, .pt or .pth, as zip archive or in the older form; of dictionaries in dictionaries the names are joined by dots).
+   Weights that a training wrapped, in "state_dict.", "model_state_dict.", "model.", "module.", "net.", "network." or several
+   of these, are found there if no .prefix or .rename is given, and what is beside them is passed over. Of a pickle nothing is
+   executed: what is no tensor, number, text or container of them is an error. Everything is read and checked first: after an
+   error the module is as it was. Only counts of batches (num_batches_tracked), which old files lack, may be missing. The
+   message lists missing, unexpected and mismatching names. */
 CBM_API cbm_status cbm_load_with(cbm_module *module, const char *path, const cbm_load_options *options);
 CBM_API cbm_status cbm_load_memory_with(cbm_module *module, const void *bytes, size_t size,
                                         const cbm_load_options *options);

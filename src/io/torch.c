@@ -234,8 +234,8 @@ static bool collect(reader *r, int32_t value, const char *prefix, int depth)
         const cbm_pickle_value *v = cbm_pickle_at(&r->pickle, l->value);
         if (v->kind != CBM_PICKLE_TENSOR && v->kind != CBM_PICKLE_DICT)
             continue;
-        if (++r->entries >
-            ENTRIES_MOST) /* dictionaries that hold one another many times over stand for more than they are */
+        /* Dictionaries that hold one another many times over stand for more than they are. */
+        if (++r->entries > ENTRIES_MOST)
             return cbm_refuse(r->problem, CBM_ERROR_FORMAT, "its dictionaries hold more than %d tensors", ENTRIES_MOST);
         char name[512], number[24];
         snprintf(number, sizeof number, "%lld", (long long)key->number);

@@ -189,42 +189,39 @@ static bool is_wrapping(const char *text, size_t length)
     return true;
 }
 
-/* The wrapping of the first target's name in the file, where it occurs in one only: its length, and the text in *prefix; 0: the
-   name stands there as it is, or not at all, or behind several. */
-static size_t find_wrapping(cbm_safetensors *file, const cbm_array *targets, const char **prefix)
+/* What stands before the first target's name in the file, if that is a wrapping and there is one only; false: the name stands
+   there as it is, or not at all, or behind several. */
+static bool find_wrapping(cbm_safetensors *file, const cbm_array *targets, char prefix[NAME_MAX_BYTES])
 {
-    size_t found = 0;
+    bool found = false;
     const char *first = targets->count ? CBM_AT(targets, cbm_target, 0).name : "";
     for (size_t i = 0; *first && i < file->entries.count; ++i) {
         const char *name = cbm_safetensors_entry(file, i)->name;
-        size_t before = cbm_ends_in(name, first) ? strlen(name) - strlen(first) : 1;
-        if (!is_wrapping(name, before))
+        if (!cbm_ends_in(name, first))
             continue;
-        if (before == 0 || found > 0)
-            return 0;
-        found = before;
-        *prefix = name;
+        size_t before = strlen(name) - strlen(first);
+        if (before >= NAME_MAX_BYTES || !is_wrapping(name, before))
+            continue;
+        if (before == 0 || found)
+            return false;
+        memcpy(prefix, name, before);
+        prefix[before] = 0;
+        found = true;
     }
     return found;
 }
 
-cbm_status cbm_targets_match(cbm_safetensors *file, cbm_array *targets, const cbm_load_options *given, const char *what)
+cbm_status cbm_targets_match(cbm_safetensors *file, cbm_array *targets, const cbm_load_options *options,
+                             const char *what)
 {
-    cbm_load_options unwrapped = *given;
-    const cbm_load_options *options = given;
-    const char *name = NULL;
     char prefix[NAME_MAX_BYTES];
-    size_t wrapping = given->prefix || given->rename ? 0 : find_wrapping(file, targets, &name);
-    if (wrapping > 0 && wrapping < sizeof prefix) {
-        memcpy(prefix, name, wrapping);
-        prefix[wrapping] = 0;
-        unwrapped.prefix = prefix;
-        options = &unwrapped;
-    }
+    cbm_load_options o = *options;
+    if (!o.prefix && !o.rename && find_wrapping(file, targets, prefix))
+        o.prefix = prefix;
     cbm_array offers = CBM_ARRAY(cbm_context_heap(file->cx), offer);
-    cbm_status status = collect_offers(file, options, &offers);
+    cbm_status status = collect_offers(file, &o, &offers);
     if (status == CBM_OK)
-        status = match(file, targets, options, what, &offers);
+        status = match(file, targets, &o, what, &offers);
     cbm_array_free(&offers);
     return status;
 }
