@@ -267,12 +267,25 @@ static void test_no_memory(void **state)
     assert_true(failures > 20);
 }
 
-/* Each gradient goes into its variable before the next is made: the arena never holds them all. */
+/* oneDNN's gemm takes memory of its own when it runs: what processors without AVX-512 get. */
+static bool has_product_that_may_fail(const cbm_context *cx)
+{
+    cbm_step_info step = { .struct_size = sizeof step };
+    for (size_t plan = 0; cbm_plan_step_at(cx, plan, 0, &step); plan++)
+        for (size_t i = 0; cbm_plan_step_at(cx, plan, i, &step); i++)
+            if (step.kernel && strstr(step.kernel, "gemm"))
+                return true;
+    return false;
+}
+
+/* Each gradient goes into its variable before the next is made: the arena never holds them all. Where a product may fail none does
+   before the last is made, so that nothing is half done: the arena holds them all. */
 static void test_gradients_in_turn(void **state)
 {
     (void)state;
     enum { WIDE = 256, LAYERS = 6 };
     cbm_context *cx = context("cpu", 1, CAREFUL);
+    cbm_profile(cx, true); /* so that steps can be looked at */
     cbm_tensor *w[LAYERS];
     for (int i = 0; i < LAYERS; i++)
         w[i] = cbm_variable(cbm_normal(cx, CBM_F32, CBM_SHAPE(WIDE, WIDE), 0, 0.05), true);
@@ -290,14 +303,7 @@ static void test_gradients_in_turn(void **state)
         cbm_flush(cx);
     }
     const size_t gradient = WIDE * WIDE * sizeof(float), arena = (size_t)cbm_context_statistics(cx).arena_bytes;
-#if defined(__x86_64__) && !defined(__clang__)
-    if (arena >= 3 * gradient && __builtin_cpu_is("amdfam19h")) { /* not so on Zen 4, and not yet known why */
-        print_message("KNOWN: the arena has %.2f gradients on this processor\n", (double)arena / (double)gradient);
-        cbm_close(cx);
-        skip();
-    }
-#endif
-    if (arena >= 3 * gradient)
+    if (has_product_that_may_fail(cx) ? arena < LAYERS * gradient : arena >= 3 * gradient)
         fail_msg("the arena has %zu bytes, %.2f gradients", arena, (double)arena / (double)gradient);
     assert_string_equal(cbm_message(cx), "");
     cbm_close(cx);
