@@ -29,7 +29,7 @@ WORKS = {name: ("train", name, None) for name in TRAININGS}
 WORKS |= {"resnet50-b1": ("infer", "resnet50", 1), "resnet50-b8": ("infer", "resnet50", 8),
           "mobilenet-v2-b1": ("infer", "mobilenet-v2", 1)}
 # Throughput of the vision networks, training and inference.
-WORKS |= {"vision-resnet18-cifar-infer": ("infer", "resnet18-cifar", 128), "vision-resnet50-train": ("train", "resnet50", 8),
+WORKS |= {"vision-resnet18-cifar-train": ("train", "resnet18-cifar", 128), "vision-resnet18-cifar-infer": ("infer", "resnet18-cifar", 128), "vision-resnet50-train": ("train", "resnet50", 8),
           "vision-mobilenet-v2-train": ("train", "mobilenet-v2", 8), "vision-mobilenet-v2-infer": ("infer", "mobilenet-v2", 8),
           "vision-unet-train": ("train", "unet", 2), "vision-unet-infer": ("infer", "unet", 2)}
 SWEEP = {f"sweep-{1 << i}": ("train", "mnist-cnn", 1 << i) for i in range(9)}

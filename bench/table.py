@@ -20,7 +20,8 @@ NAMES = {"mnist-cnn": "mnist-cnn training, batch 64", "mnist-cnn-plain": "the sa
          "attention-4096": "attention of width 256 in 4 heads over 4096 steps, training, batch 1",
          "resnet50-b1": "ResNet-50 (224x224) inference, batch 1",
          "resnet50-b8": "the same, batch 8", "mobilenet-v2-b1": "MobileNetV2 (224x224) inference, batch 1",
-         "vision-resnet18-cifar-infer": "ResNet-18 (32x32) inference", "vision-resnet50-train": "ResNet-50 (224x224) training",
+         "vision-resnet18-cifar-train": "ResNet-18 (32x32) training", "vision-resnet18-cifar-infer": "ResNet-18 (32x32) inference",
+         "vision-resnet50-train": "ResNet-50 (224x224) training",
          "vision-mobilenet-v2-train": "MobileNetV2 (224x224) training",
          "vision-mobilenet-v2-infer": "MobileNetV2 (224x224) inference",
          "vision-unet-train": "U-Net (128x128) training", "vision-unet-infer": "U-Net (128x128) inference"}

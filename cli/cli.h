@@ -82,6 +82,7 @@ int cbm_report_context(const cbm_context *cx);
 char *cbm_text_count(int64_t n, char text[static 32]);
 char *cbm_text_si(double n, char text[static 32]);
 char *cbm_text_bytes(double n, char text[static 32]);
+char *cbm_text_shape(const cbm_shape *shape, char text[static 160]); /* "(1, 28, 28)" */
 char *cbm_text_seconds(double s, char text[static 32]);
 /* Prints text from a file with control characters shown as \xNN; returns the columns used. */
 int cbm_print_safe(FILE *out, const char *text);
@@ -121,6 +122,9 @@ void cbm_interrupt_watch(cbm_context *cx);
 void cbm_interrupt_unwatch(void); /* before cx is closed */
 bool cbm_interrupted(void);
 
+/* ---- summary_file.c ---- */
+int cbm_summarise_file(cbm_context *cx, const char *path, bool json); /* the exit status; errors are reported */
+
 /* ---- paths.c ---- */
 bool cbm_path_join(char out[static CBM_PATH_ROOM], const char *folder,
                    const char *name); /* false: too long, reported */
@@ -135,6 +139,8 @@ bool cbm_newest_run(const char *recipe, const char *holding, char out[static CBM
 bool cbm_find_weights(const char *recipe, const char *weights, const char *run, char out[static CBM_PATH_ROOM]);
 /* The recipe's data: folder/NAME. false: not there, reported with how to get it. */
 bool cbm_find_data(const cbm_recipe *recipe, const char *folder, char out[static CBM_PATH_ROOM]);
+/* Whether a picture can be written there: a name with the ending .png in a folder that may be written to. false: reported. */
+bool cbm_picture_fits(const char *path);
 /* The recipe of that name, or NULL: reported with the nearest name. */
 const cbm_recipe *cbm_find_recipe(const char *name);
 

@@ -68,7 +68,7 @@ static int run(const void *options, const cbm_arguments *arguments)
         return cbm_report("%s has a course of its own, not the usual training of one model on data", recipe->name);
     if (o->optimizer && !cbm_choice_named(CBM_CHOICE_OPTIMIZER, o->optimizer))
         return cbm_report_usage("lr-find", "there is no optimizer '%s'", o->optimizer);
-    if (!cbm_find_data(recipe, o->data, data))
+    if (!cbm_picture_fits(o->picture) || !cbm_find_data(recipe, o->data, data))
         return CBM_EXIT_FAILURE;
     cbm_recipe_settings s = cbm_recipe_settings_of(recipe);
     s.batch_size = o->batch_size >= 0 ? o->batch_size : s.batch_size;
@@ -103,7 +103,8 @@ static const cbm_option table[] = {
     { "optimizer", 0, CBM_OPTION_TEXT, offsetof(lr_find_options, optimizer), "NAME",
       "instead of the recipe's: sgd, adam, adamw, ...", 0, 0 },
     { "seed", 's', CBM_OPTION_INT, offsetof(lr_find_options, seed), "N", "of all random numbers (0)", 0, 9e15 },
-    { "picture", 'o', CBM_OPTION_TEXT, offsetof(lr_find_options, picture), "FILE", "the picture (lr-find.png)", 0, 0 },
+    { "picture", 'o', CBM_OPTION_TEXT, offsetof(lr_find_options, picture), "FILE", "the picture, a PNG (lr-find.png)",
+      0, 0 },
     CBM_OPTION_THREADS(lr_find_options),
     CBM_OPTION_DEVICE(lr_find_options),
     CBM_OPTION_PRECISION(lr_find_options),

@@ -100,6 +100,15 @@ char *cbm_text_seconds(double s, char text[static 32])
     return text;
 }
 
+char *cbm_text_shape(const cbm_shape *shape, char text[static 160])
+{
+    int used = snprintf(text, 160, "(");
+    for (int64_t i = 1; i <= shape->v[0] && i <= CBM_MAX_DIMS && used < 150; i++)
+        used += snprintf(text + used, 160 - (size_t)used, "%s%lld", i > 1 ? ", " : "", (long long)shape->v[i]);
+    snprintf(text + used, 160 - (size_t)used, ")");
+    return text;
+}
+
 int cbm_print_safe(FILE *out, const char *text)
 {
     int columns = 0;

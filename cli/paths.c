@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define RUNS "runs"
 enum { MOST_RUNS = 9999 };
@@ -147,6 +149,24 @@ bool cbm_find_data(const cbm_recipe *recipe, const char *folder, char out[static
     cbm_report("the data set '%s' is not in '%s'\nHINT: `%s data get %s%s%s` fetches it", recipe->data, out,
                cbm_program, recipe->data, strcmp(folder, "data") ? " --data " : "",
                strcmp(folder, "data") ? folder : "");
+    return false;
+}
+
+bool cbm_picture_fits(const char *path)
+{
+    char folder[CBM_PATH_ROOM];
+    const char *slash = strrchr(path, '/'), *dot = strrchr(path, '.');
+    const size_t length = slash ? (size_t)(slash - path) : 0;
+    if (!dot || strcasecmp(dot, ".png") != 0)
+        cbm_report("pictures are PNG files: '%.200s' does not end in .png", path);
+    else if (length >= sizeof folder)
+        cbm_report("the path of the picture is too long");
+    else {
+        snprintf(folder, sizeof folder, "%.*s", slash ? (int)(length ? length : 1) : 1, slash ? path : ".");
+        if (cbm_folder_exists(folder) && access(folder, W_OK) == 0)
+            return true;
+        cbm_report("cannot write '%.200s': %s", path, strerror(cbm_folder_exists(folder) ? errno : ENOENT));
+    }
     return false;
 }
 

@@ -1,4 +1,4 @@
-/* summary.c: `cambium summary`: a recipe's layers, or the tensors in a safetensors file. */
+/* summary.c: `cambium summary`: the layers of a recipe's model or of a network; of files see summary_file.c. */
 #include "cli.h"
 
 #include <stdlib.h>
@@ -7,6 +7,7 @@
 typedef struct summary_options {
     cbm_common common;
     int64_t batch;
+    bool compare;
 } summary_options;
 
 /* Rows as the library gives them, kept so that columns can be as wide as needed. */
@@ -43,15 +44,6 @@ static void keep_row(const cbm_summary_row *row, void *user)
         r->room = room;
     }
     r->at[r->count++] = *row;
-}
-
-static char *shape_text(const cbm_shape *shape, char text[static 160])
-{
-    int used = snprintf(text, 160, "(");
-    for (int64_t i = 1; i <= shape->v[0] && i <= CBM_MAX_DIMS && used < 150; i++)
-        used += snprintf(text + used, 160 - (size_t)used, "%s%lld", i > 1 ? ", " : "", (long long)shape->v[i]);
-    snprintf(text + used, 160 - (size_t)used, ")");
-    return text;
 }
 
 /* How much of the picture an element sees: "5x5"; "all". */
@@ -92,7 +84,7 @@ static void print_table(const char *name, const rows *r, int64_t batch, const me
     int widest = 5, widest_shape = 12;
     char text[320], shape[160], field[160], a[32], b[32], c[32], d[32], e[32];
     for (size_t i = 0; i < r->count; i++) {
-        int n = (int)strlen(label_of(&r->at[i], text)), columns = (int)strlen(shape_text(&r->at[i].output, shape));
+        int n = (int)strlen(label_of(&r->at[i], text)), columns = (int)strlen(cbm_text_shape(&r->at[i].output, shape));
         widest = n > widest ? n : widest;
         widest_shape = columns > widest_shape ? columns : widest_shape;
     }
@@ -102,16 +94,17 @@ static void print_table(const char *name, const rows *r, int64_t batch, const me
     for (size_t i = 0; i + 1 < r->count; i++) {
         const cbm_summary_row *row = &r->at[i];
         printf("%-*s  %-*s  %12s  %9s  %9s  %9s  %11s  %s\n", widest, label_of(row, text), widest_shape,
-               shape_text(&row->output, shape), cbm_text_count(row->parameters, a), cbm_text_si(row->multiply_adds, d),
-               cbm_text_si(row->flops, b), cbm_text_si(row->backward_flops, e),
+               cbm_text_shape(&row->output, shape), cbm_text_count(row->parameters, a),
+               cbm_text_si(row->multiply_adds, d), cbm_text_si(row->flops, b), cbm_text_si(row->backward_flops, e),
                cbm_text_bytes((double)row->activation_bytes, c), field_text(&row->receptive_field, field));
     }
     if (r->count == 0)
         return;
     const cbm_summary_row *all = &r->at[r->count - 1];
-    printf("\n%-*s  %-*s  %12s  %9s  %9s  %9s  %11s\n", widest, "total", widest_shape, shape_text(&all->output, shape),
-           cbm_text_count(all->parameters, a), cbm_text_si(all->multiply_adds, d), cbm_text_si(all->flops, b),
-           cbm_text_si(all->backward_flops, e), cbm_text_bytes((double)all->activation_bytes, c));
+    printf("\n%-*s  %-*s  %12s  %9s  %9s  %9s  %11s\n", widest, "total", widest_shape,
+           cbm_text_shape(&all->output, shape), cbm_text_count(all->parameters, a), cbm_text_si(all->multiply_adds, d),
+           cbm_text_si(all->flops, b), cbm_text_si(all->backward_flops, e),
+           cbm_text_bytes((double)all->activation_bytes, c));
     if (all->flops > 0)
         printf("backward takes %.2f times the forward's operations\n", all->backward_flops / all->flops);
     printf("trainable parameters: %s\n", cbm_text_count(all->trainable, a));
@@ -122,6 +115,52 @@ static void print_table(const char *name, const rows *r, int64_t batch, const me
     if (m->trains)
         print_memory("training", &m->training);
     print_memory("inference", &m->inference);
+}
+
+/* ---- what other layers of the same reach would hold and cost, as the course compares them ---- */
+
+/* A convolution shares its weights among all places, a locally connected layer has its own at each, and a fully connected one
+   joins each input with each output. Without biases. */
+typedef struct reaches {
+    double shared, local, full; /* weights; of the first two the multiply-adds are alike, as many as local */
+} reaches;
+
+/* false: not a layer whose weights slide over pictures. */
+static bool compare_reaches(const cbm_summary_row *row, reaches *r)
+{
+    const bool convolution = strcmp(row->type, "conv2d") == 0;
+    if ((!convolution && strcmp(row->type, "locally_connected2d") != 0) || row->output.v[0] != 4)
+        return false;
+    const double batch = (double)row->output.v[1], places = (double)row->output.v[3] * (double)row->output.v[4];
+    const cbm_shape *in = &row->input, *out = &row->output;
+    r->local = row->multiply_adds / batch;
+    r->shared = r->local / places;
+    r->full = (double)in->v[2] * (double)in->v[3] * (double)in->v[4] * (double)out->v[2] * places;
+    return true;
+}
+
+static void print_comparison(const rows *r)
+{
+    char text[320], a[32], b[32], c[32];
+    reaches at, all = { 0, 0, 0 };
+    int widest = 5;
+    for (size_t i = 0; i + 1 < r->count; i++)
+        if (compare_reaches(&r->at[i], &at)) {
+            const int n = (int)strlen(label_of(&r->at[i], text));
+            widest = n > widest ? n : widest;
+        }
+    printf("\nweights of layers of the same reach\n%-*s  %14s  %17s  %15s\n", widest, "", "convolutional",
+           "locally connected", "fully connected");
+    for (size_t i = 0; i < r->count; i++)
+        if (compare_reaches(&r->at[i], &at)) {
+            printf("%-*s  %14s  %17s  %15s\n", widest, label_of(&r->at[i], text), cbm_text_si(at.shared, a),
+                   cbm_text_si(at.local, b), cbm_text_si(at.full, c));
+            all = (reaches){ all.shared + at.shared, all.local + at.local, all.full + at.full };
+        }
+    printf("%-*s  %14s  %17s  %15s\n", widest, "total", cbm_text_si(all.shared, a), cbm_text_si(all.local, b),
+           cbm_text_si(all.full, c));
+    printf("%-*s  %14s  %17s  %15s\n", widest, "mult-adds", cbm_text_si(all.local, a), cbm_text_si(all.local, b),
+           cbm_text_si(all.full, c));
 }
 
 static void add_row(cbm_json *j, const cbm_summary_row *row)
@@ -138,6 +177,12 @@ static void add_row(cbm_json *j, const cbm_summary_row *row)
     cbm_json_real(j, "backward_flops", row->backward_flops);
     cbm_json_shape(j, "receptive_field", &row->receptive_field);
     cbm_json_int(j, "activation_bytes", row->activation_bytes);
+    reaches r;
+    if (compare_reaches(row, &r)) {
+        cbm_json_real(j, "weights_if_convolutional", r.shared);
+        cbm_json_real(j, "weights_if_locally_connected", r.local);
+        cbm_json_real(j, "weights_if_fully_connected", r.full);
+    }
 }
 
 static void add_memory(cbm_json *j, const char *name, const cbm_trial_memory *m)
@@ -207,6 +252,8 @@ static int summarise(const char *name, cbm_module *net, const cbm_shape *input, 
         code = print_json(recipe ? "recipe" : "network", name, &r, batch, recipe ? &m : NULL);
     else {
         print_table(name, &r, batch, recipe ? &m : NULL);
+        if (o->compare)
+            print_comparison(&r);
         code = CBM_EXIT_OK;
     }
     free(r.at);
@@ -240,73 +287,6 @@ static int summarise_network(const cbm_network_info *info, cbm_context *cx, cons
     return summarise(info->name, cbm_network(cx, info->name), &info->input, NULL, o);
 }
 
-static int file_json(const char *path, const cbm_safetensors *file)
-{
-    cbm_file_tensor t;
-    int64_t elements = 0, bytes = 0;
-    cbm_json j = { 0 };
-    cbm_json_object(&j, NULL);
-    cbm_json_text(&j, "file", path);
-    cbm_json_array(&j, "tensors");
-    for (size_t i = 0; cbm_safetensors_at(file, i, &t); i++) {
-        int64_t count = cbm_shape_count(&t.shape);
-        elements += count;
-        bytes += (int64_t)t.bytes;
-        cbm_json_object(&j, NULL);
-        cbm_json_text(&j, "name", t.name);
-        cbm_json_text(&j, "dtype", t.type);
-        cbm_json_shape(&j, "shape", &t.shape);
-        cbm_json_int(&j, "parameters", count);
-        cbm_json_int(&j, "bytes", (int64_t)t.bytes);
-        cbm_json_close(&j);
-    }
-    cbm_json_close(&j);
-    cbm_json_int(&j, "parameters", elements);
-    cbm_json_int(&j, "bytes", bytes);
-    return cbm_json_end(&j, stdout);
-}
-
-static void file_table(const char *path, const cbm_safetensors *file)
-{
-    cbm_file_tensor t;
-    int widest = 4, widest_shape = 5;
-    int64_t elements = 0;
-    double bytes = 0;
-    char shape[160], a[32], b[32];
-    for (size_t i = 0; cbm_safetensors_at(file, i, &t); i++) {
-        int n = (int)strnlen(t.name, 60), m = (int)strlen(shape_text(&t.shape, shape));
-        widest = n > widest ? n : widest;
-        widest_shape = m > widest_shape ? m : widest_shape;
-    }
-    cbm_print_safe(stdout, path);
-    printf(": %zu tensors\n\n%-*s  %-5s  %-*s  %14s  %10s\n", cbm_safetensors_count(file), widest, "name", "dtype",
-           widest_shape, "shape", "parameters", "bytes");
-    for (size_t i = 0; cbm_safetensors_at(file, i, &t); i++) {
-        int64_t count = cbm_shape_count(&t.shape);
-        int used = cbm_print_safe(stdout, t.name);
-        printf("%*s  %-5s  %-*s  %14s  %10s\n", widest > used ? widest - used : 0, "", t.type, widest_shape,
-               shape_text(&t.shape, shape), cbm_text_count(count, a), cbm_text_bytes((double)t.bytes, b));
-        elements += count;
-        bytes += (double)t.bytes;
-    }
-    printf("\n%-*s  %-5s  %-*s  %14s  %10s\n", widest, "total", "", widest_shape, "", cbm_text_count(elements, a),
-           cbm_text_bytes(bytes, b));
-}
-
-static int summarise_file(cbm_context *cx, const char *path, const summary_options *o)
-{
-    cbm_safetensors *file = cbm_safetensors_open(cx, path);
-    if (cbm_context_status(cx) != CBM_OK)
-        return cbm_report_context(cx);
-    int code = CBM_EXIT_OK;
-    if (o->common.json)
-        code = file_json(path, file);
-    else
-        file_table(path, file);
-    cbm_safetensors_close(file);
-    return code;
-}
-
 static int run(const void *options, const cbm_arguments *arguments)
 {
     const summary_options *o = options;
@@ -316,7 +296,9 @@ static int run(const void *options, const cbm_arguments *arguments)
     cbm_network_info network;
     const bool is_network = !recipe && !looks_like_file && find_network(what, &network);
     if (!recipe && !looks_like_file && !is_network) {
-        cbm_find_recipe(what);
+        cbm_report(
+            "there is no recipe and no network '%s'\nHINT: `%s list` and `%s list --networks` show those there are",
+            what, cbm_program, cbm_program);
         return CBM_EXIT_USAGE;
     }
     cbm_context *cx = cbm_open_common(&o->common, 0, false);
@@ -326,7 +308,7 @@ static int run(const void *options, const cbm_arguments *arguments)
     else
         code = recipe       ? summarise_recipe(recipe, cx, o)
                : is_network ? summarise_network(&network, cx, o)
-                            : summarise_file(cx, what, o);
+                            : cbm_summarise_file(cx, what, o->common.json);
     cbm_close(cx);
     return code;
 }
@@ -334,6 +316,8 @@ static int run(const void *options, const cbm_arguments *arguments)
 static const cbm_option table[] = {
     { "batch", 'b', CBM_OPTION_INT, offsetof(summary_options, batch), "N",
       "samples in the input (1; for the memory of training the recipe's)", 1, 1e6 },
+    { "compare", 'c', CBM_OPTION_FLAG, offsetof(summary_options, compare), NULL,
+      "what locally and fully connected layers would hold instead", 0, 0 },
     CBM_OPTION_JSON(summary_options, "the rows as JSON"),
 };
 

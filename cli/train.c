@@ -129,9 +129,18 @@ static bool fast_fits(const cbm_recipe *recipe, const train_options *o)
     return false;
 }
 
+static bool rate_fits(const cbm_recipe *recipe, const train_options *o)
+{
+    if (!isfinite(o->lr) || recipe->lr > 0)
+        return true;
+    cbm_report_usage("train", "%s learns nothing: no --lr", recipe->name);
+    return false;
+}
+
 static bool choices_fit(const cbm_recipe *recipe, const train_options *o)
 {
-    return fast_fits(recipe, o) && fits(recipe, CBM_CHOICE_OPTIMIZER, "optimizer", o->optimizer) &&
+    return rate_fits(recipe, o) && fast_fits(recipe, o) &&
+           fits(recipe, CBM_CHOICE_OPTIMIZER, "optimizer", o->optimizer) &&
            fits(recipe, CBM_CHOICE_SCHEDULE, "schedule", o->schedule) &&
            fits(recipe, CBM_CHOICE_AVERAGE, "average", o->average);
 }
@@ -146,7 +155,11 @@ static bool settings_from(const cbm_recipe *recipe, const train_options *o, cons
         cbm_report("cannot resume: %s", why);
         return false;
     }
-    s.epochs = o->epochs >= 0 ? o->epochs : o->fast ? recipe->fast_epochs : s.epochs;
+    if (o->fast) {
+        s.epochs = recipe->fast_epochs;
+        s.batch_size = recipe->fast_batch_size;
+    }
+    s.epochs = o->epochs >= 0 ? o->epochs : s.epochs;
     s.batch_size = o->batch_size >= 0 ? o->batch_size : s.batch_size;
     s.workers = o->workers >= 0 ? o->workers : s.workers;
     s.max_steps = o->max_steps >= 0 ? o->max_steps : s.max_steps;
@@ -213,8 +226,6 @@ static int print_json(const cbm_recipe *recipe, const char *run, const cbm_fit_r
     cbm_json_object(&j, NULL);
     cbm_json_text(&j, "recipe", recipe->name);
     cbm_json_text(&j, "run", run);
-    if (recipe->run)
-        return cbm_json_end(&j, stdout);
     cbm_json_text(&j, "end", (size_t)r->end < CBM_COUNT_OF(ends) ? ends[r->end] : NULL);
     cbm_json_int(&j, "epochs", r->epochs_done);
     cbm_json_int(&j, "steps", r->total_steps);
@@ -227,14 +238,29 @@ static int print_json(const cbm_recipe *recipe, const char *run, const cbm_fit_r
     return cbm_json_end(&j, stdout);
 }
 
-/* A recipe with a course of its own: prints and draws by itself. */
-static int run_own(const cbm_recipe *recipe, cbm_context *cx, const cbm_recipe_settings *s, FILE *out, bool json)
+static int print_measures(const cbm_recipe *recipe, const cbm_recipe_settings *s)
 {
-    if (!cbm_make_folders(s->run_dir))
+    cbm_json j = { 0 };
+    cbm_json_object(&j, NULL);
+    cbm_json_text(&j, "recipe", recipe->name);
+    cbm_json_text(&j, "run", s->run_dir);
+    cbm_json_object(&j, "measures");
+    for (size_t i = 0; i < s->measures->count; i++)
+        cbm_json_real(&j, s->measures->at[i].name, s->measures->at[i].value);
+    cbm_json_close(&j);
+    return cbm_json_end(&j, stdout);
+}
+
+/* A recipe with a course of its own: prints and draws by itself. */
+static int run_own(const cbm_recipe *recipe, cbm_context *cx, cbm_recipe_settings s, FILE *out, bool json)
+{
+    cbm_measures measures = { .count = 0 };
+    s.measures = &measures;
+    if (!cbm_make_folders(s.run_dir))
         return CBM_EXIT_FAILURE;
-    if (recipe->run(cx, s, out) != CBM_OK)
+    if (recipe->run(cx, &s, out) != CBM_OK)
         return cbm_report_context(cx);
-    return json ? print_json(recipe, s->run_dir, NULL) : CBM_EXIT_OK;
+    return json ? print_measures(recipe, &s) : CBM_EXIT_OK;
 }
 
 static int report_end(const cbm_recipe *recipe, cbm_context *cx, const char *run, cbm_status status,
@@ -253,6 +279,10 @@ static int report_end(const cbm_recipe *recipe, cbm_context *cx, const char *run
         return cbm_report("%s", r->explanation[0] ? r->explanation : cbm_status_name(status));
     if (isfinite(r->last.validation_error) && r->last.epoch > 0) /* the recipes validate on the test split */
         fprintf(out, "test accuracy %.2f %%\n", 100 * (1 - r->last.validation_error));
+    else if (r->last.epoch == 0)
+        fprintf(out,
+                "%lld steps, less than an epoch: nothing is tested yet; %s eval %s --weights %s/model.safetensors\n",
+                (long long)r->total_steps, cbm_program, recipe->name, run);
     fprintf(out, "run: %s\n", run);
     if (cbm_path_join(picture, run, "curves.png") && cbm_file_exists(picture))
         fprintf(out, "picture: %s\n", picture);
@@ -306,7 +336,7 @@ static int run(const void *options, const cbm_arguments *arguments)
     if (cbm_context_status(cx) != CBM_OK)
         code = cbm_report_context(cx);
     else if (recipe->run)
-        code = run_own(recipe, cx, &s, out, o->common.json);
+        code = run_own(recipe, cx, s, out, o->common.json);
     else
         code = run_common(recipe, cx, &s, o, out);
     cbm_interrupt_unwatch();

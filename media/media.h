@@ -48,6 +48,19 @@ CBM_API void cbm_image_invert(cbm_image *image);
 /* Writes a PNG under a temporary name, syncs and renames it: path holds the old file or the whole new one. */
 CBM_API cbm_status cbm_image_write_png(const cbm_image *image, const char *path, cbm_media_message *message);
 
+/* Words around a picture, dark on white: a title above, the names of its rows at the left, of its columns above it. Rows and
+   columns share the picture evenly; a name may have several lines. */
+typedef struct cbm_frame {
+    const char *title;       /* NULL: none */
+    const char *const *rows; /* row_count names, 0 to 4096 */
+    size_t row_count;
+    const char *const *columns;
+    size_t column_count;
+} cbm_frame;
+/* A new RGB image, as much larger as the words need; the picture's own pixels are copied, without its alpha. */
+CBM_API cbm_status cbm_image_frame(const cbm_image *picture, const cbm_frame *frame, cbm_image *framed,
+                                   cbm_media_message *message);
+
 /* ---- pictures in folders ---- */
 
 /* The PNG and JPEG files in the folders below one folder; each of these is a class. image_folder.h makes a dataset of it. */
@@ -112,9 +125,11 @@ typedef struct cbm_panel {
     const cbm_series *series;
     size_t series_count;
     double x_minimum, x_maximum, y_minimum, y_maximum;
-    bool log_y;          /* values <= 0 are left out */
-    bool y_from_zero;    /* an automatic range begins at 0 */
-    bool whole_x;        /* x counts something, epochs say: ticks on whole numbers only */
+    bool log_x, log_y;          /* values <= 0 are left out */
+    bool y_from_zero;           /* an automatic range begins at 0 */
+    bool whole_x;               /* x counts something, epochs say: ticks on whole numbers only */
+    const char *const *x_names; /* instead of them: what x = 1, 2, ... x_name_count stands for; NULL: numbers */
+    size_t x_name_count;
     const double *marks; /* thin vertical lines at these x */
     size_t mark_count;
 } cbm_panel;

@@ -1,7 +1,6 @@
 /* plot.c: line plots of one or several panels: axes with round ticks, grid, legend, titles. Rests on cairo. */
-#include "media_internal.h"
+#include "drawing.h"
 
-#include <cairo.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,8 +19,6 @@ enum {
     LEGEND_SAMPLE = 26 /* length of the line shown in the legend */
 };
 
-#define INK 0x1F2933
-#define SOFT_INK 0x52606D
 #define GRID 0xE4E7EB
 #define FRAME 0x9AA5B1
 #define MARK 0xCBD2D9
@@ -33,48 +30,22 @@ typedef struct box {
     double x, y, width, height;
 } box;
 
-/* A panel's axes: ranges (logarithms when log_y), and the box in pixels. */
+/* A panel's axes: ranges (logarithms when log_x, log_y), and the box in pixels. */
 typedef struct axes {
     double x0, x1, y0, y1;
-    bool log_y;
+    bool log_x, log_y;
     box area;
 } axes;
-
-static void set_color(cairo_t *cr, int64_t color)
-{
-    cairo_set_source_rgb(cr, (double)(color >> 16 & 255) / 255, (double)(color >> 8 & 255) / 255,
-                         (double)(color & 255) / 255);
-}
 
 static int64_t color_of(const cbm_series *series, size_t index)
 {
     return series->color == CBM_COLOR_AUTO ? palette[index % (sizeof palette / sizeof *palette)] : series->color;
 }
 
-static void set_font(cairo_t *cr, double size, bool bold)
-{
-    cairo_select_font_face(cr, "sans-serif", CAIRO_FONT_SLANT_NORMAL,
-                           bold ? CAIRO_FONT_WEIGHT_BOLD : CAIRO_FONT_WEIGHT_NORMAL);
-    cairo_set_font_size(cr, size);
-}
-
-static double text_width(cairo_t *cr, const char *text)
-{
-    cairo_text_extents_t e;
-    cairo_text_extents(cr, text, &e);
-    return e.x_advance;
-}
-
-/* along: 0 begins at x, 0.5 is centred, 1 ends at x. The baseline is y. */
-static void put_text(cairo_t *cr, const char *text, double x, double y, double along)
-{
-    cairo_move_to(cr, x - along * text_width(cr, text), y);
-    cairo_show_text(cr, text);
-}
-
 static double x_at(const axes *a, double x)
 {
-    return a->area.x + (x - a->x0) / (a->x1 - a->x0) * a->area.width;
+    double v = a->log_x ? log10(x) : x;
+    return a->area.x + (v - a->x0) / (a->x1 - a->x0) * a->area.width;
 }
 
 static double y_at(const axes *a, double y)
@@ -88,7 +59,8 @@ static double y_at(const axes *a, double y)
 
 static bool usable(const axes *a, double x, double y)
 {
-    return fabs(x) <= LARGEST && fabs(y) <= LARGEST && (!a->log_y || y >= 1 / LARGEST);
+    return fabs(x) <= LARGEST && fabs(y) <= LARGEST && (!a->log_x || x >= 1 / LARGEST) &&
+           (!a->log_y || y >= 1 / LARGEST);
 }
 
 /* Ranges from the data, widened a little; every range is left with low < high. */
@@ -100,6 +72,7 @@ static void find_ranges(const cbm_panel *p, axes *a)
             double x = p->series[s].x[i], y = p->series[s].y[i];
             if (!usable(a, x, y))
                 continue;
+            x = a->log_x ? log10(x) : x;
             y = a->log_y ? log10(y) : y;
             x0 = fmin(x0, x), x1 = fmax(x1, x);
             y0 = fmin(y0, y), y1 = fmax(y1, y);
@@ -108,12 +81,16 @@ static void find_ranges(const cbm_panel *p, axes *a)
         y0 = fmin(y0, 0), y1 = fmax(y1, 0);
     double y_room = 0.05 * (y1 - y0);
     bool floor_kept = p->y_from_zero && !a->log_y && y0 >= 0;
-    double x_room = p->whole_x ? 0.03 * (x1 - x0) : 0;
+    double x_room = p->whole_x || a->log_x ? 0.03 * (x1 - x0) : 0;
+    if (p->x_names)
+        x0 = 1, x1 = (double)p->x_name_count, x_room = 0.5;
     a->x0 = x0 - x_room, a->x1 = x1 + x_room;
     a->y0 = floor_kept ? y0 : y0 - y_room;
     a->y1 = y1 + y_room;
-    if (p->x_minimum != p->x_maximum)
-        a->x0 = p->x_minimum, a->x1 = p->x_maximum;
+    if (p->x_minimum != p->x_maximum && (!a->log_x || (p->x_minimum > 0 && p->x_maximum > 0))) {
+        a->x0 = a->log_x ? log10(p->x_minimum) : p->x_minimum;
+        a->x1 = a->log_x ? log10(p->x_maximum) : p->x_maximum;
+    }
     if (p->y_minimum != p->y_maximum && (!a->log_y || (p->y_minimum > 0 && p->y_maximum > 0))) {
         a->y0 = a->log_y ? log10(p->y_minimum) : p->y_minimum;
         a->y1 = a->log_y ? log10(p->y_maximum) : p->y_maximum;
@@ -131,9 +108,23 @@ static void find_ranges(const cbm_panel *p, axes *a)
     }
 }
 
+static void name_ticks(const cbm_panel *p, cbm_ticks *x)
+{
+    x->count = p->x_name_count < CBM_MAX_TICKS ? p->x_name_count : CBM_MAX_TICKS;
+    for (size_t i = 0; i < x->count; i++) {
+        x->at[i] = (double)i + 1;
+        snprintf(x->label[i], sizeof x->label[i], "%s", p->x_names[i]);
+    }
+}
+
 static void find_ticks(const cbm_panel *p, const axes *a, cbm_ticks *x, cbm_ticks *y)
 {
-    cbm_ticks_linear(a->x0, a->x1, (size_t)(a->area.width / 80), p->whole_x, x);
+    if (p->x_names)
+        name_ticks(p, x);
+    else if (a->log_x)
+        cbm_ticks_log(pow(10, a->x0), pow(10, a->x1), x);
+    else
+        cbm_ticks_linear(a->x0, a->x1, (size_t)(a->area.width / 80), p->whole_x, x);
     if (a->log_y)
         cbm_ticks_log(pow(10, a->y0), pow(10, a->y1), y);
     else
@@ -144,7 +135,7 @@ static void draw_grid(cairo_t *cr, const axes *a, const cbm_ticks *x, const cbm_
 {
     const box *b = &a->area;
     cairo_set_line_width(cr, 1);
-    set_color(cr, GRID);
+    cbm_draw_color(cr, GRID);
     for (size_t i = 0; i < x->count; i++) {
         double at = floor(x_at(a, x->at[i])) + 0.5;
         cairo_move_to(cr, at, b->y);
@@ -156,46 +147,46 @@ static void draw_grid(cairo_t *cr, const axes *a, const cbm_ticks *x, const cbm_
         cairo_line_to(cr, b->x + b->width, at);
     }
     cairo_stroke(cr);
-    set_font(cr, 12, false);
-    set_color(cr, SOFT_INK);
+    cbm_draw_font(cr, 12, false);
+    cbm_draw_color(cr, CBM_SOFT_INK);
     for (size_t i = 0; i < x->count; i++)
-        put_text(cr, x->label[i], x_at(a, x->at[i]), b->y + b->height + 18, 0.5);
+        cbm_draw_text(cr, x->label[i], x_at(a, x->at[i]), b->y + b->height + 18, 0.5);
     for (size_t i = 0; i < y->count; i++)
-        put_text(cr, y->label[i], b->x - 8, y_at(a, y->at[i]) + 4.5, 1);
+        cbm_draw_text(cr, y->label[i], b->x - 8, y_at(a, y->at[i]) + 4.5, 1);
 }
 
 static void draw_frame(cairo_t *cr, const axes *a, const cbm_panel *p, const box *panel)
 {
     const box *b = &a->area;
-    set_color(cr, FRAME);
+    cbm_draw_color(cr, FRAME);
     cairo_set_line_width(cr, 1);
     cairo_move_to(cr, floor(b->x) + 0.5, b->y);
     cairo_line_to(cr, floor(b->x) + 0.5, floor(b->y + b->height) + 0.5);
     cairo_line_to(cr, b->x + b->width, floor(b->y + b->height) + 0.5);
     cairo_stroke(cr);
-    set_color(cr, INK);
+    cbm_draw_color(cr, CBM_INK);
     if (p->title) {
-        set_font(cr, 15, true);
-        put_text(cr, p->title, b->x, panel->y + 19, 0);
+        cbm_draw_font(cr, 15, true);
+        cbm_draw_text(cr, p->title, b->x, panel->y + 19, 0);
     }
-    set_font(cr, 13, false);
+    cbm_draw_font(cr, 13, false);
     if (p->x_label)
-        put_text(cr, p->x_label, b->x + b->width / 2, b->y + b->height + 40, 0.5);
+        cbm_draw_text(cr, p->x_label, b->x + b->width / 2, b->y + b->height + 40, 0.5);
     if (!p->y_label)
         return;
     cairo_save(cr);
     cairo_translate(cr, panel->x + 13, b->y + b->height / 2);
     cairo_rotate(cr, -M_PI / 2);
-    put_text(cr, p->y_label, 0, 0, 0.5);
+    cbm_draw_text(cr, p->y_label, 0, 0, 0.5);
     cairo_restore(cr);
 }
 
 static void draw_marks(cairo_t *cr, const axes *a, const cbm_panel *p)
 {
-    set_color(cr, MARK);
+    cbm_draw_color(cr, MARK);
     cairo_set_line_width(cr, 1);
     for (size_t i = 0; i < p->mark_count; i++) {
-        if (!isfinite(p->marks[i]))
+        if (!usable(a, p->marks[i], 1))
             continue;
         cairo_move_to(cr, x_at(a, p->marks[i]), a->area.y);
         cairo_line_to(cr, x_at(a, p->marks[i]), a->area.y + a->area.height);
@@ -213,7 +204,7 @@ static void draw_series(cairo_t *cr, const axes *a, const cbm_series *s, size_t 
 {
     static const double dashes[] = { 7, 4 };
     double width = s->width > 0 ? s->width : 2;
-    set_color(cr, color_of(s, index));
+    cbm_draw_color(cr, color_of(s, index));
     cairo_set_line_width(cr, width);
     cairo_set_line_join(cr, CAIRO_LINE_JOIN_ROUND);
     cairo_set_line_cap(cr, CAIRO_LINE_CAP_ROUND);
@@ -266,11 +257,11 @@ static void draw_legend(cairo_t *cr, const axes *a, const cbm_panel *p)
 {
     size_t rows = 0;
     double widest = 0;
-    set_font(cr, 13, false);
+    cbm_draw_font(cr, 13, false);
     for (size_t s = 0; s < p->series_count; s++)
         if (p->series[s].label) {
             rows++;
-            widest = fmax(widest, text_width(cr, p->series[s].label));
+            widest = fmax(widest, cbm_draw_text_width(cr, p->series[s].label));
         }
     if (rows == 0)
         return;
@@ -291,7 +282,7 @@ static void draw_legend(cairo_t *cr, const axes *a, const cbm_panel *p)
     cairo_rectangle(cr, floor(best.x) + 0.5, floor(best.y) + 0.5, floor(best.width), floor(best.height));
     cairo_set_source_rgba(cr, 1, 1, 1, 0.88);
     cairo_fill_preserve(cr);
-    set_color(cr, GRID);
+    cbm_draw_color(cr, GRID);
     cairo_set_line_width(cr, 1);
     cairo_stroke(cr);
     double y = best.y + 5 + LEGEND_ROW / 2.0;
@@ -299,24 +290,23 @@ static void draw_legend(cairo_t *cr, const axes *a, const cbm_panel *p)
         if (!p->series[s].label)
             continue;
         double x0 = best.x + 9, x[2] = { x0, x0 + LEGEND_SAMPLE };
-        axes flat = { 0, 1, 0, 1, false, { 0, 1, 1, 0 } };
+        const axes flat = { .x1 = 1, .y1 = 1, .area = { 0, y, 1, 0 } };
         double level[2] = { 0, 0 };
         cbm_series sample = p->series[s];
-        flat.area = (box){ 0, y, 1, 0 };
         sample.x = x, sample.y = level, sample.count = 2;
         if (sample.style == CBM_SERIES_POINTS)
             x[0] = x[1] = x0 + LEGEND_SAMPLE / 2.0;
         draw_series(cr, &flat, &sample, s);
-        set_color(cr, INK);
-        set_font(cr, 13, false);
-        put_text(cr, p->series[s].label, x0 + LEGEND_SAMPLE + 8, y + 4.5, 0);
+        cbm_draw_color(cr, CBM_INK);
+        cbm_draw_font(cr, 13, false);
+        cbm_draw_text(cr, p->series[s].label, x0 + LEGEND_SAMPLE + 8, y + 4.5, 0);
         y += LEGEND_ROW;
     }
 }
 
 static void draw_panel(cairo_t *cr, const cbm_panel *p, const box *panel)
 {
-    axes a = { .log_y = p->log_y };
+    axes a = { .log_x = p->log_x, .log_y = p->log_y };
     double top = p->title ? PANEL_TITLE : 10;
     double left = p->y_label ? LEFT : LEFT - 18, bottom = p->x_label ? BOTTOM : BOTTOM - 22;
     a.area = (box){ panel->x + left, panel->y + top, fmax(panel->width - left - RIGHT, 20),
@@ -339,37 +329,15 @@ static void draw_panel(cairo_t *cr, const cbm_panel *p, const box *panel)
     draw_legend(cr, &a, p);
 }
 
-/* cairo's 32-bit pixels to RGB. */
-static cbm_status copy_pixels(cairo_surface_t *surface, cbm_image *image, cbm_media_message *message)
-{
-    cairo_surface_flush(surface);
-    int width = cairo_image_surface_get_width(surface), height = cairo_image_surface_get_height(surface);
-    int stride = cairo_image_surface_get_stride(surface);
-    const uint8_t *data = cairo_image_surface_get_data(surface);
-    cbm_status status = cbm_image_new(width, height, 3, image, message);
-    if (status != CBM_OK)
-        return status;
-    for (int y = 0; y < height; y++)
-        for (int x = 0; x < width; x++) {
-            uint32_t pixel;
-            memcpy(&pixel, data + (size_t)y * (size_t)stride + (size_t)x * 4, sizeof pixel);
-            uint8_t *out = image->pixels + ((size_t)y * (size_t)width + (size_t)x) * 3;
-            out[0] = (uint8_t)(pixel >> 16);
-            out[1] = (uint8_t)(pixel >> 8);
-            out[2] = (uint8_t)pixel;
-        }
-    return CBM_OK;
-}
-
 static void draw_all(cairo_t *cr, const cbm_plot *plot, double width, double height, size_t columns, size_t rows)
 {
     cairo_set_source_rgb(cr, 1, 1, 1);
     cairo_paint(cr);
     double top = OUTER;
     if (plot->title) {
-        set_font(cr, 18, true);
-        set_color(cr, INK);
-        put_text(cr, plot->title, width / 2, OUTER + 18, 0.5);
+        cbm_draw_font(cr, 18, true);
+        cbm_draw_color(cr, CBM_INK);
+        cbm_draw_text(cr, plot->title, width / 2, OUTER + 18, 0.5);
         top += TITLE_BAND;
     }
     double w = (width - 2.0 * OUTER - 20.0 * (double)(columns - 1)) / (double)columns;
@@ -397,14 +365,7 @@ cbm_status cbm_plot_draw(const cbm_plot *plot, cbm_image *image, cbm_media_messa
     cairo_surface_t *surface = cairo_image_surface_create(CAIRO_FORMAT_RGB24, (int)width, (int)height);
     cairo_t *cr = cairo_create(surface);
     draw_all(cr, plot, (double)width, (double)height, columns, rows);
-    cairo_status_t drawn = cairo_status(cr);
-    if (drawn == CAIRO_STATUS_SUCCESS)
-        status = copy_pixels(surface, image, message);
-    else
-        status = cbm_media_fail(message, CBM_ERROR_MEMORY, "cannot draw the plot: %s", cairo_status_to_string(drawn));
-    cairo_destroy(cr);
-    cairo_surface_destroy(surface);
-    return status;
+    return cbm_drawing_finish(cr, surface, image, message);
 }
 
 cbm_status cbm_plot_write(const cbm_plot *plot, const char *path, cbm_media_message *message)

@@ -12,7 +12,8 @@
 #define BEFORE_EPOCHS 8 /* of the training before; settings->epochs are those behind it */
 #define BEFORE_BATCH 128
 #define FINE 0.2           /* of the learning rate, for fine-tuning */
-#define FEATURES_RATE 0.01 /* Adam's, for the layer on frozen features */
+#define FEATURES_RATE 0.01 /* AdamW's, for the layer on frozen features */
+#define FEATURES_DECAY 0.1
 #define MOST_EPOCHS 400
 
 /* Animals and vehicles in both. */
@@ -86,18 +87,33 @@ static cbm_status take_over(cbm_module *to, cbm_module *from)
     return cbm_context_status(to->cx);
 }
 
-static void find_features(const char *name, cbm_module *m, cbm_tensor *input, cbm_tensor *output, void *user)
+/* What its three stages give: (N, 16, 32, 32), (N, 32, 16, 16), (N, 64, 8, 8). */
+enum { STAGES = 3, CELLS = 2, WIDTH = (16 + 32 + 64) * CELLS * CELLS };
+
+static void find_stages(const char *name, cbm_module *m, cbm_tensor *input, cbm_tensor *output, void *user)
 {
+    static const char *const names[STAGES] = { "layer1", "layer2", "layer3" };
+    cbm_tensor **stages = user;
     (void)m;
-    (void)output;
-    if (strcmp(name, "linear") == 0)
-        *(cbm_tensor **)user = input;
+    (void)input;
+    for (int i = 0; i < STAGES; i++)
+        if (strcmp(name, names[i]) == 0)
+            stages[i] = output;
 }
 
-/* What the last layer of net would see of these pictures: (N, 64). */
+/* The means of each feature map of all stages in quarters of the picture: what the first stages see serves other things than those
+   that the last one was made for. (N, WIDTH) */
+static cbm_tensor *frozen_features(cbm_module *net, cbm_tensor *pictures)
+{
+    cbm_tensor *stages[STAGES] = { NULL }, *means[STAGES];
+    cbm_call_watched(net, pictures, find_stages, stages);
+    for (int i = 0; i < STAGES; i++)
+        means[i] = cbm_flatten(cbm_adaptive_avg_pool2d(stages[i], CBM_SHAPE(CELLS, CELLS)), 1);
+    return cbm_concat(means, STAGES, 1);
+}
+
 static cbm_dataset *features_of(cbm_module *net, cbm_dataset *pictures)
 {
-    enum { WIDTH = 64 };
     cbm_context *cx = net->cx;
     int64_t count = cbm_dataset_count(pictures), done = 0;
     float *values = malloc((size_t)count * WIDTH * sizeof *values + 1);
@@ -108,9 +124,7 @@ static cbm_dataset *features_of(cbm_module *net, cbm_dataset *pictures)
         cbm_fail(cx, CBM_ERROR_MEMORY, "[finetune] no memory for features");
     for (cbm_batch b; cbm_context_status(cx) == CBM_OK && cbm_next(loader, &b); done += b.size) {
         CBM_NO_GRAD(scope, cx);
-        cbm_tensor *features = NULL;
-        cbm_call_watched(net, b.input, find_features, &features);
-        cbm_read(features, values + done * WIDTH, (size_t)(b.size * WIDTH) * sizeof *values);
+        cbm_read(frozen_features(net, b.input), values + done * WIDTH, (size_t)(b.size * WIDTH) * sizeof *values);
         cbm_read(b.target, labels + done, (size_t)b.size * sizeof *labels);
     }
     cbm_loader_close(loader);
@@ -157,6 +171,9 @@ static cbm_status train(cbm_module *net, cbm_optimizer *opt, cbm_dataset *data, 
     cbm_status status =
         cbm_fit(net, NULL, .optimizer = opt, .train = train, .validation = validation, .schedule = schedule,
                 .epochs = epochs, .max_steps = s->max_steps, .on_epoch = on_epoch, .user = c);
+    cbm_evaluation e = { .accuracy = NAN };
+    if (status == CBM_OK && c->epochs == 0 && cbm_evaluate(net, validation, NULL, NULL, &e) == CBM_OK)
+        c->accuracy[c->epochs++] = 100 * e.accuracy; /* the steps were over before an epoch was */
     cbm_optimizer_release(opt);
     cbm_loader_close(train);
     cbm_loader_close(validation);
@@ -208,14 +225,17 @@ static cbm_status run(cbm_context *cx, const cbm_recipe_settings *s, FILE *out)
                 *test = plain(pictures_of(cx, s, CBM_TEST, target, 1));
     if (cbm_context_status(cx) == CBM_OK && take_over(tuned, seen) == CBM_OK) {
         fprintf(out, "%lld pictures of five other kinds\n", (long long)cbm_dataset_count(few));
-        cbm_module *last = cbm_sequential(cx, cbm_nn_linear(cx, 64, CLASSES, .dtype = s->dtype), CBM_END);
-        train(last, cbm_adam(last, .lr = FEATURES_RATE), features_of(seen, plain(few)), features_of(seen, test),
-              s->batch_size, s->epochs, s, &c[0]);
+        cbm_module *last = cbm_sequential(cx, cbm_nn_linear(cx, WIDTH, CLASSES, .dtype = s->dtype), CBM_END);
+        train(last, cbm_adamw(last, .lr = FEATURES_RATE, .weight_decay = FEATURES_DECAY), features_of(seen, plain(few)),
+              features_of(seen, test), s->batch_size, s->epochs, s, &c[0]);
         train(tuned, descent(tuned, FINE * s->lr), augmented(few), test, s->batch_size, s->epochs, s, &c[1]);
         train(fresh, descent(fresh, s->lr), augmented(few), test, s->batch_size, s->epochs, s, &c[2]);
     }
-    for (int i = 0; i < 3 && cbm_context_status(cx) == CBM_OK && c[i].epochs > 0; i++)
-        fprintf(out, "%-16s %.2f %% of the test pictures right\n", c[i].name, c[i].accuracy[c[i].epochs - 1]);
+    for (int i = 0; i < 3 && cbm_context_status(cx) == CBM_OK && c[i].epochs > 0; i++) {
+        const double accuracy = c[i].accuracy[c[i].epochs - 1];
+        fprintf(out, "%-16s %.2f %% of the test pictures right\n", c[i].name, accuracy);
+        cbm_recipe_measure(s, accuracy, "%s_test_accuracy", c[i].name);
+    }
     if (cbm_context_status(cx) == CBM_OK && s->run_dir)
         draw(cx, c, 3, s->run_dir, out);
     free(c);

@@ -103,6 +103,9 @@ static errors errors_of(cbm_context *cx, const cbm_recipe_settings *s, int with,
 static cbm_status draw(cbm_context *cx, errors found[WAYS][SEEDS], const char *run_dir, FILE *out)
 {
     double place[WAYS * SEEDS], train[WAYS * SEEDS], test[WAYS * SEEDS], most = 0.1;
+    const char *names[WAYS];
+    for (int w = 0; w < WAYS; w++)
+        names[w] = ways[w].name;
     for (int i = 0; i < WAYS * SEEDS; i++) {
         place[i] = 1 + i / SEEDS;
         train[i] = found[i / SEEDS][i % SEEDS].train;
@@ -116,15 +119,16 @@ static cbm_status draw(cbm_context *cx, errors found[WAYS][SEEDS], const char *r
         series[k].style = CBM_SERIES_POINTS;
         series[k].color = CBM_COLOR_AUTO;
     }
-    const cbm_panel panel = { .x_label =
-                                  "1 baseline, 2 weight decay, 3 dropout, 4 augmentation, 5 batch norm, 6 all together",
-                              .y_label = "digits wrong (%)",
+    const cbm_panel panel = { .y_label = "digits wrong (%)",
                               .series = series,
                               .series_count = 2,
-                              .whole_x = true,
+                              .x_names = names,
+                              .x_name_count = WAYS,
                               .y_minimum = 0,
                               .y_maximum = ROOM * most };
-    const cbm_plot plot = { .title = "improve", .panels = &panel, .panel_count = 1 };
+    const cbm_plot plot = { .title = "What helps on unseen digits: three seeds each",
+                            .panels = &panel,
+                            .panel_count = 1 };
     return cbm_recipe_keep_plot(cx, "improve", &plot, run_dir, "errors.png", out);
 }
 
@@ -148,6 +152,8 @@ static cbm_status run(cbm_context *cx, const cbm_recipe_settings *s, FILE *out)
         for (int k = 0; k < SEEDS; k++)
             fprintf(out, "  %5.2f", found[w][k].test);
         fprintf(out, "    %5.2f %5.2f\n", mean.train, mean.test);
+        cbm_recipe_measure(s, mean.train, "%s_training_error", ways[w].name);
+        cbm_recipe_measure(s, mean.test, "%s_test_error", ways[w].name);
         fflush(out);
     }
     return s->run_dir ? draw(cx, found, s->run_dir, out) : CBM_OK;

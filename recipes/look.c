@@ -9,29 +9,50 @@
 #define ANSWERS 128    /* samples and units of the picture of answers */
 #define MAPS_MOST 16   /* of a layer */
 #define LAYERS_MOST 64 /* shown */
+#define FILTERS_MOST 256
 
 /* ---- filters ---- */
 
-/* The filters of the first convolution, each in its own range; of one or three channels as it is, of others the first. */
+/* The shape (units, channels, height, width) of weights that can be seen as pictures: a convolution's, or a linear layer's on
+   whole pictures. false: they are none. */
+static bool seen_as_pictures(const cbm_looker *l, cbm_tensor *weight, cbm_shape *as)
+{
+    const cbm_shape s = cbm_tensor_shape(weight), *input = &l->recipe->input;
+    if (s.v[0] == 4 && s.v[3] >= 2)
+        *as = s;
+    else if (s.v[0] == 2 && input->v[0] == 3 && s.v[2] == input->v[1] * input->v[2] * input->v[3])
+        *as = CBM_SHAPE(s.v[1], input->v[1], input->v[2], input->v[3]);
+    else
+        return false;
+    return true;
+}
+
+/* The filters of the first layer that has such, each in its own range; of one or three channels as it is, of others the first. */
 static void draw_filters(const cbm_looker *l)
 {
     cbm_named named;
     cbm_tiles t;
+    cbm_shape s;
+    char title[300];
     for (size_t i = 0; cbm_parameter_at(l->net, i, &named); i++) {
-        cbm_shape s = cbm_tensor_shape(named.tensor);
-        if (s.v[0] != 4 || s.v[3] < 2)
+        if (!seen_as_pictures(l, named.tensor, &s))
             continue;
         CBM_SCOPE(scope, l->cx);
         const float *w = cbm_tensor_data(cbm_cast(named.tensor, CBM_F32));
-        int64_t columns = (int64_t)ceil(sqrt((double)s.v[1])), rows = (s.v[1] + columns - 1) / columns;
-        if (!w || !cbm_tiles_new(l, rows, columns, s.v[3], s.v[4], cbm_tiles_zoom(s.v[3] * 2), &t))
+        int64_t units = s.v[1] < FILTERS_MOST ? s.v[1] : FILTERS_MOST;
+        int64_t columns = (int64_t)ceil(sqrt((double)units)), rows = (units + columns - 1) / columns;
+        if (!w || !cbm_tiles_new(l, rows, columns, s.v[3], s.v[4], cbm_tiles_zoom(s.v[3]), &t))
             return;
-        for (int64_t k = 0; k < s.v[1]; k++)
+        for (int64_t k = 0; k < units; k++)
             cbm_tiles_put_own(&t, k / columns, k % columns, w + k * s.v[2] * s.v[3] * s.v[4], s.v[2]);
-        fprintf(l->out, "filters of '%s'\n", named.name);
-        cbm_looker_keep(l, &t.image, "filters.png");
+        snprintf(title, sizeof title, "%lld filters of '%s', %lldx%lld", (long long)units, named.name,
+                 (long long)s.v[3], (long long)s.v[4]);
+        const cbm_frame frame = { .title = title };
+        fprintf(l->out, "%s\n", title);
+        cbm_looker_keep(l, &t.image, &frame, "filters.png");
         return;
     }
+    fprintf(l->out, "no filters: no weights can be seen as pictures\n");
 }
 
 /* ---- feature maps, and which units answer to which samples ---- */
@@ -76,6 +97,8 @@ static void draw_maps(const cbm_looker *l, const layers *s, int64_t sample)
 {
     int64_t side = cbm_tensor_shape(l->batch.input).v[3], rows = 0;
     cbm_tiles t;
+    char labels[LAYERS_MOST][300], title[80];
+    const char *names[LAYERS_MOST];
     for (int64_t i = 0; i < s->count; i++)
         rows += cbm_tensor_rank(s->at[i].output) == 4;
     if (rows == 0 || !cbm_tiles_new(l, rows, MAPS_MOST, side, side, cbm_tiles_zoom(side), &t))
@@ -92,9 +115,14 @@ static void draw_maps(const cbm_looker *l, const layers *s, int64_t sample)
             cbm_tiles_put_scaled(&t, row, k, maps + (sample * shape.v[2] + k) * height * width, height, width);
         fprintf(l->out, "maps, row %lld: '%s' (%s), %lld x %lld\n", (long long)row + 1, s->at[i].name, s->at[i].type,
                 (long long)height, (long long)width);
+        snprintf(labels[row], sizeof labels[row], "%.120s\n%s %lldx%lld", s->at[i].name, s->at[i].type,
+                 (long long)height, (long long)width);
+        names[row] = labels[row];
         row++;
     }
-    cbm_looker_keep(l, &t.image, "maps.png");
+    snprintf(title, sizeof title, "What the layers give for test sample %lld", (long long)sample);
+    const cbm_frame frame = { .title = title, .rows = names, .row_count = (size_t)row };
+    cbm_looker_keep(l, &t.image, &frame, "maps.png");
 }
 
 /* Samples across, units down, the mean over places: a good training looks like noise, a bad one has stripes. */
@@ -118,8 +146,17 @@ static void draw_answers(const cbm_looker *l, const layers *s)
             means[i] = (float)(sum / (double)places);
         }
         cbm_tiles_put_own(&t, 0, 0, means, 1);
+        char title[300], of_units[40], of_samples[40];
+        snprintf(title, sizeof title, "Answers of '%s' (%s)", layer->name, layer->type);
+        snprintf(of_units, sizeof of_units, "%lld units", (long long)units);
+        snprintf(of_samples, sizeof of_samples, "%lld test samples", (long long)samples);
+        const cbm_frame frame = { .title = title,
+                                  .rows = (const char *const[]){ of_units },
+                                  .row_count = 1,
+                                  .columns = (const char *const[]){ of_samples },
+                                  .column_count = 1 };
         fprintf(l->out, "answers of '%s' (%s): a row a unit, a column a sample\n", layer->name, layer->type);
-        cbm_looker_keep(l, &t.image, "answers.png");
+        cbm_looker_keep(l, &t.image, &frame, "answers.png");
     }
     free(means);
 }
@@ -130,8 +167,9 @@ static void on_layer(const cbm_layer_look *look, void *user)
     char text[200], correlation[32] = "-";
     if (isfinite(look->correlation))
         snprintf(correlation, sizeof correlation, "%.2f", look->correlation);
-    fprintf(l->out, "%-24s %-16s %10.3g %10.3g %7.1f %% %7lld %8lld %11s\n", look->name, look->type, look->mean,
-            look->deviation, 100 * look->zeros, (long long)look->dead, (long long)look->constant, correlation);
+    fprintf(l->out, "%-24s %-16s %10.3g %10.3g %7.1f %% %8.2f %9.2f %7lld %8lld %11s\n", look->name, look->type,
+            look->mean, look->deviation, 100 * look->zeros, look->sparse_samples, look->sparse_features,
+            (long long)look->dead, (long long)look->constant, correlation);
     if (cbm_look_verdict(look, text, sizeof text))
         fprintf(l->out, "    %s\n", text);
 }
@@ -155,8 +193,9 @@ cbm_status cbm_recipe_look(const cbm_recipe *recipe, cbm_context *cx, const cbm_
         return cbm_fail(cx, CBM_ERROR_RANGE, "[look] there is no sample %lld among the first %lld", (long long)sample,
                         (long long)l.batch.size);
     cbm_eval(l.net);
-    fprintf(out, "%-24s %-16s %10s %10s %9s %7s %8s %11s\n", "layer", "type", "mean", "deviation", "zeros", "dead",
-            "constant", "correlation");
+    fprintf(out, "%-24s %-16s %10s %10s %9s %18s\n", "", "", "", "", "", "sparse over");
+    fprintf(out, "%-24s %-16s %10s %10s %9s %8s %9s %7s %8s %11s\n", "layer", "type", "mean", "deviation", "zeros",
+            "samples", "features", "dead", "constant", "correlation");
     cbm_look_at_layers(l.net, l.batch.input, on_layer, &l);
     draw_filters(&l);
     layers found = { .count = 0 };

@@ -19,11 +19,17 @@ static inline bool cbm_looker_well(const cbm_looker *l)
 {
     return cbm_context_status(l->cx) == CBM_OK;
 }
-/* Leaves an image in the looker's folder and frees it. */
-cbm_status cbm_looker_keep(const cbm_looker *l, cbm_image *image, const char *file);
+/* Leaves an image, with words around it, in the looker's folder and frees it. */
+cbm_status cbm_looker_keep(const cbm_looker *l, cbm_image *image, const cbm_frame *frame, const char *file);
 cbm_status cbm_looker_keep_plot(const cbm_looker *l, const cbm_plot *plot, const char *file);
 /* What the recipe calls a class, or its number in text. */
 const char *cbm_looker_class(const cbm_looker *l, int64_t class, char text[static 32]);
+/* The names of all classes. */
+typedef struct cbm_class_names {
+    char text[CBM_LOOK_CLASSES][32];
+    const char *at[CBM_LOOK_CLASSES];
+} cbm_class_names;
+void cbm_looker_classes(const cbm_looker *l, cbm_class_names *names);
 
 /* ---- look_tiles.c ---- */
 typedef struct cbm_tiles {
@@ -43,7 +49,7 @@ void cbm_tiles_put_own(cbm_tiles *t, int64_t row, int64_t column, const float *p
 void cbm_tiles_put_scaled(cbm_tiles *t, int64_t row, int64_t column, const float *plane, int64_t height, int64_t width);
 
 /* ---- look_scores.c ---- */
-void cbm_look_draw_scores(const cbm_looker *l, const char *last_map); /* the layer for Grad-CAM */
+void cbm_look_draw_scores(const cbm_looker *l, const char *last_map); /* the layer for Grad-CAM; "": there is none */
 void cbm_look_draw_class_models(const cbm_looker *l);
 
 /* ---- look_samples.c ---- */

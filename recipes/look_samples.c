@@ -6,6 +6,8 @@
 #include <string.h>
 
 #define MISTAKES 10
+#define CONFUSION_ZOOM 8
+#define NAMED_FROM 12 /* pixels of a class */
 #define CLASSES_MOST CBM_LOOK_CLASSES
 
 /* ---- the last layer in two dimensions ---- */
@@ -112,6 +114,15 @@ static void add_mistake(confusion *c, mistake m)
     c->worst[at] = m;
 }
 
+/* How many of the worst there are; scores that are no numbers give none. */
+static int64_t worst_count(const confusion *c)
+{
+    int64_t count = 0;
+    while (count < MISTAKES && c->worst[count].sure > 0)
+        count++;
+    return count;
+}
+
 static void judge(const cbm_looker *l, const cbm_batch *b, confusion *c)
 {
     CBM_NO_GRAD(scope, l->cx);
@@ -148,45 +159,68 @@ static void print_confusion(const cbm_looker *l, const confusion *c)
     for (int r = 0; r < 3 && most[r][0] > 0; r++)
         fprintf(l->out, "    %lld of class %s are taken for %s\n", (long long)most[r][0],
                 cbm_looker_class(l, most[r][1], a), cbm_looker_class(l, most[r][2], b));
-    for (int i = 0; i < MISTAKES && c->worst[i].sure > 0; i++)
+    for (int64_t i = 0; i < worst_count(c); i++)
         fprintf(l->out, "    sample %lld is %s, taken for %s with probability %.3f\n", (long long)c->worst[i].sample,
                 cbm_looker_class(l, c->worst[i].is, a), cbm_looker_class(l, c->worst[i].said, b), c->worst[i].sure);
 }
 
 /* Rows are what samples are, columns what is said; white: all of a class. */
-static void draw_confusion(const cbm_looker *l, const confusion *c, cbm_dataset *test)
+static void draw_confusion(const cbm_looker *l, const confusion *c)
 {
     int64_t classes = l->recipe->classes;
     cbm_tiles t;
+    cbm_class_names names;
     float *part = malloc((size_t)(classes * classes) * sizeof *part);
-    if (part && cbm_tiles_new(l, 1, 1, classes, classes, cbm_tiles_zoom(classes) * 4, &t)) {
+    if (part && cbm_tiles_new(l, 1, 1, classes, classes, cbm_tiles_zoom(classes) * CONFUSION_ZOOM, &t)) {
         for (int64_t i = 0; i < classes * classes; i++) {
             int64_t all = 0;
             for (int64_t k = 0; k < classes; k++)
                 all += c->count[i / classes][k];
-            part[i] = all ? (float)((double)c->count[i / classes][i % classes] / (double)all) : 0;
+            const double of_all = all ? (double)c->count[i / classes][i % classes] / (double)all : 0;
+            part[i] = (float)sqrt(of_all); /* so that one in a hundred is seen */
         }
-        for (int64_t i = 0; i < classes * classes; i++)
-            part[i] = sqrtf(part[i]); /* so that one in a hundred is seen */
         cbm_tiles_put(&t, 0, 0, part, 1, 0, 1);
+        cbm_looker_classes(l, &names);
+        const size_t named = t.image.width / classes >= NAMED_FROM ? (size_t)classes : 0;
+        const cbm_frame frame = { .title = "What is taken (rows) for what (columns)",
+                                  .rows = names.at,
+                                  .row_count = named,
+                                  .columns = names.at,
+                                  .column_count = named };
         fprintf(l->out, "confusion: a row a class, a column what it is taken for\n");
-        cbm_looker_keep(l, &t.image, "confusion.png");
+        cbm_looker_keep(l, &t.image, &frame, "confusion.png");
     }
     free(part);
-    cbm_shape s = l->recipe->input;
-    if (c->wrong == 0 || s.v[0] != 3 || (s.v[1] != 1 && s.v[1] != 3) ||
-        !cbm_tiles_new(l, 1, MISTAKES, s.v[2], s.v[3], cbm_tiles_zoom(s.v[2]), &t))
+}
+
+static void draw_mistakes(const cbm_looker *l, const confusion *c, cbm_dataset *test)
+{
+    const cbm_shape s = l->recipe->input;
+    const int64_t shown = worst_count(c);
+    char a[32], b[32], text[MISTAKES][128];
+    const char *columns[MISTAKES];
+    cbm_tiles t;
+    if (shown == 0 || s.v[0] != 3 || (s.v[1] != 1 && s.v[1] != 3) ||
+        !cbm_tiles_new(l, 1, shown, s.v[2], s.v[3], cbm_tiles_zoom(s.v[2]), &t))
         return;
-    for (int i = 0; i < MISTAKES && c->worst[i].sure > 0 && cbm_looker_well(l); i++) {
+    for (int64_t i = 0; i < shown && cbm_looker_well(l); i++) {
         CBM_SCOPE(scope, l->cx);
+        const mistake *m = &c->worst[i];
         cbm_tensor *input = NULL;
-        if (cbm_dataset_get(test, c->worst[i].sample, &input, NULL) != CBM_OK)
+        snprintf(text[i], sizeof text[i], "%s,\nnot %s", cbm_looker_class(l, m->is, a),
+                 cbm_looker_class(l, m->said, b));
+        columns[i] = text[i];
+        if (cbm_dataset_get(test, m->sample, &input, NULL) != CBM_OK)
             break;
         const float *values = cbm_tensor_data(cbm_cast(input, CBM_F32));
         if (values)
             cbm_tiles_put_own(&t, 0, i, values, s.v[1]);
     }
-    cbm_looker_keep(l, &t.image, "mistakes.png");
+    const cbm_frame frame = { .title = "The surest mistakes", .columns = columns, .column_count = (size_t)shown };
+    if (cbm_looker_well(l))
+        cbm_looker_keep(l, &t.image, &frame, "mistakes.png");
+    else
+        cbm_image_free(&t.image);
 }
 
 void cbm_look_at_mistakes(const cbm_looker *l, cbm_dataset *test, cbm_loader *loader)
@@ -201,7 +235,8 @@ void cbm_look_at_mistakes(const cbm_looker *l, cbm_dataset *test, cbm_loader *lo
         judge(l, &b, c);
     if (cbm_looker_well(l)) {
         print_confusion(l, c);
-        draw_confusion(l, c, test);
+        draw_confusion(l, c);
+        draw_mistakes(l, c, test);
     }
     free(c);
 }
@@ -275,7 +310,16 @@ void cbm_look_draw_exciting(const cbm_looker *l, cbm_dataset *test, cbm_loader *
         if (values)
             put_patch(&t, i / PATCHES, i % PATCHES, values, input, &r, &best[i]);
     }
+    char title[300], text[UNITS][32];
+    const char *rows[UNITS];
+    for (int64_t k = 0; k < units; k++) {
+        snprintf(text[k], sizeof text[k], "unit %lld", (long long)k);
+        rows[k] = text[k];
+    }
+    snprintf(title, sizeof title, "What excites units of '%s' most: patches of %lldx%lld", layer, (long long)height,
+             (long long)width);
+    const cbm_frame frame = { .title = title, .rows = rows, .row_count = (size_t)units };
     fprintf(l->out, "exciting: a row a unit of '%s', the patches of %lld x %lld that excite it most\n", layer,
             (long long)height, (long long)width);
-    cbm_looker_keep(l, &t.image, "exciting.png");
+    cbm_looker_keep(l, &t.image, &frame, "exciting.png");
 }

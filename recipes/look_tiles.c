@@ -4,9 +4,9 @@
 
 #define GAP 2
 
-cbm_status cbm_looker_keep(const cbm_looker *l, cbm_image *image, const char *file)
+cbm_status cbm_looker_keep(const cbm_looker *l, cbm_image *image, const cbm_frame *frame, const char *file)
 {
-    return cbm_recipe_keep_image(l->cx, l->recipe->name, image, l->dir, file, l->out);
+    return cbm_recipe_keep_image(l->cx, l->recipe->name, image, frame, l->dir, file, l->out);
 }
 
 cbm_status cbm_looker_keep_plot(const cbm_looker *l, const cbm_plot *plot, const char *file)
@@ -20,6 +20,12 @@ const char *cbm_looker_class(const cbm_looker *l, int64_t class, char text[stati
         return l->recipe->class_names[class];
     snprintf(text, 32, "%lld", (long long)class);
     return text;
+}
+
+void cbm_looker_classes(const cbm_looker *l, cbm_class_names *names)
+{
+    for (int64_t c = 0; c < l->recipe->classes; c++)
+        names->at[c] = cbm_looker_class(l, c, names->text[c]);
 }
 
 bool cbm_tiles_new(const cbm_looker *l, int64_t rows, int64_t columns, int64_t height, int64_t width, int64_t zoom,

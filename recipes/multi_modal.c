@@ -232,7 +232,7 @@ static void print_nearest(const vocabulary *v, const float *place, FILE *out)
     fputc('\n', out);
 }
 
-static void print(const vocabulary *v, ranking *r, FILE *out)
+static void print(const vocabulary *v, ranking *r, const cbm_recipe_settings *s, FILE *out)
 {
     double chance = (double)(v->count + 1) / 2, unseen = 0;
     int64_t held_out = 0;
@@ -251,6 +251,8 @@ static void print(const vocabulary *v, ranking *r, FILE *out)
                 100 * (double)r->first[i] / (double)r->pictures[i], labels[i].held_out ? "(never seen) " : "");
         print_nearest(v, r->mean[i], out);
     }
+    if (held_out > 0)
+        cbm_recipe_measure(s, chance / (unseen / (double)held_out), "times_better_than_chance");
     if (held_out > 0)
         fprintf(out, "labels never seen: mean rank %.1f of %lld words, %.1f times better than chance (%.1f)\n",
                 unseen / (double)held_out, (long long)v->count, chance / (unseen / (double)held_out), chance);
@@ -300,7 +302,7 @@ static cbm_status run(cbm_context *cx, const cbm_recipe_settings *s, FILE *out)
                     .epochs = s->epochs, .max_steps = s->max_steps, .on_epoch = on_epoch, .user = &t) == CBM_OK) {
             measure(net, part_of(test, s, false), v, r);
             measure(net, part_of(test, s, true), v, r);
-            print(v, r, out);
+            print(v, r, s, out);
         }
     }
     free(v);

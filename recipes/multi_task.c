@@ -239,7 +239,9 @@ static cbm_status draw(cbm_context *cx, const double together[ATTRIBUTES], const
                        const char *run_dir, FILE *out)
 {
     double place[ATTRIBUTES], most = 0.1;
+    const char *names[ATTRIBUTES];
     for (int a = 0; a < ATTRIBUTES; a++) {
+        names[a] = attributes[a].name;
         place[a] = 1 + a;
         most = fmax(most, fmax(together[a], alone[a]));
     }
@@ -250,14 +252,16 @@ static cbm_status draw(cbm_context *cx, const double together[ATTRIBUTES], const
         series[k].style = CBM_SERIES_POINTS;
         series[k].color = CBM_COLOR_AUTO;
     }
-    const cbm_panel panel = { .x_label = "1 digit, 2 holes, 3 slant, 4 thickness",
-                              .y_label = "test error (%)",
+    const cbm_panel panel = { .y_label = "test error (%)",
                               .series = series,
                               .series_count = 2,
-                              .whole_x = true,
+                              .x_names = names,
+                              .x_name_count = ATTRIBUTES,
                               .y_minimum = 0,
                               .y_maximum = 1.3 * most };
-    const cbm_plot plot = { .title = "multi-task", .panels = &panel, .panel_count = 1 };
+    const cbm_plot plot = { .title = "Four attributes by one network, and by one each",
+                            .panels = &panel,
+                            .panel_count = 1 };
     return cbm_recipe_keep_plot(cx, "multi-task", &plot, run_dir, "errors.png", out);
 }
 
@@ -274,8 +278,11 @@ static cbm_status run(cbm_context *cx, const cbm_recipe_settings *s, FILE *out)
     if (cbm_context_status(cx) != CBM_OK)
         return cbm_context_status(cx);
     fprintf(out, "test error (%%)                    one network   a network each\n");
-    for (int a = 0; a < ATTRIBUTES; a++)
+    for (int a = 0; a < ATTRIBUTES; a++) {
         fprintf(out, "%-10s %-22s %10.2f %16.2f\n", attributes[a].name, attributes[a].values, together[a], alone[a]);
+        cbm_recipe_measure(s, together[a], "%s_error_of_one_network", attributes[a].name);
+        cbm_recipe_measure(s, alone[a], "%s_error_of_its_own_network", attributes[a].name);
+    }
     fprintf(out, "%-33s %10lld %16lld\n", "parameters", (long long)parameters[0], (long long)parameters[1]);
     fprintf(out, "%-33s %10.1f %16.1f\n", "seconds of training", seconds[0], seconds[1]);
     return s->run_dir ? draw(cx, together, alone, s->run_dir, out) : CBM_OK;

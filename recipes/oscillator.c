@@ -139,12 +139,13 @@ static cbm_status follow(cbm_context *cx, course *c, int kind, const cbm_recipe_
     fprintf(out, "%-16s  %lld evaluations: loss %.2e, largest error of x(t) %.2e\n", names[kind],
             (long long)c->evaluations, loss, error);
     fflush(out);
+    cbm_recipe_measure(s, loss, "%s_loss", names[kind]);
+    cbm_recipe_measure(s, error, "%s_largest_error", names[kind]);
     return cbm_context_status(cx);
 }
 
 static cbm_status draw(cbm_context *cx, const course *courses, const char *run_dir, FILE *out)
 {
-    char path[1024];
     double t[POINTS], true_x[POINTS], *numbers = NULL;
     cbm_series losses[KINDS], curves[KINDS + 1];
     size_t longest = 0;
@@ -185,14 +186,9 @@ static cbm_status draw(cbm_context *cx, const course *courses, const char *run_d
           .x_maximum = SPAN },
     };
     const cbm_plot plot = { .title = "oscillator", .panels = panels, .panel_count = 2, .columns = 2 };
-    cbm_media_message message;
-    snprintf(path, sizeof path, "%s/curves.png", run_dir);
-    cbm_status status = cbm_plot_write(&plot, path, &message);
+    const cbm_status status = cbm_recipe_keep_plot(cx, "oscillator", &plot, run_dir, "curves.png", out);
     free(numbers);
-    if (status != CBM_OK)
-        return cbm_fail(cx, status, "[oscillator] %s", message.text);
-    fprintf(out, "picture: %s\n", path);
-    return CBM_OK;
+    return status;
 }
 
 static cbm_status run(cbm_context *cx, const cbm_recipe_settings *s, FILE *out)

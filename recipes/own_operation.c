@@ -160,9 +160,8 @@ static void look(cbm_context *cx, cbm_module *net, double *curve, double error[2
         error[k] = sqrt(sums[k] / (counts[k] ? counts[k] : 1));
 }
 
-static cbm_status draw(cbm_context *cx, const char *run_dir, double curves[UNITS][SHOWN])
+static cbm_status draw(cbm_context *cx, const char *run_dir, double curves[UNITS][SHOWN], FILE *out)
 {
-    char path[1024];
     double x[SHOWN], y[SHOWN];
     const double marks[] = { -INSIDE, INSIDE };
     for (int i = 0; i < SHOWN; i++) {
@@ -185,10 +184,7 @@ static cbm_status draw(cbm_context *cx, const char *run_dir, double curves[UNITS
                               .marks = marks,
                               .mark_count = 2 };
     const cbm_plot plot = { .title = "own-operation", .panels = &panel, .panel_count = 1, .width = 900 };
-    cbm_media_message message;
-    snprintf(path, sizeof path, "%s/curves.png", run_dir);
-    const cbm_status status = cbm_plot_write(&plot, path, &message);
-    return status == CBM_OK ? CBM_OK : cbm_fail(cx, status, "[own-operation] %s", message.text);
+    return cbm_recipe_keep_plot(cx, "own-operation", &plot, run_dir, "curves.png", out);
 }
 
 static cbm_status run(cbm_context *cx, const cbm_recipe_settings *s, FILE *out)
@@ -207,11 +203,10 @@ static cbm_status run(cbm_context *cx, const cbm_recipe_settings *s, FILE *out)
         if (cbm_context_status(cx) != CBM_OK)
             return cbm_context_status(cx);
         fprintf(out, "%-20s error inside %.3f, outside %.3f\n", unit_names[kind], errors[0], errors[1]);
+        cbm_recipe_measure(s, errors[0], "%s_error_inside", unit_names[kind]);
+        cbm_recipe_measure(s, errors[1], "%s_error_outside", unit_names[kind]);
     }
-    const cbm_status status = s->run_dir ? draw(cx, s->run_dir, curves) : CBM_OK;
-    if (status == CBM_OK && s->run_dir)
-        fprintf(out, "picture: %s/curves.png\n", s->run_dir);
-    return status;
+    return s->run_dir ? draw(cx, s->run_dir, curves, out) : CBM_OK;
 }
 
 const cbm_recipe cbm_recipe_own_operation = {

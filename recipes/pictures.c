@@ -20,13 +20,17 @@ static cbm_status report(cbm_context *cx, const char *who, cbm_status status, co
     return CBM_OK;
 }
 
-cbm_status cbm_recipe_keep_image(cbm_context *cx, const char *who, cbm_image *image, const char *run_dir,
-                                 const char *file, FILE *out)
+cbm_status cbm_recipe_keep_image(cbm_context *cx, const char *who, cbm_image *image, const cbm_frame *frame,
+                                 const char *run_dir, const char *file, FILE *out)
 {
     char path[1024];
     cbm_media_message message;
+    cbm_image framed = { 0 };
     snprintf(path, sizeof path, "%s/%s", run_dir, file);
-    const cbm_status status = cbm_image_write_png(image, path, &message);
+    cbm_status status = frame ? cbm_image_frame(image, frame, &framed, &message) : CBM_OK;
+    if (status == CBM_OK)
+        status = cbm_image_write_png(frame ? &framed : image, path, &message);
+    cbm_image_free(&framed);
     cbm_image_free(image);
     return report(cx, who, status, &message, path, out);
 }

@@ -118,7 +118,11 @@ static cbm_status draw(cbm_context *cx, const float *w, const char *run_dir, FIL
         return cbm_context_status(cx);
     for (int64_t i = 0; i < SHOWN; i++)
         put_filter(&image, w + i * KERNEL * KERNEL, i);
-    return cbm_recipe_keep_image(cx, "random-filters", &image, run_dir, "spectra.png", out);
+    static const char *const rows[] = { "filter", "spectrum", "filter", "spectrum" };
+    const cbm_frame frame = { .title = "Random filters of 7x7 and the power of their frequencies",
+                              .rows = rows,
+                              .row_count = 4 };
+    return cbm_recipe_keep_image(cx, "random-filters", &image, &frame, run_dir, "spectra.png", out);
 }
 
 /* ---- three networks ---- */
@@ -165,9 +169,14 @@ static cbm_status run(cbm_context *cx, const cbm_recipe_settings *s, FILE *out)
     if (s->run_dir && draw(cx, small, s->run_dir, out) != CBM_OK)
         return cbm_context_status(cx);
     cbm_module_set_trainable(cbm_child(frozen, "0"), false);
-    fprintf(out, "test accuracy: a linear layer on pixels %.2f %%", score(plain, s));
-    fprintf(out, ", behind %d random filters %.2f %%", FILTERS, score(frozen, s));
-    fprintf(out, ", filters trained too %.2f %%\n", score(trained, s));
+    const double of_pixels = score(plain, s), of_random = score(frozen, s), of_trained = score(trained, s);
+    fprintf(out,
+            "test accuracy: a linear layer on pixels %.2f %%, behind %d random filters %.2f %%, filters trained too "
+            "%.2f %%\n",
+            of_pixels, FILTERS, of_random, of_trained);
+    cbm_recipe_measure(s, of_pixels, "pixels_test_accuracy");
+    cbm_recipe_measure(s, of_random, "random_filters_test_accuracy");
+    cbm_recipe_measure(s, of_trained, "trained_filters_test_accuracy");
     return cbm_context_status(cx);
 }
 

@@ -141,39 +141,32 @@ cbm_status cbm_recipe_find_rate(const cbm_recipe *recipe, cbm_context *cx, const
 
 /* ---- the picture ---- */
 
-static void logarithms(const double *in, int64_t count, double *out)
-{
-    for (int64_t i = 0; i < count; i++)
-        out[i] = log10(in[i]);
-}
-
 cbm_status cbm_recipe_draw_rates(cbm_context *cx, const cbm_rate_search *f, const char *title, const char *path)
 {
-    double trial_x[CBM_RATES_MOST], range_x[CBM_RATES_MOST], marks[2] = { log10(f->best), log10(f->steepest) };
-    logarithms(f->trial_rate, f->trials, trial_x);
-    logarithms(f->range_rate, f->range_count, range_x);
-    const cbm_series trials = { .x = trial_x,
+    const cbm_series trials = { .x = f->trial_rate,
                                 .y = f->trial_loss,
                                 .count = (size_t)f->trials,
                                 .style = CBM_SERIES_LINE_POINTS,
                                 .color = CBM_COLOR_AUTO };
     const cbm_series range = {
-        .x = range_x, .y = f->range_loss, .count = (size_t)f->range_count, .color = CBM_COLOR_AUTO
+        .x = f->range_rate, .y = f->range_loss, .count = (size_t)f->range_count, .color = CBM_COLOR_AUTO
     };
     const cbm_panel panels[] = {
-        { .title = "halving: the loss after a short training",
-          .x_label = "log10 of the learning rate",
+        { .title = "Halving: the loss after a short training; marked: the choice",
+          .x_label = "learning rate",
+          .log_x = true,
           .y_label = "loss",
           .series = &trials,
           .series_count = 1,
-          .marks = &marks[0],
+          .marks = &f->best,
           .mark_count = f->best > 0 },
-        { .title = "range test: the loss as the rate rises",
-          .x_label = "log10 of the learning rate",
+        { .title = "Range test: the loss as the rate rises; marked: the steepest fall",
+          .x_label = "learning rate",
+          .log_x = true,
           .y_label = "loss, smoothed",
           .series = &range,
           .series_count = 1,
-          .marks = &marks[1],
+          .marks = &f->steepest,
           .mark_count = f->steepest > 0 },
     };
     const cbm_plot plot = { .title = title, .panels = panels, .panel_count = 2 };

@@ -7,6 +7,16 @@
 #include <cambium/cambium.h>
 #include <stdio.h>
 
+/* What a recipe with a course of its own has found: "frozen_features_accuracy" and the like. */
+enum { CBM_MEASURES_MOST = 64 };
+typedef struct cbm_measures {
+    size_t count;
+    struct {
+        char name[64];
+        double value;
+    } at[CBM_MEASURES_MOST];
+} cbm_measures;
+
 /* What the user may choose. Start from cbm_recipe_settings_of(recipe). */
 typedef struct cbm_recipe_settings {
     int64_t epochs;
@@ -25,6 +35,7 @@ typedef struct cbm_recipe_settings {
     bool overwrite;                             /* replace the run that run_dir holds */
     const char *optimizer, *schedule, *average; /* chosen by name (see cbm_choice_at); NULL: as the recipe has it */
     bool (*stopped)(void);                      /* the user wants no more; NULL: nobody can say so */
+    cbm_measures *measures;                     /* where cbm_recipe_measure keeps them; NULL: nowhere */
 } cbm_recipe_settings;
 
 typedef struct cbm_recipe cbm_recipe;
@@ -35,6 +46,7 @@ struct cbm_recipe {
     const char *data;        /* the data set that `cambium data get` fetches: "mnist"; NULL: none needed */
     int64_t epochs, batch_size;
     int64_t fast_epochs; /* of a short course that already shows it (`cambium train --fast`); 0: there is none */
+    int64_t fast_batch_size;
     double lr;
     cbm_shape input;                /* of one sample: (1, 28, 28) */
     int64_t classes;                /* 0: no classification */
@@ -143,12 +155,16 @@ cbm_status cbm_recipe_gradcheck(const cbm_recipe *recipe, cbm_context *cx,
 /* Draws a run's metrics.jsonl as curves.png: loss above, error below, training and validation. */
 cbm_status cbm_recipe_draw_curves(cbm_context *cx, const char *run_dir, const char *title);
 
-/* pictures.c: an empty image, for recipe `who`'s run folder; false: reported. Writing it there, which also frees it; its path is
-   printed to out. */
+/* measures.c: keeps a number under a name, in which spaces and hyphens become underscores; beyond the first
+   CBM_MEASURES_MOST nothing. */
+void cbm_recipe_measure(const cbm_recipe_settings *settings, double value, const char *format, ...) CBM_PRINTF(3, 4);
+
+/* pictures.c: an empty image, for recipe `who`'s run folder; false: reported. Writing it there with words around it (frame NULL:
+   without), which also frees it; its path is printed to out. */
 bool cbm_recipe_image(cbm_context *cx, const char *who, int64_t width, int64_t height, int64_t channels,
                       cbm_image *image);
-cbm_status cbm_recipe_keep_image(cbm_context *cx, const char *who, cbm_image *image, const char *run_dir,
-                                 const char *file, FILE *out);
+cbm_status cbm_recipe_keep_image(cbm_context *cx, const char *who, cbm_image *image, const cbm_frame *frame,
+                                 const char *run_dir, const char *file, FILE *out);
 cbm_status cbm_recipe_keep_plot(cbm_context *cx, const char *who, const cbm_plot *plot, const char *run_dir,
                                 const char *file, FILE *out);
 

@@ -57,9 +57,8 @@ static bool same_piece(const float *hidden1, const float *hidden2, size_t i)
 }
 
 static cbm_status draw(cbm_context *cx, const char *run_dir, const double *x, const float *y, const double *border_x,
-                       const double *border_y, size_t borders)
+                       const double *border_y, size_t borders, FILE *out)
 {
-    char path[1024];
     double *curve = malloc(2 * POINTS * sizeof *curve), *slope = curve + POINTS;
     if (!curve)
         return cbm_fail(cx, CBM_ERROR_MEMORY, "[relu-tiling] no memory for the picture");
@@ -96,11 +95,9 @@ static cbm_status draw(cbm_context *cx, const char *run_dir, const double *x, co
           .x_maximum = HIGH },
     };
     cbm_plot plot = { .title = "relu-tiling", .panels = panels, .panel_count = 2, .columns = 2 };
-    cbm_media_message message;
-    snprintf(path, sizeof path, "%s/curves.png", run_dir);
-    cbm_status status = cbm_plot_write(&plot, path, &message);
+    const cbm_status status = cbm_recipe_keep_plot(cx, "relu-tiling", &plot, run_dir, "curves.png", out);
     free(curve);
-    return status == CBM_OK ? CBM_OK : cbm_fail(cx, status, "[relu-tiling] %s", message.text);
+    return status;
 }
 
 static cbm_status run(cbm_context *cx, const cbm_recipe_settings *s, FILE *out)
@@ -135,9 +132,8 @@ static cbm_status run(cbm_context *cx, const cbm_recipe_settings *s, FILE *out)
                 border_y[borders++] = y[i];
             }
         fprintf(out, "a random ReLU network 1-200-200-1 on [-3, 3] is made of %zu linear pieces\n", borders + 1);
-        status = s->run_dir ? draw(cx, s->run_dir, x, y, border_x, border_y, borders) : CBM_OK;
-        if (status == CBM_OK && s->run_dir)
-            fprintf(out, "picture: %s/curves.png\n", s->run_dir);
+        cbm_recipe_measure(s, (double)borders + 1, "linear_pieces");
+        status = s->run_dir ? draw(cx, s->run_dir, x, y, border_x, border_y, borders, out) : CBM_OK;
     }
     free(x);
     free(grid);

@@ -199,7 +199,10 @@ static cbm_status draw(cbm_module *net, cbm_dataset *test, const char *run_dir, 
             put(&image, s, 2 + i, NULL, said + s * PIXELS);
     }
     cbm_loader_close(loader);
-    return cbm_recipe_keep_image(cx, "scene-labeling", &image, run_dir, "scenes.png", out);
+    static const char *const columns[2 + STEPS] = { "scene",      "labels",     "unrolled 1",
+                                                    "unrolled 2", "unrolled 3", "unrolled 4" };
+    const cbm_frame frame = { .title = "Each unrolling sees farther", .columns = columns, .column_count = 2 + STEPS };
+    return cbm_recipe_keep_image(cx, "scene-labeling", &image, &frame, run_dir, "scenes.png", out);
 }
 
 static bool on_epoch(const cbm_epoch *e, void *user)
@@ -233,6 +236,7 @@ static cbm_status run(cbm_context *cx, const cbm_recipe_settings *s, FILE *out)
             fprintf(out, "  %s %.3f", names[c],
                     found[i].either[c] ? (double)found[i].both[c] / (double)found[i].either[c] : 1);
         fputc('\n', out);
+        cbm_recipe_measure(s, mean_of(&found[i]), "mean_iou_unrolled_%d", i + 1);
     }
     return s->run_dir && cbm_context_status(cx) == CBM_OK ? draw(net, test, s->run_dir, out) : cbm_context_status(cx);
 }

@@ -289,7 +289,8 @@ static cbm_status draw(cbm_context *cx, const canvas *c, const float *p, const f
     }
     for (int64_t i = 0; i < count; i++)
         frame(&image, &finds[i]);
-    return cbm_recipe_keep_image(cx, "sliding", &image, run_dir, "heat-map.png", out);
+    const cbm_frame frame = { .title = "Where a digit is seen (red), and what is found" };
+    return cbm_recipe_keep_image(cx, "sliding", &image, &frame, run_dir, "heat-map.png", out);
 }
 
 /* ---- the course ---- */
@@ -335,6 +336,9 @@ static cbm_status test(cbm_module *net, const cbm_recipe_settings *s, const digi
             "canvas\n",
             (long long)CANVASES, CANVAS, CANVAS, (long long)t.there, 100.0 * (double)t.found / (double)t.there,
             100.0 * (double)t.misread / (double)t.there, (double)t.wrong / CANVASES);
+    cbm_recipe_measure(s, (double)t.found / (double)t.there, "found");
+    cbm_recipe_measure(s, (double)t.misread / (double)t.there, "misread");
+    cbm_recipe_measure(s, (double)t.wrong / CANVASES, "false_finds_a_canvas");
     fprintf(out, "%d windows at once take %.1f times the operations of one, %.1f times fewer than one by one\n",
             PLACES * PLACES, whole / one, one * PLACES * PLACES / whole);
     return CBM_OK;

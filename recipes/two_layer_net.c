@@ -51,9 +51,8 @@ static cbm_optimizer *optimizer(cbm_module *net, const cbm_recipe_settings *s)
     return cbm_sgd(net, .lr = s->lr);
 }
 
-static cbm_status draw(cbm_context *cx, const char *run_dir, const double *losses, size_t count)
+static cbm_status draw(cbm_context *cx, const char *run_dir, const double *losses, size_t count, FILE *out)
 {
-    char path[1024];
     double steps[STEPS];
     for (size_t i = 0; i < count; i++)
         steps[i] = (double)i;
@@ -62,10 +61,7 @@ static cbm_status draw(cbm_context *cx, const char *run_dir, const double *losse
         .x_label = "step", .y_label = "summed squared error", .series = &line, .series_count = 1, .log_y = true
     };
     cbm_plot plot = { .title = "two-layer-net", .panels = &panel, .panel_count = 1 };
-    cbm_media_message message;
-    snprintf(path, sizeof path, "%s/curves.png", run_dir);
-    cbm_status status = cbm_plot_write(&plot, path, &message);
-    return status == CBM_OK ? CBM_OK : cbm_fail(cx, status, "[two-layer-net] %s", message.text);
+    return cbm_recipe_keep_plot(cx, "two-layer-net", &plot, run_dir, "curves.png", out);
 }
 
 static cbm_status run(cbm_context *cx, const cbm_recipe_settings *s, FILE *out)
@@ -88,7 +84,8 @@ static cbm_status run(cbm_context *cx, const cbm_recipe_settings *s, FILE *out)
         losses[i] = cbm_item(error);
         fprintf(out, "%lld %g\n", (long long)i, losses[i]);
     }
-    return s->run_dir ? draw(cx, s->run_dir, losses, (size_t)steps) : CBM_OK;
+    cbm_recipe_measure(s, losses[steps - 1], "summed_squared_error");
+    return s->run_dir ? draw(cx, s->run_dir, losses, (size_t)steps, out) : CBM_OK;
 }
 
 const cbm_recipe cbm_recipe_two_layer_net = {

@@ -141,7 +141,9 @@ static cbm_status draw(cbm_context *cx, const float *x, const float *c, const ch
         put(&image, i % SIDE, i / SIDE, (double)x[i]);
     for (int64_t band = 0; band < BANDS; band++)
         draw_band(&image, c + band * BAND * BAND, band);
-    return cbm_recipe_keep_image(cx, "wavelet", &image, run_dir, "bands.png", out);
+    static const char *const columns[] = { "64 pictures", "their bands: the first the means, the others differences" };
+    const cbm_frame frame = { .title = "A Haar wavelet packet", .columns = columns, .column_count = 2 };
+    return cbm_recipe_keep_image(cx, "wavelet", &image, &frame, run_dir, "bands.png", out);
 }
 
 static cbm_status run(cbm_context *cx, const cbm_recipe_settings *s, FILE *out)
@@ -154,11 +156,14 @@ static cbm_status run(cbm_context *cx, const cbm_recipe_settings *s, FILE *out)
     const double wrong = cbm_item(cbm_max(cbm_abs(cbm_sub(compose(c), x))));
     fprintf(out, "%d x %d pixels as %d bands of %d x %d; composed again they differ by %g at most\n", SIDE, SIDE, BANDS,
             BAND, BAND, wrong);
+    cbm_recipe_measure(s, wrong, "largest_difference");
     energies(coefficients, out);
     static const double shares[] = { 0.25, 0.1, 0.05 };
-    for (size_t i = 0; i < sizeof shares / sizeof *shares && cbm_context_status(cx) == CBM_OK; i++)
-        fprintf(out, "from the largest %2.0f %% of the coefficients alone: %.1f dB\n", 100 * shares[i],
-                quality(x, c, least_of(coefficients, shares[i])));
+    for (size_t i = 0; i < sizeof shares / sizeof *shares && cbm_context_status(cx) == CBM_OK; i++) {
+        const double decibels = quality(x, c, least_of(coefficients, shares[i]));
+        fprintf(out, "from the largest %2.0f %% of the coefficients alone: %.1f dB\n", 100 * shares[i], decibels);
+        cbm_recipe_measure(s, decibels, "decibels_of_%.0f_percent", 100 * shares[i]);
+    }
     if (cbm_context_status(cx) != CBM_OK || !s->run_dir)
         return cbm_context_status(cx);
     return draw(cx, pixels, coefficients, s->run_dir, out);

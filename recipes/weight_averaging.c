@@ -83,7 +83,6 @@ static bool on_epoch(const cbm_epoch *e, void *user)
 
 static cbm_status draw(cbm_context *cx, const course *c, const char *run_dir)
 {
-    char path[1024];
     cbm_series series[WEIGHTS];
     for (int k = 0; k < WEIGHTS; k++)
         series[k] = (cbm_series){ .label = names[k],
@@ -98,13 +97,7 @@ static cbm_status draw(cbm_context *cx, const course *c, const char *run_dir)
                               .series_count = WEIGHTS,
                               .whole_x = true };
     const cbm_plot plot = { .title = "weight-averaging", .panels = &panel, .panel_count = 1 };
-    cbm_media_message message;
-    snprintf(path, sizeof path, "%s/curves.png", run_dir);
-    cbm_status status = cbm_plot_write(&plot, path, &message);
-    if (status != CBM_OK)
-        return cbm_fail(cx, status, "[weight-averaging] %s", message.text);
-    fprintf(c->out, "picture: %s\n", path);
-    return CBM_OK;
+    return cbm_recipe_keep_plot(cx, "weight-averaging", &plot, run_dir, "curves.png", c->out);
 }
 
 /* The averaged weights, for `cambium eval` and `cambium predict`. */
@@ -134,6 +127,8 @@ static cbm_status run(cbm_context *cx, const cbm_recipe_settings *s, FILE *out)
     int64_t epochs = s->epochs < MOST_EPOCHS ? s->epochs : MOST_EPOCHS;
     cbm_status status = cbm_fit(c.net, NULL, .optimizer = opt, .train = batches, .epochs = epochs,
                                 .max_steps = s->max_steps, .on_step = on_step, .on_epoch = on_epoch, .user = &c);
+    for (int k = 0; k < WEIGHTS && c.epochs > 0; k++)
+        cbm_recipe_measure(s, c.error[k][c.epochs - 1], "%s_test_error", names[k]);
     if (status != CBM_OK || c.epochs == 0 || !s->run_dir)
         return status;
     return keep(&c, s->run_dir) == CBM_OK ? draw(cx, &c, s->run_dir) : cbm_context_status(cx);

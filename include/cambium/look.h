@@ -15,8 +15,12 @@ typedef struct cbm_layer_look {
     cbm_shape output; /* (N, C, ...) */
     int64_t units, samples;
     double mean, deviation; /* of all elements */
-    double zeros;           /* the part of elements that is 0: sparsity */
-    int64_t dead;           /* units that are 0 everywhere, for every sample */
+    double zeros;           /* the part of elements that is 0 */
+    /* Sparseness (1 - mean(|a|)^2 / mean(a^2)) / (1 - 1/n), 0: all n alike, 1: one alone is not 0; Vinje and Gallant (2000).
+       Over samples: of a unit's elements, the mean over units. Over features: of the units at one place of one sample, the mean
+       over these. Units and places that are 0 everywhere do not count; NaN: nothing does. */
+    double sparse_samples, sparse_features;
+    int64_t dead;       /* units that are 0 everywhere, for every sample */
     int64_t constant;   /* units that ignore the input: between samples they vary by less than a hundredth of what the
                                layer's elements are large (root mean square) */
     double correlation; /* the mean of |correlation| over pairs of units that vary; NaN with less than two such */

@@ -62,9 +62,10 @@ typedef struct cbm_step_info {
 
 typedef struct cbm_operand_info {
     uint64_t struct_size;
-    const char *name;   /* the operation that made it; of what comes from outside "variable" or "data" */
-    const char *place;  /* "arena", "result", "variable", "data", "kept" (from run to run), "lent" (a temporary in the memory of
-                           a result that is made later) */
+    const char *name; /* the operation that made it; of what comes from outside "variable" or "data" */
+    /* "arena", "result", "variable", "data", "kept" (from run to run), "lent" (a temporary in the memory of a result that is made
+       later) */
+    const char *place;
     const char *layout; /* "plain", "strided", "nhwc", "nChw8c", "nChw16c" */
     const char *why;    /* of outputs: why it is in memory; else "" */
     int64_t source;     /* of inputs: the step that made it; -1: from outside */

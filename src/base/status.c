@@ -21,9 +21,8 @@ static const struct {
     const char *name;
     size_t size;
 } dtypes[CBM_DTYPE_COUNT] = {
-    [CBM_F32] = { "f32", 4 }, [CBM_F64] = { "f64", 8 }, [CBM_I64] = { "i64", 8 },
-    [CBM_I32] = { "i32", 4 }, [CBM_U8] = { "u8", 1 },   [CBM_BOOL] = { "bool", 1 },
-    [CBM_BF16] = { "bf16", 2 },
+    [CBM_F32] = { "f32", 4 }, [CBM_F64] = { "f64", 8 },   [CBM_I64] = { "i64", 8 },   [CBM_I32] = { "i32", 4 },
+    [CBM_U8] = { "u8", 1 },   [CBM_BOOL] = { "bool", 1 }, [CBM_BF16] = { "bf16", 2 },
 };
 
 #define TEXT_(x) #x

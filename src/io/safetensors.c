@@ -197,7 +197,8 @@ static bool header_length(const uint8_t first[LENGTH_BYTES], uint64_t size, uint
 {
     *length = cbm_u64_le(first);
     if (*length > CBM_SAFETENSORS_HEADER_MAX)
-        return cbm_refuse(problem, CBM_ERROR_FORMAT, "not a safetensors file: its header would have %llu bytes",
+        return cbm_refuse(problem, CBM_ERROR_FORMAT,
+                          "neither a safetensors file (its header would have %llu bytes) nor one of PyTorch's",
                           (unsigned long long)*length);
     if (*length > size - LENGTH_BYTES)
         return cbm_refuse(problem, CBM_ERROR_FORMAT,
@@ -209,7 +210,7 @@ static bool header_length(const uint8_t first[LENGTH_BYTES], uint64_t size, uint
 static bool too_short(uint64_t size, cbm_problem *problem)
 {
     return size < LENGTH_BYTES ? !cbm_refuse(problem, CBM_ERROR_FORMAT,
-                                             "%llu bytes are too few for a safetensors file: empty or truncated",
+                                             "%llu bytes are too few for a file of weights: empty or truncated",
                                              (unsigned long long)size)
                                : false;
 }

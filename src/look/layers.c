@@ -52,7 +52,7 @@ static double element(const block *b, int64_t n, int64_t u, int64_t p)
 }
 
 typedef struct moments {
-    double sum, squares, zeros;
+    double sum, sizes, squares, zeros;
 } moments;
 
 static moments moments_of(const block *b, int64_t unit)
@@ -62,10 +62,47 @@ static moments moments_of(const block *b, int64_t unit)
         for (int64_t p = 0; p < b->places; ++p) {
             double x = element(b, n, unit, p);
             m.sum += x;
+            m.sizes += fabs(x);
             m.squares += x * x;
             m.zeros += fabs(x) <= 0;
         }
     return m;
+}
+
+/* The mean of sparsenesses; see look.h. */
+typedef struct sparseness {
+    double sum;
+    int64_t count;
+} sparseness;
+
+static void add_sparseness(sparseness *s, double sizes, double squares, int64_t n)
+{
+    if (n < 2 || !(squares > 0))
+        return;
+    const double count = (double)n;
+    s->sum += (1 - sizes * sizes / (count * squares)) / (1 - 1 / count);
+    s->count++;
+}
+
+static double mean_sparseness(const sparseness *s)
+{
+    return s->count > 0 ? s->sum / (double)s->count : NAN;
+}
+
+static double sparseness_over_features(const block *b)
+{
+    sparseness s = { 0 };
+    for (int64_t n = 0; n < b->samples; ++n)
+        for (int64_t p = 0; p < b->places; ++p) {
+            double sizes = 0, squares = 0;
+            for (int64_t u = 0; u < b->units; ++u) {
+                const double x = element(b, n, u, p);
+                sizes += fabs(x);
+                squares += x * x;
+            }
+            add_sparseness(&s, sizes, squares, b->units);
+        }
+    return mean_sparseness(&s);
 }
 
 /* The variance over samples at each place, and the mean of it over the places. */
@@ -160,15 +197,19 @@ static bool look_at(cbm_context *cx, const met *layer, cbm_layer_look *look)
     snprintf(look->name, sizeof look->name, "%s", layer->name);
     double count = (double)cbm_tensor_count(values), of_unit = count / (double)b.units;
     moments all = { 0 };
+    sparseness over_samples = { 0 };
     for (int64_t u = 0; u < b.units; ++u) {
         moments m = moments_of(&b, u);
-        all = (moments){ all.sum + m.sum, all.squares + m.squares, all.zeros + m.zeros };
+        all = (moments){ all.sum + m.sum, all.sizes + m.sizes, all.squares + m.squares, all.zeros + m.zeros };
+        add_sparseness(&over_samples, m.sizes, m.squares, b.samples * b.places);
         look->dead += m.zeros >= of_unit;
     }
     double square = all.squares / count;
     look->mean = all.sum / count;
     look->deviation = sqrt(fmax(0, square - look->mean * look->mean));
     look->zeros = all.zeros / count;
+    look->sparse_samples = mean_sparseness(&over_samples);
+    look->sparse_features = sparseness_over_features(&b);
     for (int64_t u = 0; u < b.units; ++u)
         look->constant += !(variance_over_samples(&b, u) > IGNORES * IGNORES * square);
     look->saturated = saturated_part(&b, layer->type);

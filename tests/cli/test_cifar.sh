@@ -54,8 +54,8 @@ says err "does not know the word truck"
 
 # The short course: its number of epochs is the run's own, also when it is resumed.
 expect 0 "$C" train cifar-resnet20 --run short --fast --max-steps 2 --batch-size 10 --threads 1
-says out "15 epochs"
-says short/config.json '"epochs": 15'
+says out "12 epochs"
+says short/config.json '"epochs": 12'
 expect 2 "$C" train cifar-resnet20 --run short --resume --fast
 says err "a resumed run keeps its course: no --fast"
 expect 2 "$C" train mnist-mlp --fast

@@ -65,6 +65,24 @@ expect 0 "$C" list --json
 says out '"name": "relu-tiling"'
 expect 0 "$C" list mnist-mlp
 says out "data: mnist"
+expect 0 "$C" list --networks
+says out "resnet50           3x224x224, 1000 classes"
+expect 0 "$C" list --networks --json
+says out '"name": "mobilenet_v2"'
+expect 2 "$C" list mnist-mlp --networks
+expect 0 "$C" summary lenet5 --compare
+says out "0 (conv2d)             150            117.6 k            3.7 M"
+expect 2 "$C" summary vgg13
+says err "list --networks"
+expect 1 "$C" lr-find mnist-mlp --picture x.jpg
+says err "'x.jpg' does not end in .png"
+expect 1 "$C" lr-find mnist-mlp --picture nowhere/x.png
+says err "cannot write 'nowhere/x.png': No such file"
+expect 2 "$C" train wavelet --lr 1
+says err "wavelet learns nothing: no --lr"
+expect 0 "$C" train relu-tiling --run tiling --json
+says out '"linear_pieces": '
+rm -r tiling
 expect 0 "$C" data list
 says out "mnist"
 expect 0 "$C" data list --json

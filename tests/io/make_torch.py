@@ -2,6 +2,7 @@
 PyTorch installed. Element i of a tensor is i - 3 (booleans: whether that is odd), unless test_torch.c says otherwise."""
 import collections
 import os
+import zipfile
 
 import torch
 from torch import nn
@@ -41,3 +42,19 @@ for name, value in FILES.items():
     torch.save(value, os.path.join(HERE, name + ".pt"))
     torch.save(value, os.path.join(HERE, name + "-old.pt"), _use_new_zipfile_serialization=False)
 torch.save(module(), os.path.join(HERE, "module.pt"))  # a whole module: refused
+
+
+def renamed(source, target, name=lambda n: n, pickled=lambda b: b):
+    """A copy of an archive with its members renamed and its pickle changed; the bytes of tensors stay where they are."""
+    with zipfile.ZipFile(os.path.join(HERE, source)) as old, zipfile.ZipFile(os.path.join(HERE, target), "w") as new:
+        for member in old.infolist():
+            data = old.read(member)
+            new.writestr(zipfile.ZipInfo(name(member.filename)), pickled(data) if member.filename.endswith("data.pkl") else data)
+
+
+# Members with names that point out of the folder: only names, for nothing is unpacked. And a tensor in a storage that is such a
+# path and is not in the archive: refused, whatever lies there on the disk.
+renamed("ordered.pt", "members-outside.pt", lambda n: "../../../" + n)
+PATH = b"../../../../../../../../etc/hostname"
+renamed("ordered.pt", "storage-outside.pt",
+        pickled=lambda b: b.replace(b"X\x01\0\0\x000", b"X" + len(PATH).to_bytes(4, "little") + PATH, 1))

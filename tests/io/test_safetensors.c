@@ -142,8 +142,8 @@ static const struct {
     const char *message;
 } hostile[] = {
     { "{}", 0, 1000, "truncated" },
-    { "{}", 0, 200000000, "not a safetensors" },
-    { "{}", 0, INT64_MAX, "not a safetensors" },
+    { "{}", 0, 200000000, "neither a safetensors file" },
+    { "{}", 0, INT64_MAX, "neither a safetensors file" },
     { "{}", 3, -1, "belong to no tensor" },
     { "", 0, -1, "begin with" },
     { " {}", 0, -1, "begin with" },

@@ -361,6 +361,21 @@ static void other_files(void **state)
     cbm_close(cx);
 }
 
+/* Names that point out of their folder are names like others: nothing is unpacked, and nothing outside is read. */
+static void path_tricks(void **state)
+{
+    (void)state;
+    cbm_context *cx = cbm_open(NULL);
+    cbm_safetensors *file = cbm_safetensors_open(cx, DATA "members-outside.pt");
+    good(cx);
+    holds(file, "b", S(2), (double[]){ -3, -2 });
+    holds(file, "a", S(3), (double[]){ -3, -2, -1 });
+    cbm_safetensors_close(file);
+    assert_null(cbm_safetensors_open(cx, DATA "storage-outside.pt"));
+    assert_non_null(strstr(cbm_message(cx), "it lacks 'ordered/data/../../../../../../../../etc/hostname'"));
+    cbm_close(cx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -372,6 +387,7 @@ int main(void)
         cmocka_unit_test(long_names),
         cmocka_unit_test(tensors_in_storages),
         cmocka_unit_test(damaged_files),
+        cmocka_unit_test(path_tricks),
         cmocka_unit_test(other_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

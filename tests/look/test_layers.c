@@ -59,6 +59,9 @@ static void test_numbers(void **state)
     assert_true(fabs(a->mean - mean) < 1e-6);
     assert_true(fabs(a->deviation - sqrt(squares / 24 - mean * mean)) < 1e-6);
     assert_true(fabs(a->zeros - 7.0 / 24) < 1e-6);
+    assert_true(fabs(a->sparse_samples - (0 + 3 * (1 - 36.0 / 40) / 0.75 + 1) / 5) < 1e-6);
+    double features = (1 - 121.0 / 222) + 2 * (1 - 64.0 / 168) + (1 - 225.0 / 318);
+    assert_true(fabs(a->sparse_features - features / 4 / (5.0 / 6)) < 1e-6);
     /* x: (-2,-1,1,2)/sqrt 10; |x|: (.5,-.5,-.5,.5); the last: (-1,-1,-1,3)/sqrt 12: pairs 1, 0, 0, 8/sqrt 120 twice, 4/sqrt 12/2. */
     double want = (1 + 2 * 8 / sqrt(120) + 2 / sqrt(12)) / 6;
     assert_true(fabs(a->correlation - want) < 1e-6);

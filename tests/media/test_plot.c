@@ -136,11 +136,66 @@ static void test_odd_data(void **state)
     assert_int_equal(cbm_plot_draw(&huge, &image, NULL), CBM_ERROR_FORMAT);
 }
 
+/* ---- words around a picture ---- */
+
+static int64_t dark_pixels(const cbm_image *image, int64_t x0, int64_t y0, int64_t x1, int64_t y1)
+{
+    int64_t dark = 0;
+    for (int64_t y = y0; y < y1; y++)
+        for (int64_t x = x0; x < x1; x++)
+            dark += image->pixels[(y * image->width + x) * 3] < 200;
+    return dark;
+}
+
+static void test_frames(void **state)
+{
+    (void)state;
+    cbm_image picture, framed;
+    cbm_media_message message;
+    assert_int_equal(cbm_image_new(120, 60, 1, &picture, &message), CBM_OK);
+    memset(picture.pixels, 255, 120 * 60);
+    picture.pixels[0] = 1;
+    picture.pixels[120 * 60 - 1] = 2;
+    /* Without words there is only the margin, and the picture lies inside as it is. */
+    assert_int_equal(cbm_image_frame(&picture, &(cbm_frame){ 0 }, &framed, &message), CBM_OK);
+    int64_t margin = (framed.width - 120) / 2;
+    assert_int_equal(framed.height - 60, 2 * margin);
+    assert_int_equal(framed.pixels[(margin * framed.width + margin) * 3], 1);
+    assert_int_equal(framed.pixels[((margin + 59) * framed.width + margin + 119) * 3 + 2], 2);
+    cbm_image_free(&framed);
+    /* Rows at the left, columns and the title above. */
+    const char *const rows[] = { "one", "two\nlines" }, *const columns[] = { "a", "", "c" };
+    const cbm_frame frame = { .title = "Title", .rows = rows, .row_count = 2, .columns = columns, .column_count = 3 };
+    assert_int_equal(cbm_image_frame(&picture, &frame, &framed, &message), CBM_OK);
+    int64_t left = framed.width - margin - 120, top = framed.height - margin - 60;
+    assert_int_equal(framed.pixels[(top * framed.width + left) * 3], 1);
+    assert_true(left > margin && top > 2 * margin);
+    assert_true(dark_pixels(&framed, 0, top, left, top + 30) > 5);
+    assert_true(dark_pixels(&framed, 0, top + 30, left, top + 60) > 10);
+    assert_true(dark_pixels(&framed, left, top - 16, left + 40, top) > 3);
+    assert_int_equal(dark_pixels(&framed, left + 45, top - 16, left + 75, top), 0); /* the column without a name */
+    assert_true(dark_pixels(&framed, left + 80, top - 16, left + 120, top) > 3);
+    assert_true(dark_pixels(&framed, 0, 0, left + 120, top - 16) > 10);
+    cbm_image_free(&framed);
+    /* A long title makes room for itself. */
+    assert_int_equal(cbm_image_frame(&picture,
+                                     &(cbm_frame){ .title = "A title that is longer than the picture is wide" },
+                                     &framed, &message),
+                     CBM_OK);
+    assert_true(framed.width > 300);
+    cbm_image_free(&framed);
+    assert_int_equal(cbm_image_frame(&picture, &(cbm_frame){ .title = "\xff\xfe" }, &framed, &message),
+                     CBM_ERROR_INVALID);
+    assert_null(framed.pixels);
+    assert_int_equal(cbm_image_frame(&(cbm_image){ 0 }, &frame, &framed, &message), CBM_ERROR_INVALID);
+    cbm_image_free(&picture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_linear_ticks), cmocka_unit_test(test_log_ticks), cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_ink),          cmocka_unit_test(test_odd_data),
+        cmocka_unit_test(test_ink),          cmocka_unit_test(test_odd_data),  cmocka_unit_test(test_frames),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -93,6 +93,12 @@ static void the_lecture_formulas(void **state)
     const wanted l = summary_of(local, S(1, 1, 209, 209), NULL), c = summary_of(conv, S(1, 1, 209, 209), NULL);
     assert_true(l.total.parameters == 4000000 && l.total.multiply_adds == 4e6);
     assert_true(c.total.parameters == 10000 && c.total.multiply_adds == 4e8);
+    /* And one in which each of 200x200 units sees all of 200x200 places; no weight of it is ever drawn. */
+    cbm_module *full = cbm_nn_linear(cx, 40000, 40000, .bias = false);
+    wanted f = { .layer = NULL };
+    assert_int_equal(cbm_summary(full, cbm_zeros(cx, CBM_F32, S(1, 40000)), see, &f), CBM_OK);
+    assert_true(f.total.parameters == 1600000000 && f.total.multiply_adds == 1.6e9);
+    assert_true(cbm_context_statistics(cx).bytes_peak < UINT64_C(1) << 28);
     good(cx);
     cbm_close(cx);
 }
