@@ -64,11 +64,11 @@ CBM_API cbm_transform cbm_cutout(int64_t side);
 
 /* ---- RandAugment ---- */
 
-/* One of thirteen changes at the same chance, as strong as magnitude (0 to 1) of its range says, either way: none; shear by
-   0.3 along x or y; moved by 0.45 of the width or height; turned by 30 degrees; brightness, contrast or saturation by a
-   factor of 1 +- 0.9; 8 to 4 bits kept; inverted from a level on, at magnitude 0 white alone, as
+/* One of fourteen changes at the same chance, as strong as magnitude (0 to 1) of its range says, either way: none; shear by
+   0.3 along x or y; moved by 0.45 of the width or height; turned by 30 degrees; brightness, contrast, saturation or
+   sharpness by a factor of 1 +- 0.9; 8 to 4 bits kept; inverted from a level on, at magnitude 0 white alone, as
    torchvision does; levels stretched; levels equalised. Put it into the list n
-   times for n changes. u8, (3, H, W) or (1, H, W). Cubuk et al., RandAugment (2019), whose sharpness is left out. */
+   times for n changes. u8, (3, H, W) or (1, H, W). Cubuk et al., RandAugment (2019). */
 CBM_API cbm_transform cbm_rand_augment(double magnitude);
 
 /* ---- batches: each sample mixed with the one before it, the first with the last ---- */

@@ -1,4 +1,4 @@
-/* rand_augment.c: one of thirteen changes of a picture, drawn at random (RandAugment). Rests on planes.h. */
+/* rand_augment.c: one of fourteen changes of a picture, drawn at random (RandAugment). Rests on planes.h. */
 #include "data/planes.h"
 #include <cambium/transforms.h>
 #include <math.h>
@@ -65,6 +65,34 @@ static void contrast(const cbm_transform_call *call, double strength)
 static void saturation(const cbm_transform_call *call, double strength)
 {
     cbm_recolour(call, &(cbm_recolouring){ 1, 1, 1 + FACTOR_MOST * (float)strength, 0 });
+}
+
+/* ---- sharpness ---- */
+
+/* The mean around a place, it itself counting five times. */
+static double smooth_at(const uint8_t *in, int64_t width)
+{
+    double sum = 4.0 * in[0];
+    for (int64_t y = -1; y <= 1; ++y)
+        for (int64_t x = -1; x <= 1; ++x)
+            sum += in[y * width + x];
+    return rint(sum / 13);
+}
+
+/* factor x + (1 - factor) smooth; the border, and pictures that are nothing else, stay. */
+static void sharpness(const cbm_transform_call *call, double strength)
+{
+    const cbm_planes s = cbm_planes_of(call->in_shape);
+    const double factor = 1 + (double)FACTOR_MOST * strength;
+    identity(call, strength);
+    for (int64_t c = 0; c < s.count; ++c)
+        for (int64_t y = 1; y + 1 < s.height; ++y)
+            for (int64_t x = 1; x + 1 < s.width; ++x) {
+                const int64_t at = (c * s.height + y) * s.width + x;
+                const uint8_t *in = (const uint8_t *)call->in + at;
+                const double value = factor * in[0] + (1 - factor) * smooth_at(in, s.width);
+                ((uint8_t *)call->out)[at] = (uint8_t)lround(fmin(fmax(value, 0), 255));
+            }
 }
 
 /* ---- levels: each plane through a table ---- */
@@ -156,8 +184,8 @@ static void equalize(const cbm_transform_call *call, double strength)
     }
 }
 
-static const change changes[] = { identity, shear_x,    shear_y,   move_x,   move_y,       rotate,  brightness,
-                                  contrast, saturation, posterize, solarize, autocontrast, equalize };
+static const change changes[] = { identity, shear_x,    shear_y,   move_x,    move_y,   rotate,       brightness,
+                                  contrast, saturation, sharpness, posterize, solarize, autocontrast, equalize };
 enum { CHANGES = sizeof changes / sizeof *changes };
 
 static cbm_status rand_augment_result(const cbm_transform *self, cbm_shape *shape, cbm_dtype *dtype, char *message)

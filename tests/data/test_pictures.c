@@ -78,7 +78,7 @@ static void test_against_torchvision(void **state)
 static void test_rand_augment(void **state)
 {
     (void)state;
-    enum { CHANGES = 13, DRAWS = 2600 };
+    enum { CHANGES = 14, DRAWS = 2800 };
     int met[2 * CHANGES] = { 0 };
     cbm_context *cx = cbm_open(NULL);
     cbm_dataset *d = cbm_dataset_transform(pictures(cx, CBM_U8, DRAWS), cbm_rand_augment(0.6));

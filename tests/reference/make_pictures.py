@@ -60,7 +60,7 @@ def blur(deviation):
 
 
 def augmented(strength):
-    """The thirteen changes of rand_augment.c, in its order; with this strength and its sign."""
+    """The fourteen changes of rand_augment.c, in its order; with this strength and its sign."""
     whole = (picture * 255).round().to(torch.uint8)
     slant, size = math.degrees(math.atan(0.3 * strength)), 0.0 + abs(strength)
     move = [round(150 / 331 * strength * side) for side in (7, 6)]
@@ -71,7 +71,8 @@ def augmented(strength):
     changes = [picture, affine(0, [0, 0], [slant, 0.0]), affine(0, [0, 0], [0.0, slant]),
                affine(0, [-move[0], 0], [0.0, 0.0]), affine(0, [0, -move[1]], [0.0, 0.0]),
                affine(30 * strength, [0, 0], [0.0, 0.0]), F.adjust_brightness(picture, 1 + 0.9 * strength),
-               F.adjust_contrast(picture, 1 + 0.9 * strength), F.adjust_saturation(picture, 1 + 0.9 * strength)]
+               F.adjust_contrast(picture, 1 + 0.9 * strength), F.adjust_saturation(picture, 1 + 0.9 * strength),
+               F.adjust_sharpness(whole, 1 + 0.9 * strength).double() / 255]
     levels = [F.posterize(whole, 8 - round(4 * size)), F.solarize(whole, 255 * (1 - size)), F.autocontrast(whole),
               F.equalize(whole)]
     return torch.cat([c.flatten() for c in changes] + [level.double().flatten() / 255 for level in levels])
