@@ -256,6 +256,7 @@ static int run_own(const cbm_recipe *recipe, cbm_context *cx, cbm_recipe_setting
 {
     cbm_measures measures = { .count = 0 };
     s.measures = &measures;
+    s.stopped = cbm_interrupted;
     if (!cbm_make_folders(s.run_dir))
         return CBM_EXIT_FAILURE;
     if (recipe->run(cx, &s, out) != CBM_OK)

@@ -171,6 +171,7 @@ static cbm_status train(cbm_module *net, cbm_optimizer *opt, cbm_dataset *data, 
     cbm_status status =
         cbm_fit(net, NULL, .optimizer = opt, .train = train, .validation = validation, .schedule = schedule,
                 .epochs = epochs, .max_steps = s->max_steps, .on_epoch = on_epoch, .user = c);
+    status = cbm_recipe_ended(net->cx, s, status);
     cbm_evaluation e = { .accuracy = NAN };
     if (status == CBM_OK && c->epochs == 0 && cbm_evaluate(net, validation, NULL, NULL, &e) == CBM_OK)
         c->accuracy[c->epochs++] = 100 * e.accuracy; /* the steps were over before an epoch was */

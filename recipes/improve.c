@@ -88,8 +88,9 @@ static errors errors_of(cbm_context *cx, const cbm_recipe_settings *s, int with,
                                         .workers = s->workers, .seed = seed);
     cbm_schedule *schedule = cbm_schedule_cosine(opt, .steps = s->epochs * cbm_loader_batches(train));
     errors e = { NAN, NAN };
-    if (cbm_fit(net, NULL, .optimizer = opt, .train = train, .schedule = schedule, .epochs = s->epochs,
-                .max_steps = s->max_steps) == CBM_OK)
+    cbm_status status = cbm_fit(net, NULL, .optimizer = opt, .train = train, .schedule = schedule, .epochs = s->epochs,
+                                .max_steps = s->max_steps);
+    if (cbm_recipe_ended(cx, s, status) == CBM_OK)
         e = (errors){ error_on(net, training_digits(cx, s, 0)),
                       error_on(net, cbm_digits_dataset(cx, s->data_dir, CBM_TEST)) };
     cbm_optimizer_release(opt);

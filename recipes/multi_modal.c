@@ -297,9 +297,10 @@ static cbm_status run(cbm_context *cx, const cbm_recipe_settings *s, FILE *out)
         int64_t steps = s->epochs * cbm_loader_batches(train);
         cbm_schedule *schedule = cbm_schedule_cosine(opt, .steps = steps, .warmup = steps / 20);
         fprintf(out, "%lld words\n", (long long)v->count);
-        if (cbm_context_status(cx) == CBM_OK &&
+        cbm_status status =
             cbm_fit(net, NULL, .optimizer = opt, .train = train, .schedule = schedule, .loss = loss, .loss_user = &t,
-                    .epochs = s->epochs, .max_steps = s->max_steps, .on_epoch = on_epoch, .user = &t) == CBM_OK) {
+                    .epochs = s->epochs, .max_steps = s->max_steps, .on_epoch = on_epoch, .user = &t);
+        if (cbm_recipe_ended(cx, s, status) == CBM_OK) {
             measure(net, part_of(test, s, false), v, r);
             measure(net, part_of(test, s, true), v, r);
             print(v, r, s, out);

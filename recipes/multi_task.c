@@ -224,8 +224,9 @@ static cbm_status train(cbm_context *cx, const cbm_recipe_settings *s, int attri
     cbm_optimizer *opt = cbm_adam(net, .lr = s->lr);
     cbm_loader *loader = cbm_loader_open(data, .batch_size = s->batch_size, .shuffle = true, .seed = s->seed);
     cbm_schedule *schedule = cbm_schedule_cosine(opt, .steps = s->epochs * cbm_loader_batches(loader));
-    if (cbm_fit(net, &result, .optimizer = opt, .train = loader, .schedule = schedule, .loss = loss,
-                .epochs = s->epochs, .max_steps = s->max_steps) == CBM_OK)
+    cbm_status status = cbm_fit(net, &result, .optimizer = opt, .train = loader, .schedule = schedule, .loss = loss,
+                                .epochs = s->epochs, .max_steps = s->max_steps);
+    if (cbm_recipe_ended(cx, s, status) == CBM_OK)
         errors_of(net, test, error);
     *parameters += cbm_parameter_elements(net);
     *seconds += result.seconds;

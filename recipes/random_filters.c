@@ -148,7 +148,9 @@ static double score(cbm_module *net, const cbm_recipe_settings *s)
                                         .shuffle = true, .workers = s->workers, .seed = s->seed);
     cbm_loader *test = cbm_loader_open(cbm_digits_limited(cx, s, CBM_TEST), .batch_size = 500);
     cbm_evaluation e = { .accuracy = NAN };
-    if (cbm_fit(net, NULL, .optimizer = opt, .train = train, .epochs = s->epochs, .max_steps = s->max_steps) == CBM_OK)
+    cbm_status status =
+        cbm_fit(net, NULL, .optimizer = opt, .train = train, .epochs = s->epochs, .max_steps = s->max_steps);
+    if (cbm_recipe_ended(cx, s, status) == CBM_OK)
         cbm_evaluate(net, test, NULL, NULL, &e);
     return 100 * e.accuracy;
 }

@@ -155,6 +155,10 @@ cbm_status cbm_recipe_gradcheck(const cbm_recipe *recipe, cbm_context *cx,
 /* Draws a run's metrics.jsonl as curves.png: loss above, error below, training and validation. */
 cbm_status cbm_recipe_draw_curves(cbm_context *cx, const char *run_dir, const char *title);
 
+/* What became of a training of a recipe with a course of its own: status, which cbm_fit gave, or CBM_ERROR_CANCELLED, now also cx's
+   error, if the user wants no more, so that what the recipe would do next does nothing. */
+cbm_status cbm_recipe_ended(cbm_context *cx, const cbm_recipe_settings *settings, cbm_status status);
+
 /* measures.c: keeps a number under a name, in which spaces and hyphens become underscores; beyond the first
    CBM_MEASURES_MOST nothing. */
 void cbm_recipe_measure(const cbm_recipe_settings *settings, double value, const char *format, ...) CBM_PRINTF(3, 4);

@@ -178,6 +178,13 @@ cbm_status cbm_recipe_train(const cbm_recipe *recipe, cbm_context *cx, const cbm
     return status;
 }
 
+cbm_status cbm_recipe_ended(cbm_context *cx, const cbm_recipe_settings *s, cbm_status status)
+{
+    if (status == CBM_OK && s->stopped && s->stopped())
+        return cbm_fail(cx, CBM_ERROR_CANCELLED, "[train] stopped");
+    return status;
+}
+
 /* ---- evaluating and predicting ---- */
 
 cbm_status cbm_recipe_eval(const cbm_recipe *recipe, cbm_context *cx, const cbm_recipe_settings *s, const char *weights,

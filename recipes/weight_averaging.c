@@ -127,6 +127,7 @@ static cbm_status run(cbm_context *cx, const cbm_recipe_settings *s, FILE *out)
     int64_t epochs = s->epochs < MOST_EPOCHS ? s->epochs : MOST_EPOCHS;
     cbm_status status = cbm_fit(c.net, NULL, .optimizer = opt, .train = batches, .epochs = epochs,
                                 .max_steps = s->max_steps, .on_step = on_step, .on_epoch = on_epoch, .user = &c);
+    status = cbm_recipe_ended(cx, s, status);
     for (int k = 0; k < WEIGHTS && c.epochs > 0; k++)
         cbm_recipe_measure(s, c.error[k][c.epochs - 1], "%s_test_error", names[k]);
     if (status != CBM_OK || c.epochs == 0 || !s->run_dir)

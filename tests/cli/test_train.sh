@@ -130,6 +130,16 @@ says out "3 epochs, batches of 4"
 expect 1 "$C" train mnist-cnn --run 'cut short' --resume
 says err "is of recipe mnist-mlp"
 
+# So does a recipe with a course of its own, without going on to its next training.
+"$C" train improve --run own --epochs 4000 --threads 1 > out 2> err &
+job=$!
+sleep 1
+kill -INT $job
+wait $job
+[ $? -eq 130 ] || fail "an interrupted improve exits with another status"
+says err "interrupted"
+[ "$(grep -c . out)" -le 1 ] || fail "an interrupted improve went on" # the table's head
+
 expect 1 "$C" train mnist-mlp --run nowhere --resume
 
 # A loss that is not a number stops training with an explanation.
