@@ -180,9 +180,8 @@ cbm_status cbm_recipe_train(const cbm_recipe *recipe, cbm_context *cx, const cbm
 
 cbm_status cbm_recipe_ended(cbm_context *cx, const cbm_recipe_settings *s, cbm_status status)
 {
-    if (status == CBM_OK && s->stopped && s->stopped())
-        return cbm_fail(cx, CBM_ERROR_CANCELLED, "[train] stopped");
-    return status;
+    const bool clear = status == CBM_OK || status == CBM_ERROR_CANCELLED; /* cbm_fit clears cx where it stops */
+    return clear && s->stopped && s->stopped() ? cbm_fail(cx, CBM_ERROR_CANCELLED, "[train] stopped") : status;
 }
 
 /* ---- evaluating and predicting ---- */

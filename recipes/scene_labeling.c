@@ -223,9 +223,8 @@ static cbm_status run(cbm_context *cx, const cbm_recipe_settings *s, FILE *out)
     cbm_optimizer *opt = cbm_adam(net, .lr = s->lr);
     cbm_loader *loader = cbm_loader_open(train, .batch_size = s->batch_size, .shuffle = true, .seed = s->seed);
     cbm_schedule *schedule = cbm_schedule_cosine(opt, .steps = s->epochs * cbm_loader_batches(loader));
-    cbm_status status =
-        cbm_fit(net, NULL, .optimizer = opt, .train = loader, .schedule = schedule, .loss = loss, .epochs = s->epochs,
-                .max_steps = s->max_steps, .on_epoch = on_epoch, .user = out);
+    cbm_status status = cbm_fit(net, NULL, .optimizer = opt, .train = loader, .schedule = schedule, .loss = loss,
+                                .epochs = s->epochs, .max_steps = s->max_steps, .on_epoch = on_epoch, .user = out);
     if (cbm_recipe_ended(cx, s, status) != CBM_OK)
         return cbm_context_status(cx);
     overlap found[STEPS] = { { { 0 }, { 0 } } };
