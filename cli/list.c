@@ -34,9 +34,12 @@ static int print_networks_json(void)
 static int print_networks(void)
 {
     cbm_network_info info;
-    for (size_t i = 0; network_at(i, &info); i++)
-        printf("%-18s %lldx%lldx%lld, %lld classes  %s\n", info.name, (long long)info.input.v[1],
-               (long long)info.input.v[2], (long long)info.input.v[3], (long long)info.classes, info.source);
+    for (size_t i = 0; network_at(i, &info); i++) {
+        char shape[80];
+        snprintf(shape, sizeof shape, "%lldx%lldx%lld, %lld classes", (long long)info.input.v[1],
+                 (long long)info.input.v[2], (long long)info.input.v[3], (long long)info.classes);
+        printf("%-18s %-24s %s\n", info.name, shape, info.source);
+    }
     return CBM_EXIT_OK;
 }
 

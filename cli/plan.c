@@ -47,15 +47,6 @@ char *cbm_plan_operand_name(const cbm_plan_view *v, const cbm_operand_info *o, c
     return text;
 }
 
-char *cbm_plan_shape(const cbm_shape *shape, char text[static 160])
-{
-    int used = snprintf(text, 160, "(");
-    for (int64_t i = 1; i <= shape->v[0] && i <= CBM_MAX_DIMS && used < 150; i++)
-        used += snprintf(text + used, 160 - (size_t)used, "%s%lld", i > 1 ? ", " : "", (long long)shape->v[i]);
-    snprintf(text + used, 160 - (size_t)used, ")");
-    return text;
-}
-
 /* ---- running ---- */
 
 static double now(void)
@@ -104,7 +95,7 @@ static void print_operands(const cbm_plan_view *v, size_t number, const cbm_step
         if (at >= SHOWN)
             continue;
         printf("        %s  %s %s %s %s, %s", output ? "writes" : "reads ", cbm_plan_operand_name(v, &o, name),
-               cbm_dtype_name(o.dtype), cbm_plan_shape(&o.shape, shape), o.layout,
+               cbm_dtype_name(o.dtype), cbm_text_shape(&o.shape, shape), o.layout,
                cbm_text_bytes((double)o.bytes, bytes));
         if (!output && o.source >= 0)
             printf(", of step %lld", (long long)o.source);
@@ -155,7 +146,7 @@ static void print_peak(const cbm_plan_view *v)
         }
         printf("        %10s  %s", cbm_text_bytes((double)live.bytes, bytes), live.name);
         if (live.layout[0])
-            printf(" %s %s", cbm_plan_shape(&live.shape, shape), live.layout);
+            printf(" %s %s", cbm_text_shape(&live.shape, shape), live.layout);
         printf(", steps %lld to %lld\n", (long long)live.first, (long long)live.last);
     }
     if (more)

@@ -18,7 +18,6 @@ double cbm_plan_estimate(const cbm_plan_view *v, double flops, double bytes);
 char *cbm_plan_does(const cbm_step_info *step, char *text, size_t room);
 /* Names an operand: a parameter by its name, else what made it. */
 char *cbm_plan_operand_name(const cbm_plan_view *v, const cbm_operand_info *o, char text[static 300]);
-char *cbm_plan_shape(const cbm_shape *shape, char text[static 160]);
 
 /* Draws steps and values as Graphviz text. */
 void cbm_plan_draw(const cbm_plan_view *v, FILE *out);

@@ -73,7 +73,7 @@ static void draw_outside(const cbm_plan_view *v, size_t number, const cbm_operan
     fprintf(out, "  v%lld%s [shape=ellipse, style=filled, fillcolor=\"%s\", label=\"", (long long)o->value,
             new_one ? "n" : "", strcmp(o->place, "result") == 0 ? "#e8f5e9" : "#e3f2fd");
     print_text(out, cbm_plan_operand_name(v, o, name));
-    fprintf(out, "%s\\n%s\"];\n", new_one ? " (new)" : "", cbm_plan_shape(&o->shape, shape));
+    fprintf(out, "%s\\n%s\"];\n", new_one ? " (new)" : "", cbm_text_shape(&o->shape, shape));
     if (output)
         fprintf(out, "  s%zu -> v%lld%s;\n", number, (long long)o->value, new_one ? "n" : "");
     else
@@ -99,7 +99,7 @@ static void draw_operands(const cbm_plan_view *v, size_t number, const cbm_step_
             draw_outside(v, number, &o, output, out);
         if (!output && o.source >= 0)
             fprintf(out, "  s%lld -> s%zu [label=\"%s %s\\n%s\"];\n", (long long)o.source, number,
-                    cbm_plan_shape(&o.shape, shape), o.layout, cbm_text_bytes((double)o.bytes, size));
+                    cbm_text_shape(&o.shape, shape), o.layout, cbm_text_bytes((double)o.bytes, size));
     }
 }
 

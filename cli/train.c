@@ -157,7 +157,7 @@ static bool settings_from(const cbm_recipe *recipe, const train_options *o, cons
     }
     if (o->fast) {
         s.epochs = recipe->fast_epochs;
-        s.batch_size = recipe->fast_batch_size;
+        s.batch_size = recipe->fast_batch_size > 0 ? recipe->fast_batch_size : s.batch_size;
     }
     s.epochs = o->epochs >= 0 ? o->epochs : s.epochs;
     s.batch_size = o->batch_size >= 0 ? o->batch_size : s.batch_size;

@@ -25,6 +25,8 @@ void cbm_look_draw_scores(const cbm_looker *l, const char *layer)
         !cbm_tiles_new(l, shown, views, height, width, cbm_tiles_zoom(height), &t))
         return;
     cbm_looker_classes(l, &names);
+    for (int64_t i = 0; i < shown; i++)
+        rows[i] = is[i] >= 0 && is[i] < l->recipe->classes ? names.at[is[i]] : "";
     int64_t hole = height / 5 > 0 ? height / 5 : 1;
     for (int64_t i = 0; i < shown && cbm_looker_well(l); i++) {
         CBM_SCOPE(scope, l->cx);
@@ -35,7 +37,6 @@ void cbm_look_draw_scores(const cbm_looker *l, const char *layer)
                                     cbm_attribution(l->net, x, CBM_TOP, CBM_WAY_DECONVNET),
                                     cbm_occlusion(l->net, x, CBM_TOP, hole, hole > 1 ? hole / 2 : 1, 0),
                                     layer[0] ? cbm_grad_cam(l->net, x, CBM_TOP, layer) : NULL };
-        rows[i] = is[i] >= 0 && is[i] < l->recipe->classes ? names.at[is[i]] : "";
         for (int64_t v = 0; v < views; v++) {
             const float *values = cbm_tensor_data(view[v]);
             if (!values)

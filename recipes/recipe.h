@@ -45,8 +45,8 @@ struct cbm_recipe {
     const char *description; /* a paragraph: what it shows */
     const char *data;        /* the data set that `cambium data get` fetches: "mnist"; NULL: none needed */
     int64_t epochs, batch_size;
-    int64_t fast_epochs; /* of a short course that already shows it (`cambium train --fast`); 0: there is none */
-    int64_t fast_batch_size;
+    int64_t fast_epochs;     /* of a short course that already shows it (`cambium train --fast`); 0: there is none */
+    int64_t fast_batch_size; /* of it; 0: as usual */
     double lr;
     cbm_shape input;                /* of one sample: (1, 28, 28) */
     int64_t classes;                /* 0: no classification */

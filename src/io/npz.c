@@ -25,7 +25,7 @@ static void destroy(void *object)
 {
     cbm_npz *z = object;
     cbm_heap *heap = cbm_context_heap(z->cx);
-    cbm_array_free(&z->zip.members);
+    cbm_zip_free(&z->zip);
     cbm_heap_give(heap, z->owned, z->size ? z->size : 1);
     cbm_heap_give(heap, z, sizeof *z);
 }
@@ -40,14 +40,14 @@ static cbm_npz *begin(cbm_context *cx)
         return NULL;
     }
     z->cx = cx;
-    z->zip.members = CBM_ARRAY(cbm_context_heap(cx), cbm_zip_member);
+    cbm_zip_init(&z->zip, cbm_context_heap(cx));
     return z;
 }
 
 static cbm_npz *finish(cbm_npz *z, cbm_problem *problem)
 {
     if (problem->status == CBM_OK)
-        cbm_zip_parse(&z->zip, cbm_context_heap(z->cx), z->bytes, z->size, ".npy", problem);
+        cbm_zip_parse(&z->zip, z->bytes, z->size, ".npy", problem);
     if (problem->status != CBM_OK)
         cbm_report(z->cx, "npz", shown_path(z), problem);
     else if (cbm_context_own(z->cx, z, destroy))

@@ -130,7 +130,7 @@ static bool find_members(reader *r, const cbm_array *order)
 
 static bool read_zip(reader *r, int32_t *value)
 {
-    if (!cbm_zip_parse(&r->zip, r->heap, r->bytes, r->size, NULL, r->problem))
+    if (!cbm_zip_parse(&r->zip, r->bytes, r->size, NULL, r->problem))
         return false;
     const cbm_zip_member *pickle = NULL;
     for (size_t i = 0; i < r->zip.members.count; i++) {
@@ -374,11 +374,11 @@ bool cbm_torch_parse(cbm_safetensors *file, const uint8_t *bytes, size_t size, c
                  .bytes = bytes,
                  .size = size,
                  .pickle = cbm_pickle_begin(heap),
-                 .zip = { .members = CBM_ARRAY(heap, cbm_zip_member) },
                  .sources = CBM_ARRAY(heap, source),
                  .found = CBM_ARRAY(heap, found),
                  .names = CBM_ARRAY(heap, char),
                  .problem = problem };
+    cbm_zip_init(&r.zip, heap);
     int32_t value = -1;
     bool ok = cbm_u32_le(bytes) == CBM_ZIP_LOCAL ? read_zip(&r, &value) : read_old(&r, &value);
     if (ok && cbm_pickle_at(&r.pickle, value)->kind != CBM_PICKLE_DICT)
@@ -388,7 +388,7 @@ bool cbm_torch_parse(cbm_safetensors *file, const uint8_t *bytes, size_t size, c
         ok = cbm_refuse(problem, CBM_ERROR_FORMAT, "it holds no tensor");
     ok = ok && make_entries(&r, file);
     cbm_pickle_end(&r.pickle);
-    cbm_array_free(&r.zip.members);
+    cbm_zip_free(&r.zip);
     cbm_array_free(&r.sources);
     cbm_array_free(&r.found);
     cbm_array_free(&r.names);

@@ -113,37 +113,46 @@ static bool read_member(const uint8_t *p, size_t left, const directory *d, const
     return true;
 }
 
+void cbm_zip_init(cbm_zip *z, cbm_heap *heap)
+{
+    *z = (cbm_zip){ .members = CBM_ARRAY(heap, cbm_zip_member), .by_name = CBM_ARRAY(heap, const cbm_zip_member *) };
+}
+
+void cbm_zip_free(cbm_zip *z)
+{
+    cbm_array_free(&z->members);
+    cbm_array_free(&z->by_name);
+}
+
 static int by_name(const void *a, const void *b)
 {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
+    return strcmp((*(const cbm_zip_member *const *)a)->name, (*(const cbm_zip_member *const *)b)->name);
 }
 
-static bool check_names(cbm_heap *heap, const cbm_array *members, cbm_problem *problem)
+/* No two members may have one name. */
+static bool sort_names(cbm_zip *z, cbm_problem *problem)
 {
-    cbm_array names = CBM_ARRAY(heap, const char *);
-    bool fine = cbm_array_reserve(&names, members->count);
-    for (size_t i = 0; i < members->count && fine; ++i) {
-        const char *name = CBM_AT(members, cbm_zip_member, i).name;
-        fine = cbm_array_push(&names, &name) != NULL;
-    }
-    if (!fine)
-        cbm_refuse(problem, CBM_ERROR_MEMORY, "no memory for its names");
-    if (fine && names.count > 0)
-        qsort(names.data, names.count, sizeof(char *), by_name);
     char shown[CBM_SHOWN];
-    for (size_t i = 1; i < names.count && fine; ++i)
-        if (strcmp(CBM_AT(&names, const char *, i - 1), CBM_AT(&names, const char *, i)) == 0)
-            fine = cbm_refuse(problem, CBM_ERROR_FORMAT, "two members are named '%s'",
-                              cbm_shown(CBM_AT(&names, const char *, i), shown));
-    cbm_array_free(&names);
-    return fine;
+    for (size_t i = 0; i < z->members.count; ++i) {
+        const cbm_zip_member *m = &CBM_AT(&z->members, cbm_zip_member, i);
+        if (!cbm_array_push(&z->by_name, &m))
+            return cbm_refuse(problem, CBM_ERROR_MEMORY, "no memory for its names");
+    }
+    if (z->by_name.count > 0)
+        qsort(z->by_name.data, z->by_name.count, sizeof(cbm_zip_member *), by_name);
+    for (size_t i = 1; i < z->by_name.count; ++i) {
+        const cbm_zip_member *const *two = &CBM_AT(&z->by_name, const cbm_zip_member *, i - 1);
+        if (by_name(two, two + 1) == 0)
+            return cbm_refuse(problem, CBM_ERROR_FORMAT, "two members are named '%s'", cbm_shown(two[1]->name, shown));
+    }
+    return true;
 }
 
-bool cbm_zip_parse(cbm_zip *z, cbm_heap *heap, const uint8_t *bytes, size_t size, const char *suffix,
-                   cbm_problem *problem)
+bool cbm_zip_parse(cbm_zip *z, const uint8_t *bytes, size_t size, const char *suffix, cbm_problem *problem)
 {
     directory d = { 0 };
-    *z = (cbm_zip){ .bytes = bytes, .size = size, .members = CBM_ARRAY(heap, cbm_zip_member) };
+    z->bytes = bytes;
+    z->size = size;
     if (!find_directory(bytes, size, &d, problem))
         return false;
     z->directory = d.offset;
@@ -157,14 +166,23 @@ bool cbm_zip_parse(cbm_zip *z, cbm_heap *heap, const uint8_t *bytes, size_t size
             return cbm_refuse(problem, CBM_ERROR_MEMORY, "no memory for its directory");
         at += used;
     }
-    return check_names(heap, &z->members, problem);
+    return sort_names(z, problem);
 }
 
 const cbm_zip_member *cbm_zip_find(const cbm_zip *z, const char *name)
 {
-    for (size_t i = 0; i < z->members.count; ++i)
-        if (strcmp(CBM_AT(&z->members, cbm_zip_member, i).name, name) == 0)
-            return &CBM_AT(&z->members, cbm_zip_member, i);
+    size_t low = 0, high = z->by_name.count;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        const cbm_zip_member *m = CBM_AT(&z->by_name, const cbm_zip_member *, middle);
+        const int order = strcmp(name, m->name);
+        if (order == 0)
+            return m;
+        if (order < 0)
+            high = middle;
+        else
+            low = middle + 1;
+    }
     return NULL;
 }
 

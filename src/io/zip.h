@@ -26,14 +26,16 @@ typedef struct cbm_zip_member {
 typedef struct cbm_zip {
     const uint8_t *bytes; /* not its own */
     size_t size;
-    cbm_array members;  /* of cbm_zip_member, in the archive's order; freed by who parsed */
+    cbm_array members;  /* of cbm_zip_member, in the archive's order */
+    cbm_array by_name;  /* of const cbm_zip_member *, sorted */
     uint64_t directory; /* where the central directory begins */
 } cbm_zip;
 
-/* Reads and checks the directory. suffix: an ending that names lose, ".npy"; NULL: none. false: problem says why; members is to
-   be freed then too. */
-bool cbm_zip_parse(cbm_zip *z, cbm_heap *heap, const uint8_t *bytes, size_t size, const char *suffix,
-                   cbm_problem *problem);
+/* Nothing yet, so that cbm_zip_free may come at any time. */
+void cbm_zip_init(cbm_zip *z, cbm_heap *heap);
+void cbm_zip_free(cbm_zip *z);
+/* Reads and checks the directory. suffix: an ending that names lose, ".npy"; NULL: none. false: problem says why. */
+bool cbm_zip_parse(cbm_zip *z, const uint8_t *bytes, size_t size, const char *suffix, cbm_problem *problem);
 const cbm_zip_member *cbm_zip_find(const cbm_zip *z, const char *name); /* NULL: none */
 /* A member's bytes, checked: in the archive, or inflated, to be given back then with cbm_zip_give (NULL is allowed). NULL: problem
    says why. */
